@@ -1,0 +1,106 @@
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  CommitGenerationRequestSchema,
+  CommitGenerationResponse,
+  CreateIndexRequestSchema,
+  CreateIndexResponse,
+  EnsureIndexRequestSchema,
+  EnsureIndexResponse,
+  RemoveIndexRequestSchema,
+  RemoveIndexResponse,
+} from "../gen/miroir/v1/indexes_pb.js";
+import type {
+  AllocateTaskUidsRequestSchema,
+  AllocateTaskUidsResponse,
+  GetTaskRequestSchema,
+  GetTaskResponse,
+  ListTasksRequestSchema,
+  ListTasksResponse,
+  RegisterTasksRequestSchema,
+  RegisterTasksResponse,
+} from "../gen/miroir/v1/tasks_pb.js";
+import type { SubscribeRequestSchema, SubscribeResponse } from "../gen/miroir/v1/topology_pb.js";
+
+/** Options of one call. */
+export interface ControlCallOptions {
+  /** Milliseconds; 5,000 unless given. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+type Init<T extends DescMessage> = MessageInitShape<T>;
+
+/** One open topology stream. */
+export interface TopologyStream {
+  send(message: Init<typeof SubscribeRequestSchema>): void;
+  /** Ends when either side closes; throws {@link ControlUnavailableError} when the connection breaks. */
+  readonly messages: AsyncIterable<SubscribeResponse>;
+  close(): void;
+}
+
+/**
+ * The control plane as proxies call it. Implementations: a grpc-js channel over one or more addresses, and
+ * whatever a simulation puts in its place. Methods reject with {@link ControlUnavailableError} when no
+ * answer came, and with {@link ControlRefusedError} when the control plane refused.
+ */
+export interface ControlTransport {
+  subscribe(signal: AbortSignal): TopologyStream;
+  allocateTaskUids(
+    request: Init<typeof AllocateTaskUidsRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<AllocateTaskUidsResponse>;
+  registerTasks(
+    request: Init<typeof RegisterTasksRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<RegisterTasksResponse>;
+  getTask(request: Init<typeof GetTaskRequestSchema>, options?: ControlCallOptions): Promise<GetTaskResponse>;
+  listTasks(
+    request: Init<typeof ListTasksRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<ListTasksResponse>;
+  ensureIndex(
+    request: Init<typeof EnsureIndexRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<EnsureIndexResponse>;
+  createIndex(
+    request: Init<typeof CreateIndexRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CreateIndexResponse>;
+  removeIndex(
+    request: Init<typeof RemoveIndexRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<RemoveIndexResponse>;
+  commitGeneration(
+    request: Init<typeof CommitGenerationRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CommitGenerationResponse>;
+  close(): void;
+}
+
+/** The control plane gave no answer; the call may or may not have had its effect. Every method above is safe to call again. */
+export class ControlUnavailableError extends Error {
+  override readonly name = "ControlUnavailableError";
+}
+
+/** The codes with which the control plane refuses, in gRPC's names. */
+export type ControlRefusalCode =
+  | "invalid_argument"
+  | "not_found"
+  | "already_exists"
+  | "failed_precondition"
+  | "aborted"
+  | "permission_denied"
+  | "unauthenticated"
+  | "resource_exhausted"
+  | "internal";
+
+/** The control plane refused a call. */
+export class ControlRefusedError extends Error {
+  override readonly name = "ControlRefusedError";
+  readonly code: ControlRefusalCode;
+
+  constructor(code: ControlRefusalCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,78 @@
+import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
+import type { NodeAddress } from "../../meilisearch/transport.js";
+
+/** Health of an index on one node (design §1). */
+export type ReplicaState = "in_sync" | "joining" | "stale" | "suspect";
+
+/** A node as the proxy uses it. */
+export interface NodeView {
+  readonly id: string;
+  readonly group: number;
+  readonly url: string;
+  readonly state: "active" | "joining" | "draining" | "unreachable" | "suspect";
+  /** With the key for searches and document writes, which lacks `indexes.create`. */
+  readonly writeAddress: NodeAddress;
+  /** With the key for renames, settings and deletions. */
+  readonly adminAddress: NodeAddress;
+}
+
+/** An index as the proxy uses it; computed once for every accepted topology. */
+export interface IndexView {
+  readonly uid: string;
+  readonly instance: string;
+  readonly generation: bigint;
+  /** The index's name on the nodes at this generation. */
+  readonly physicalName: string;
+  readonly primaryKey: string | undefined;
+  readonly shards: number;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+  readonly settingsVersion: bigint;
+  readonly settingsChanging: boolean;
+  /** The committed settings as clients see them. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** By shard number: ids of the nodes on which the shard is placed, whatever their health. */
+  readonly placement: readonly (readonly string[])[];
+  /** Health by node id, for every node that holds any shard. */
+  readonly replicas: ReadonlyMap<string, ReplicaState>;
+  readonly shardsByNode: ReadonlyMap<string, readonly number[]>;
+  readonly writer: { readonly proxyId: string; readonly session: string } | undefined;
+}
+
+/** An accepted topology, indexed for use. Immutable. */
+export interface TopologyView {
+  readonly epoch: Epoch;
+  readonly nodes: ReadonlyMap<string, NodeView>;
+  /** Node ids by group. */
+  readonly groups: ReadonlyMap<number, readonly string[]>;
+  /** By the client's uid. */
+  readonly indexes: ReadonlyMap<string, IndexView>;
+  readonly byInstance: ReadonlyMap<string, IndexView>;
+  /** 0 for the default (invariant 4). */
+  readonly minInSync: number;
+}
+
+/** Gives the newest accepted topology and says when it changes. */
+export interface TopologySource {
+  /** Undefined until the first topology arrived. */
+  current(): TopologyView | undefined;
+  /** Calls back after each accepted topology; returns the function that ends it. */
+  onChange(listener: (view: TopologyView) => void): () => void;
+  /** Resolves with the first topology, from the current one on, for which `predicate` holds; rejects when `signal` aborts. */
+  waitFor(predicate: (view: TopologyView) => boolean, signal: AbortSignal): Promise<TopologyView>;
+}
+
+/** The proxy's write lease (invariant 2). */
+export interface WriteLease {
+  /** This process's session, which writes carry. */
+  readonly session: string;
+  readonly proxyId: string;
+  /**
+   * `held`: this proxy may write. `elsewhere`: another live proxy does, at `address`. `none`: no valid
+   * lease (control plane away, topology refused); writes are answered 503 with `Retry-After`.
+   */
+  state():
+    | { readonly kind: "held" }
+    | { readonly kind: "elsewhere"; readonly address: string }
+    | { readonly kind: "none"; readonly reason: string };
+}
