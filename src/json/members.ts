@@ -1,0 +1,204 @@
+import { skipWhitespace, stringEnd, syntaxErrorAt, valueEnd } from "./scan.js";
+
+/** One member of an object, as offsets into the text it was found in. All ends are exclusive. */
+export type JsonMember = {
+  /** The key, with its escapes decoded. */
+  key: string;
+  /** The byte behind the `{` or `,` in front of the member: white space before the key belongs to the member. */
+  memberStart: number;
+  /** The key's opening quote. */
+  keyStart: number;
+  /** Behind the key's closing quote. */
+  keyEnd: number;
+  /** First byte of the value. */
+  valueStart: number;
+  /** Behind the last byte of the value. */
+  valueEnd: number;
+};
+
+/** A value inside a text, from `start` to `end` (exclusive). */
+export type JsonSpan = { start: number; end: number };
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+
+/**
+ * The members of the object that begins at `start` (white space in front of it is skipped), in their
+ * order and with duplicates. Where a key occurs twice, readers take the last one, as serde_json does.
+ *
+ * @param start offset of the object; 0 by default
+ * @throws JsonSyntaxError where there is no object, or it does not hold together
+ */
+export function objectMembers(bytes: Uint8Array, start = 0): JsonMember[] {
+  const members: JsonMember[] = [];
+  let memberStart = openObject(bytes, start);
+  if (memberStart === -1) return members;
+  for (;;) {
+    const keyStart = skipWhitespace(bytes, memberStart);
+    const keyEnd = memberKeyEnd(bytes, keyStart);
+    const valueStart = memberValueStart(bytes, keyEnd);
+    const end = valueEnd(bytes, valueStart);
+    members.push({
+      key: decodeString(bytes, keyStart, keyEnd),
+      memberStart,
+      keyStart,
+      keyEnd,
+      valueStart,
+      valueEnd: end,
+    });
+    const next = skipWhitespace(bytes, end);
+    if (bytes[next] === COMMA) {
+      memberStart = next + 1;
+      continue;
+    }
+    if (bytes[next] === CLOSE_BRACE) return members;
+    throw objectDelimiterError(bytes, next);
+  }
+}
+
+/**
+ * The member called `key` of the object that begins at `start`, or undefined. Of several the last one,
+ * so the whole object is always walked.
+ *
+ * @param start offset of the object; 0 by default
+ * @throws JsonSyntaxError where there is no object, or it does not hold together
+ */
+export function findMember(bytes: Uint8Array, key: string, start = 0): JsonMember | undefined {
+  let found: JsonMember | undefined;
+  let memberStart = openObject(bytes, start);
+  if (memberStart === -1) return undefined;
+  const wanted = Buffer.from(key);
+  for (;;) {
+    const keyStart = skipWhitespace(bytes, memberStart);
+    const keyEnd = memberKeyEnd(bytes, keyStart);
+    const valueStart = memberValueStart(bytes, keyEnd);
+    const end = valueEnd(bytes, valueStart);
+    if (keyIs(bytes, keyStart, keyEnd, wanted, key)) {
+      found = { key, memberStart, keyStart, keyEnd, valueStart, valueEnd: end };
+    }
+    const next = skipWhitespace(bytes, end);
+    if (bytes[next] === COMMA) {
+      memberStart = next + 1;
+      continue;
+    }
+    if (bytes[next] === CLOSE_BRACE) return found;
+    throw objectDelimiterError(bytes, next);
+  }
+}
+
+/**
+ * The elements of the array that begins at `start` (white space in front of it is skipped).
+ *
+ * @param start offset of the array; 0 by default
+ * @throws JsonSyntaxError where there is no array, or it does not hold together
+ */
+export function arrayElements(bytes: Uint8Array, start = 0): JsonSpan[] {
+  const elements: JsonSpan[] = [];
+  const open = skipWhitespace(bytes, start);
+  if (bytes[open] !== OPEN_BRACKET) {
+    if (open >= bytes.length) throw syntaxErrorAt(bytes, open, "EOF while parsing a value");
+    throw syntaxErrorAt(bytes, open, "expected an array");
+  }
+  let at = skipWhitespace(bytes, open + 1);
+  if (bytes[at] === CLOSE_BRACKET) return elements;
+  if (at >= bytes.length) throw syntaxErrorAt(bytes, at, "EOF while parsing a list");
+  for (;;) {
+    const end = valueEnd(bytes, at);
+    elements.push({ start: at, end });
+    const next = skipWhitespace(bytes, end);
+    if (bytes[next] === COMMA) {
+      at = skipWhitespace(bytes, next + 1);
+      if (bytes[at] === CLOSE_BRACKET) throw syntaxErrorAt(bytes, at, "trailing comma");
+      continue;
+    }
+    if (bytes[next] === CLOSE_BRACKET) return elements;
+    throw syntaxErrorAt(
+      bytes,
+      next,
+      next >= bytes.length ? "EOF while parsing a list" : "expected `,` or `]`",
+    );
+  }
+}
+
+/**
+ * Decodes the string whose quotes enclose `start` to `end` (both quotes inside the span).
+ *
+ * @throws JsonSyntaxError where an escape is wrong
+ */
+export function decodeString(bytes: Uint8Array, start: number, end: number): string {
+  const buffer = asBuffer(bytes);
+  for (let i = start + 1; i < end - 1; i++) {
+    const byte = bytes[i] as number;
+    if (byte === 0x5c) return decodeEscapedString(buffer, start, end);
+    if (byte >= 0x80) {
+      const text = buffer.toString("utf8", start + 1, end - 1);
+      return text.includes("\\") ? decodeEscapedString(buffer, start, end) : text;
+    }
+  }
+  return buffer.toString("latin1", start + 1, end - 1);
+}
+
+/** `bytes` as a `Buffer` over the same memory. */
+export function asBuffer(bytes: Uint8Array): Buffer {
+  return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function decodeEscapedString(buffer: Buffer, start: number, end: number): string {
+  try {
+    return String(JSON.parse(buffer.toString("utf8", start, end)));
+  } catch (cause) {
+    const error = syntaxErrorAt(buffer, start, "invalid escape");
+    error.cause = cause;
+    throw error;
+  }
+}
+
+/** Offset behind the object's `{`, or -1 for an empty object. */
+function openObject(bytes: Uint8Array, start: number): number {
+  const open = skipWhitespace(bytes, start);
+  if (bytes[open] !== OPEN_BRACE) {
+    if (open >= bytes.length) throw syntaxErrorAt(bytes, open, "EOF while parsing a value");
+    throw syntaxErrorAt(bytes, open, "expected an object");
+  }
+  return bytes[skipWhitespace(bytes, open + 1)] === CLOSE_BRACE ? -1 : open + 1;
+}
+
+function memberKeyEnd(bytes: Uint8Array, keyStart: number): number {
+  const byte = bytes[keyStart];
+  if (byte === QUOTE) return stringEnd(bytes, keyStart);
+  if (byte === undefined) throw syntaxErrorAt(bytes, keyStart, "EOF while parsing an object");
+  throw syntaxErrorAt(bytes, keyStart, byte === CLOSE_BRACE ? "trailing comma" : "key must be a string");
+}
+
+function memberValueStart(bytes: Uint8Array, keyEnd: number): number {
+  const colon = skipWhitespace(bytes, keyEnd);
+  if (bytes[colon] !== COLON) {
+    throw syntaxErrorAt(bytes, colon, colon >= bytes.length ? "EOF while parsing an object" : "expected `:`");
+  }
+  return skipWhitespace(bytes, colon + 1);
+}
+
+function objectDelimiterError(bytes: Uint8Array, at: number): Error {
+  return syntaxErrorAt(bytes, at, at >= bytes.length ? "EOF while parsing an object" : "expected `,` or `}`");
+}
+
+function keyIs(bytes: Uint8Array, start: number, end: number, wanted: Uint8Array, key: string): boolean {
+  let i = start + 1;
+  let k = 0;
+  while (i < end - 1) {
+    const byte = bytes[i];
+    if (byte === 0x5c) return decodeString(bytes, start, end) === key;
+    if (byte !== wanted[k]) {
+      // A difference before any escape is final; one escape anywhere later cannot mend it.
+      return false;
+    }
+    i++;
+    k++;
+  }
+  return k === wanted.length;
+}
