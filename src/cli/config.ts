@@ -1,0 +1,94 @@
+import { z } from "zod";
+
+const hostPort = z
+  .string()
+  .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, "expected HOST:PORT, for example 127.0.0.1:7700")
+  .refine(
+    (value) => Number(value.slice(value.lastIndexOf(":") + 1)) <= 65_535,
+    "the port must be at most 65535",
+  );
+
+const nodeUrl = z
+  .url({ protocol: /^https?$/, error: "expected a URL that begins with http:// or https://" })
+  .transform((value) => value.replace(/\/+$/, ""));
+
+const nodeSchema = z.strictObject({
+  /** Miroir's name of the node; `node-0`, `node-1` … by position unless given. */
+  id: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, "expected lower-case letters, digits, dots and hyphens")
+    .optional(),
+  url: nodeUrl,
+  /** The node's master key, or a key that may create keys; absent where the node runs without one. */
+  key: z.string().min(1).optional(),
+  /** The replica group; nodes are dealt out over the groups in turn unless given. */
+  group: z.number().int().min(0).max(63).optional(),
+});
+
+const tlsSchema = z.strictObject({
+  cert: z.string().min(1),
+  key: z.string().min(1),
+  /** Certificates that a client accepts, or a server demands of its clients. */
+  ca: z.string().min(1).optional(),
+});
+
+/**
+ * The whole configuration of `miroir dev`, `control` and `proxy`. The same members in the YAML file
+ * (`--config`), in the environment (`MIROIR_` and the name in capitals) and as flags; a flag wins over the
+ * environment, the environment over the file.
+ */
+export const configSchema = z.strictObject({
+  /** Where the proxy serves Meilisearch's API. */
+  http: hostPort.default("127.0.0.1:7700"),
+  /** Where the control plane serves gRPC and Connect. */
+  grpc: hostPort.default("127.0.0.1:7800"),
+  /** Where the control plane keeps its store, and `miroir dev` its nodes. */
+  data_dir: z.string().min(1).default(".miroir/data"),
+  /** Clients' master key; without one the API is open. */
+  master_key: z.string().min(16, "a master key needs at least 16 bytes").optional(),
+  /** Key of the admin API; without one it is open. */
+  admin_key: z.string().min(16, "an admin key needs at least 16 bytes").optional(),
+  nodes: z.array(nodeSchema).max(1_000).default([]),
+  /** Key of every node that names none of its own. */
+  node_key: z.string().min(1).optional(),
+  /** Replica groups; each holds every shard. */
+  groups: z.number().int().min(1).max(64).default(1),
+  /** Copies of a shard inside each group. */
+  replication_factor: z.number().int().min(1).max(16).optional(),
+  /** Shards of indexes created from now on. */
+  shards: z.number().int().min(1).max(4_096).default(64),
+  /** In-sync copies a write needs before it is sent; 0 takes the default, 2 where there are 3 copies or more, else 1. */
+  min_in_sync: z.number().int().min(0).max(16).default(0),
+  /** Control planes that a proxy talks to. */
+  control: z.array(hostPort).min(1).default(["127.0.0.1:7800"]),
+  /** Stable name of this proxy; the host's name unless given. */
+  proxy_id: z.string().min(1).max(128).optional(),
+  /** Base URL under which other proxies reach this one. */
+  advertise: nodeUrl.optional(),
+  /** What a search answers when a shard cannot be reached. */
+  unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
+  /** Largest request body, in bytes. */
+  http_payload_size_limit: z
+    .number()
+    .int()
+    .min(1)
+    .default(100 * 1024 * 1024),
+  /** Request bodies above this many bytes are spooled to a temporary file. */
+  spool_threshold: z.number().int().min(1_024).default(1_048_576),
+  /** Milliseconds for which a write lease is granted. */
+  lease_duration_ms: z.number().int().min(500).max(60_000).default(3_000),
+  log_level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+  grpc_tls: tlsSchema.optional(),
+});
+
+/** A validated configuration; see {@link configSchema} for the members and their defaults. */
+export type Config = z.output<typeof configSchema>;
+
+/** A node as configured. */
+export type ConfiguredNode = Config["nodes"][number];
+
+/** Splits a validated `HOST:PORT`; brackets around an IPv6 address are taken off. */
+export function splitHostPort(value: string): { readonly host: string; readonly port: number } {
+  const colon = value.lastIndexOf(":");
+  return { host: value.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(value.slice(colon + 1)) };
+}
