@@ -1,0 +1,128 @@
+/** A search answer as parsed JSON. */
+export interface SearchAnswer {
+  readonly hits: readonly Readonly<Record<string, unknown>>[];
+  readonly [member: string]: unknown;
+}
+
+/**
+ * How an answer of the fleet compares with the single node's. `identical`: the same in everything but
+ * timings. `equal-up-to-ties`: documents with equal score details in another order. `scored-differently`: the nodes gave some
+ * document other score details than the single node did. `wrong`: anything else.
+ */
+export type Verdict =
+  | { readonly verdict: "identical" }
+  | { readonly verdict: "equal-up-to-ties" }
+  | { readonly verdict: "scored-differently"; readonly rules: readonly string[] }
+  | { readonly verdict: "wrong"; readonly reason: string };
+
+/** The comparison of one request's answers. */
+export interface Comparison {
+  readonly order: Verdict;
+  /** The contents of hits present in both are the same, byte for byte as parsed, score members aside. */
+  readonly contents: boolean;
+  readonly totals: boolean;
+  /** Undefined where no facets were asked for. */
+  readonly facets: boolean | undefined;
+}
+
+const TOTALS = ["estimatedTotalHits", "totalHits", "totalPages", "offset", "limit", "page", "hitsPerPage"];
+
+/**
+ * Compares two answers to one request made with `showRankingScoreDetails`. `deepWhole` is the single
+ * node's answer to the same request with a far larger page, for documents that only the fleet's page has.
+ */
+export function compareAnswers(
+  fleet: SearchAnswer,
+  whole: SearchAnswer,
+  deepWhole: SearchAnswer,
+  primaryKey: string,
+): Comparison {
+  const facetMembers = ["facetDistribution", "facetStats"].filter((name) => name in whole || name in fleet);
+  return {
+    order: compareOrder(fleet, whole, deepWhole, primaryKey),
+    contents: contentsEqual(fleet, whole, primaryKey),
+    totals: TOTALS.every((name) => fleet[name] === whole[name]),
+    facets:
+      facetMembers.length === 0
+        ? undefined
+        : facetMembers.every((name) => sorted(fleet[name]) === sorted(whole[name])),
+  };
+}
+
+function compareOrder(
+  fleet: SearchAnswer,
+  whole: SearchAnswer,
+  deepWhole: SearchAnswer,
+  primaryKey: string,
+): Verdict {
+  const key = (hit: Readonly<Record<string, unknown>>): string => JSON.stringify(hit[primaryKey]);
+  const fleetKeys = fleet.hits.map(key);
+  const wholeKeys = whole.hits.map(key);
+  if (fleetKeys.length === wholeKeys.length && fleetKeys.every((id, at) => id === wholeKeys[at]))
+    return { verdict: "identical" };
+
+  const expected = new Map([...deepWhole.hits, ...whole.hits].map((hit) => [key(hit), detailsOf(hit)]));
+  const rules = new Set<string>();
+  for (const hit of fleet.hits) {
+    const reference = expected.get(key(hit));
+    if (reference === undefined) rules.add("matched only by a node");
+    else for (const rule of differingRules(detailsOf(hit), reference)) rules.add(rule);
+  }
+  if (rules.size > 0) return { verdict: "scored-differently", rules: [...rules].sort() };
+  if (fleetKeys.length !== wholeKeys.length)
+    return { verdict: "wrong", reason: `${fleetKeys.length} hits instead of ${wholeKeys.length}` };
+  if (new Set(fleetKeys).size !== fleetKeys.length)
+    return { verdict: "wrong", reason: "a document appears twice" };
+  for (const [at, hit] of fleet.hits.entries()) {
+    const counterpart = whole.hits[at];
+    if (counterpart === undefined || differingRules(detailsOf(hit), detailsOf(counterpart)).length > 0) {
+      return { verdict: "wrong", reason: `hit ${at} is ${fleetKeys[at]} instead of ${wholeKeys[at]}` };
+    }
+  }
+  return { verdict: "equal-up-to-ties" };
+}
+
+type Details = Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+
+function detailsOf(hit: Readonly<Record<string, unknown>>): Details {
+  return (hit._rankingScoreDetails ?? {}) as Details;
+}
+
+/** The ranking rules on which two documents' details say something different about the documents themselves. */
+function differingRules(left: Details, right: Details): string[] {
+  return [...new Set([...Object.keys(left), ...Object.keys(right)])].filter(
+    (rule) => corpusFree(rule, left[rule]) !== corpusFree(rule, right[rule]),
+  );
+}
+
+/** What a rule's details say without the maxima that depend on a node's own corpus. */
+function corpusFree(rule: string, details: Readonly<Record<string, unknown>> | undefined): string {
+  if (details === undefined) return "absent";
+  if (rule === "words") return String(details.matchingWords);
+  if (rule === "typo") return String(details.typoCount);
+  if (rule === "exactness") return `${details.matchType} ${details.matchingWords ?? ""}`;
+  if ("distance" in details) return String(details.distance);
+  if ("value" in details) return JSON.stringify(details.value);
+  return typeof details.score === "number" ? details.score.toFixed(9) : JSON.stringify(details);
+}
+
+function contentsEqual(fleet: SearchAnswer, whole: SearchAnswer, primaryKey: string): boolean {
+  const visible = (hit: Readonly<Record<string, unknown>>): string => {
+    const { _rankingScore, _rankingScoreDetails, ...rest } = hit;
+    return JSON.stringify(rest);
+  };
+  const reference = new Map(whole.hits.map((hit) => [JSON.stringify(hit[primaryKey]), visible(hit)]));
+  return fleet.hits.every((hit) => {
+    const counterpart = reference.get(JSON.stringify(hit[primaryKey]));
+    return counterpart === undefined || counterpart === visible(hit);
+  });
+}
+
+/** Facets compare as sets of counts: the order of members is compared nowhere else either. */
+function sorted(value: unknown): string {
+  return JSON.stringify(value, (_name, member: unknown) =>
+    typeof member === "object" && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : member,
+  );
+}

@@ -1,0 +1,186 @@
+import type { SeededRandom } from "../support/random.js";
+
+/** A document of a corpus. */
+export type CorpusDocument = Readonly<Record<string, unknown>>;
+
+/** A search with the kind under which its result is reported. */
+export interface FidelityRequest {
+  readonly kind: string;
+  readonly body: Readonly<Record<string, unknown>>;
+}
+
+/** What the corpus offers to ask about, found by looking at its documents. */
+export interface CorpusShape {
+  readonly textFields: readonly string[];
+  readonly numberFields: readonly string[];
+  /** Fields with few distinct string values. */
+  readonly labelFields: readonly string[];
+  readonly hasGeo: boolean;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+/** Finds the fields of a corpus and the settings that make the requests valid. */
+export function corpusShape(documents: readonly CorpusDocument[], primaryKey: string): CorpusShape {
+  const distinct = new Map<string, Set<string>>();
+  const numbers = new Set<string>();
+  const texts = new Set<string>();
+  for (const document of documents) {
+    for (const [field, value] of Object.entries(document)) {
+      if (field.startsWith("_")) continue;
+      for (const item of Array.isArray(value) ? value : [value]) {
+        if (typeof item === "number" && field !== primaryKey) numbers.add(field);
+        if (typeof item !== "string" || /^https?:/.test(item)) continue;
+        texts.add(field);
+        const values = distinct.get(field) ?? new Set();
+        if (values.size <= 2_000) values.add(item);
+        distinct.set(field, values);
+      }
+    }
+  }
+  const labelFields = [...distinct]
+    .filter(([, values]) => values.size > 1 && values.size <= 400)
+    .map(([field]) => field);
+  const hasGeo = documents.some((document) => document._geo !== undefined && document._geo !== null);
+  const attributes = [...new Set([...labelFields, ...numbers])].sort();
+  return {
+    textFields: [...texts].sort(),
+    numberFields: [...numbers].sort(),
+    labelFields: labelFields.sort(),
+    hasGeo,
+    settings: {
+      filterableAttributes: hasGeo ? [...attributes, "_geo"] : attributes,
+      sortableAttributes: [
+        ...new Set([...attributes, ...(distinct.has("title") ? ["title"] : []), ...(hasGeo ? ["_geo"] : [])]),
+      ],
+    },
+  };
+}
+
+/** An endless, seeded stream of mixed searches over a corpus. */
+export function createRequestGenerator(
+  documents: readonly CorpusDocument[],
+  shape: CorpusShape,
+  random: SeededRandom,
+): () => FidelityRequest {
+  const words = (count: number): string => {
+    for (let attempt = 0; attempt < 50; attempt++) {
+      const value = random.pick(documents)[random.pick(shape.textFields)];
+      const text = Array.isArray(value) ? value.filter((item) => typeof item === "string").join(" ") : value;
+      if (typeof text !== "string") continue;
+      const found = text.match(/[\p{L}\p{N}]+/gu)?.filter((word) => word.length > 1) ?? [];
+      if (found.length < count) continue;
+      const start = random.below(found.length - count + 1);
+      return found.slice(start, start + count).join(" ");
+    }
+    return "the";
+  };
+  const query = (): string => words(1 + random.below(3));
+  const prefix = (): string => {
+    const text = query();
+    return text.slice(0, Math.max(1, text.length - 1 - random.below(3)));
+  };
+  const typo = (): string => {
+    const text = [...query()];
+    const at = random.below(text.length);
+    if (random.chance(0.5)) text.splice(at, 1);
+    else text[at] = String.fromCharCode(97 + random.below(26));
+    return text.join("");
+  };
+  const labelFilter = (): string => {
+    const field = random.pick(shape.labelFields);
+    const value = firstString(random.pick(documents)[field]);
+    return value === undefined ? `${field} EXISTS` : `${field} = ${JSON.stringify(value)}`;
+  };
+  const numberFilter = (): string => {
+    const field = random.pick(shape.numberFields);
+    const value = random.pick(documents)[field];
+    return typeof value === "number"
+      ? `${field} ${random.pick(["<", ">=", "="])} ${value}`
+      : `${field} EXISTS`;
+  };
+  const firstString = (value: unknown): string | undefined => {
+    const item: unknown = Array.isArray(value) ? value[0] : value;
+    return typeof item === "string" ? item : undefined;
+  };
+  const filter = (): unknown => {
+    const parts = [
+      ...(shape.labelFields.length > 0 ? [labelFilter] : []),
+      ...(shape.numberFields.length > 0 ? [numberFilter] : []),
+    ];
+    const one = (): string => random.pick(parts)();
+    return random.pick<() => unknown>([
+      one,
+      () => `${one()} OR ${one()}`,
+      () => [one(), one()],
+      () => [[one(), one()], `NOT ${one()}`],
+    ])();
+  };
+  const sort = (): string[] => {
+    const fields = [...shape.numberFields, ...shape.labelFields];
+    return Array.from(
+      { length: 1 + random.below(2) },
+      () => `${random.pick(fields)}:${random.pick(["asc", "desc"])}`,
+    );
+  };
+  const point = (): string => {
+    const geo = random.pick(documents)._geo as { lat: number; lng: number } | null | undefined;
+    return geo ? `${geo.lat}, ${geo.lng}` : "48.8, 2.3";
+  };
+  const kinds: [string, () => Record<string, unknown>][] = [
+    ["plain", () => ({ q: query() })],
+    ["plain", () => ({ q: query() })],
+    ["prefix", () => ({ q: prefix() })],
+    ["typo", () => ({ q: typo() })],
+    ["phrase", () => ({ q: `"${words(2)}" ${random.chance(0.5) ? words(1) : ""}` })],
+    ["negative", () => ({ q: `${words(1)} -${words(1)}` })],
+    ["placeholder", () => ({ q: "", limit: 1 + random.below(40) })],
+    ["filter", () => ({ q: random.chance(0.5) ? prefix() : "", filter: filter() })],
+    ["sort", () => ({ q: random.chance(0.6) ? prefix() : "", sort: sort() })],
+    [
+      "facets",
+      () => ({
+        q: random.chance(0.6) ? prefix() : "",
+        facets: random.chance(0.5) ? ["*"] : [random.pick([...shape.labelFields, ...shape.numberFields])],
+      }),
+    ],
+    [
+      "distinct",
+      () => ({
+        q: random.chance(0.6) ? prefix() : "",
+        distinct: random.pick([...shape.labelFields, ...shape.numberFields]),
+      }),
+    ],
+    ["offset", () => ({ q: prefix(), offset: random.below(60), limit: 1 + random.below(40) })],
+    ["pages", () => ({ q: prefix(), page: 1 + random.below(4), hitsPerPage: 1 + random.below(30) })],
+    ["threshold", () => ({ q: query(), rankingScoreThreshold: Math.round(random.next() * 100) / 100 })],
+    ["strategy", () => ({ q: words(3), matchingStrategy: random.pick(["all", "last"]) })],
+    ["frequency", () => ({ q: words(3), matchingStrategy: "frequency" })],
+    [
+      "format",
+      () => ({
+        q: query(),
+        attributesToHighlight: ["*"],
+        attributesToCrop: [random.pick(shape.textFields)],
+        showMatchesPosition: true,
+      }),
+    ],
+    ["retrieve", () => ({ q: query(), attributesToRetrieve: [random.pick(shape.textFields)] })],
+    ["on", () => ({ q: prefix(), attributesToSearchOn: [random.pick(shape.textFields)] })],
+    ...(shape.hasGeo
+      ? ([
+          [
+            "geo",
+            () => ({
+              q: random.chance(0.5) ? prefix() : "",
+              sort: [`_geoPoint(${point()}):${random.pick(["asc", "desc"])}`],
+            }),
+          ],
+          ["geo", () => ({ q: "", filter: `_geoRadius(${point()}, ${100_000 + random.below(2_000_000)})` })],
+        ] as [string, () => Record<string, unknown>][])
+      : []),
+  ];
+  return () => {
+    const [kind, make] = random.pick(kinds);
+    return { kind, body: make() };
+  };
+}
