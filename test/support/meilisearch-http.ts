@@ -39,7 +39,7 @@ export function meilisearchHttp(url: string, key?: string): MeilisearchHttp {
         ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
         ...(body === undefined ? {} : { "content-type": contentType }),
       },
-      body: raw ? (body as string | Buffer | undefined) : JSON.stringify(body),
+      body: raw ? ((body as string | Buffer | undefined) ?? null) : JSON.stringify(body),
       headersTimeout: 120_000,
     });
     return { status: response.statusCode, headers: response.headers, text: await response.body.text() };
