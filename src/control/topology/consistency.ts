@@ -1,0 +1,193 @@
+import {
+  type Index,
+  type Node,
+  NodeState,
+  ReplicaState,
+  type Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
+
+const MAX_SHARDS = 4096;
+const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
+const INSTANCE = /^[0-9a-z]{8}$/;
+
+/** A topology failed its own consistency check, and was neither stored nor published. */
+export class TopologyInconsistentError extends Error {
+  override readonly name = "TopologyInconsistentError";
+  /** One sentence for each fault, at most 20. */
+  readonly faults: readonly string[];
+
+  constructor(reason: string, faults: readonly string[]) {
+    super(`the topology change "${reason}" was refused: ${faults.slice(0, 20).join("; ")}`);
+    this.faults = faults.slice(0, 20);
+  }
+}
+
+/**
+ * What is wrong with `next`, by itself and as the successor of `previous`; empty where nothing is.
+ *
+ * By itself: nodes, groups, placements and replicas refer to each other without gaps, every shard is placed
+ * and keeps a copy that is in sync (or in sync but suspect), lists are in order. As a successor: the number
+ * of shards of an instance never changes, generations and settings versions never go back, and a change
+ * of an index's writer or in-sync set raises its generation (invariant 5).
+ */
+export function topologyFaults(previous: Topology | undefined, next: Topology): string[] {
+  const faults: string[] = [];
+  if (next.replicationFactor < 1) faults.push("the replication factor is below 1");
+  if (next.defaultShards < 1 || next.defaultShards > MAX_SHARDS) {
+    faults.push(`the default number of shards, ${next.defaultShards}, is outside 1 to ${MAX_SHARDS}`);
+  }
+  const nodes = checkNodes(next, faults);
+  const before = new Map(previous?.indexes.map((index) => [index.instance, index]));
+  const instances = new Set<string>();
+  let formerUid: string | undefined;
+  for (const index of next.indexes) {
+    if (formerUid !== undefined && index.uid <= formerUid) {
+      faults.push(`index ${index.uid} follows ${formerUid}, which is not in ascending order`);
+    }
+    formerUid = index.uid;
+    if (instances.has(index.instance)) faults.push(`instance ${index.instance} occurs twice`);
+    instances.add(index.instance);
+    const former = before.get(index.instance);
+    checkIndex(index, former, nodes, faults);
+    if (former !== undefined) checkSuccessor(former, index, faults);
+  }
+  return faults;
+}
+
+function checkNodes(topology: Topology, faults: string[]): ReadonlyMap<string, Node> {
+  const nodes = new Map<string, Node>();
+  const urls = new Set<string>();
+  for (const node of topology.nodes) {
+    if (node.id === "") faults.push("a node has no id");
+    if (nodes.has(node.id)) faults.push(`node ${node.id} occurs twice`);
+    nodes.set(node.id, node);
+    if (!URL.canParse(node.url) || node.url.endsWith("/")) {
+      faults.push(`node ${node.id}: "${node.url}" is not a base URL without a trailing slash`);
+    }
+    if (urls.has(node.url)) faults.push(`node ${node.id}: another node has the URL ${node.url}`);
+    urls.add(node.url);
+    if (node.state === NodeState.UNSPECIFIED) faults.push(`node ${node.id} has no state`);
+  }
+  const grouped = new Set<string>();
+  const groups = new Set<number>();
+  for (const group of topology.groups) {
+    if (groups.has(group.id)) faults.push(`group ${group.id} occurs twice`);
+    groups.add(group.id);
+    for (const id of group.nodeIds) {
+      const node = nodes.get(id);
+      if (node === undefined) faults.push(`group ${group.id} holds ${id}, which is no node`);
+      else if (node.group !== group.id)
+        faults.push(`group ${group.id} holds ${id}, which is of group ${node.group}`);
+      if (grouped.has(id)) faults.push(`node ${id} is listed in groups twice`);
+      grouped.add(id);
+    }
+  }
+  for (const id of nodes.keys()) if (!grouped.has(id)) faults.push(`node ${id} is in no group`);
+  return nodes;
+}
+
+function checkIndex(
+  index: Index,
+  former: Index | undefined,
+  nodes: ReadonlyMap<string, Node>,
+  faults: string[],
+): void {
+  const name = `index ${index.uid}`;
+  if (!INDEX_UID.test(index.uid)) faults.push(`${name}: the uid is not one that Meilisearch accepts`);
+  if (!INSTANCE.test(index.instance)) {
+    faults.push(`${name}: the instance "${index.instance}" is not 8 letters of base 32`);
+  }
+  if (index.shards < 1 || index.shards > MAX_SHARDS) {
+    faults.push(`${name}: ${index.shards} shards are outside 1 to ${MAX_SHARDS}`);
+  }
+  if (index.settingsJson !== former?.settingsJson && !isJsonObject(index.settingsJson)) {
+    faults.push(`${name}: the settings are not a JSON object`);
+  }
+  if (index.writer !== undefined && (index.writer.proxyId === "" || index.writer.session === "")) {
+    faults.push(`${name}: the writer lacks its id or session`);
+  }
+  const states = new Map<string, ReplicaState>();
+  for (const replica of index.replicas) {
+    if (states.has(replica.nodeId)) faults.push(`${name}: replica ${replica.nodeId} occurs twice`);
+    if (!nodes.has(replica.nodeId))
+      faults.push(`${name}: a replica is on ${replica.nodeId}, which is no node`);
+    if (replica.state === ReplicaState.UNSPECIFIED) {
+      faults.push(`${name}: replica ${replica.nodeId} has no state`);
+    }
+    states.set(replica.nodeId, replica.state);
+  }
+  checkPlacement(index, states, faults);
+}
+
+function checkPlacement(index: Index, states: ReadonlyMap<string, ReplicaState>, faults: string[]): void {
+  const name = `index ${index.uid}`;
+  if (index.placement.length !== index.shards) {
+    faults.push(`${name}: ${index.placement.length} of ${index.shards} shards are placed`);
+  }
+  const used = new Set<string>();
+  for (const [position, { shard, nodeIds }] of index.placement.entries()) {
+    if (shard !== position) faults.push(`${name}: shard ${shard} is placed where ${position} is due`);
+    let formerId: string | undefined;
+    let whole = false;
+    for (const id of nodeIds) {
+      if (formerId !== undefined && id <= formerId)
+        faults.push(`${name}, shard ${shard}: nodes are not in ascending order`);
+      formerId = id;
+      used.add(id);
+      const state = states.get(id);
+      if (state === undefined) faults.push(`${name}, shard ${shard}: ${id} has no replica of the index`);
+      whole ||= state !== undefined && isMember(state);
+    }
+    if (nodeIds.length === 0) faults.push(`${name}: shard ${shard} is placed nowhere`);
+    else if (!whole) faults.push(`${name}: shard ${shard} would have no copy in sync`);
+  }
+  for (const id of states.keys())
+    if (!used.has(id)) faults.push(`${name}: the replica on ${id} holds no shard`);
+}
+
+function checkSuccessor(former: Index, index: Index, faults: string[]): void {
+  const name = `index ${index.uid}`;
+  if (index.shards !== former.shards) {
+    faults.push(
+      `${name}: instance ${index.instance} would go from ${former.shards} to ${index.shards} shards`,
+    );
+  }
+  if (index.generation < former.generation) {
+    faults.push(`${name}: the generation would go back from ${former.generation} to ${index.generation}`);
+  }
+  if (index.settingsVersion < former.settingsVersion) {
+    faults.push(
+      `${name}: the settings version would go back from ${former.settingsVersion} to ${index.settingsVersion}`,
+    );
+  }
+  if (index.generation > former.generation) return;
+  if (former.writer !== undefined && former.writer.session !== index.writer?.session) {
+    faults.push(`${name}: the writer would change without a new generation`);
+  }
+  if (members(former) !== members(index)) {
+    faults.push(`${name}: the in-sync set would change without a new generation`);
+  }
+}
+
+/** Suspicion is a hint for readers: a suspect replica goes on receiving every write. */
+function isMember(state: ReplicaState): boolean {
+  return state === ReplicaState.IN_SYNC || state === ReplicaState.SUSPECT;
+}
+
+function members(index: Index): string {
+  return index.replicas
+    .filter((replica) => isMember(replica.state))
+    .map((replica) => replica.nodeId)
+    .sort()
+    .join("\n");
+}
+
+function isJsonObject(text: string): boolean {
+  if (text === "") return true;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,16 @@
+import { createHash } from "node:crypto";
+import { toBinary } from "@bufbuild/protobuf";
+import { type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
+
+/**
+ * SHA-256, in lower-case hexadecimal, of a topology's content: its binary form without epoch and hash.
+ *
+ * Control plane and proxy compute it alike, because the binary form is deterministic: fields go out in
+ * ascending order, the message holds no maps, and fields that an older program does not know are kept
+ * behind those that it knows. So fields may only ever be appended, with growing numbers.
+ */
+export function contentHash(topology: Topology): string {
+  const { epoch: _, ...rest } = topology;
+  const content: Topology = { ...rest, contentHash: "" };
+  return createHash("sha256").update(toBinary(TopologySchema, content)).digest("hex");
+}
