@@ -1,0 +1,273 @@
+import { compareRule } from "./compare.js";
+import { DistinctValues, distinctKeys } from "./distinct.js";
+import { type Hit, memberText, rankingScoreOf, sequenceOf } from "./hit.js";
+import { SEQUENCE_RULE } from "./injected-fields.js";
+import { mergeHits, takeHits } from "./merge-hits.js";
+import type { RuleDetails } from "./score-details.js";
+
+/** The two halves of a hybrid search: per part, that part's hits in order. */
+export type HybridHalves = {
+  readonly keyword: readonly (readonly Hit[])[];
+  /** Null where no part could be asked: the text could not be embedded, and Meilisearch does without. */
+  readonly semantic: readonly (readonly Hit[])[] | null;
+};
+
+export type HybridOptions = {
+  /** Behind the last hit of the page. */
+  readonly end: number;
+  /** Weight of the semantic half, above 0 and below 1. */
+  readonly semanticRatio: number;
+  readonly distinct: string | null;
+  readonly primaryKey: string | null;
+};
+
+/** The hits up to the page's end, and which of them came from the semantic half. */
+export type HybridHits = {
+  readonly hits: readonly Hit[];
+  readonly semantic: ReadonlySet<Hit>;
+  /** Only the keyword half counts: it was good enough, or there was no other. */
+  readonly keywordOnly: boolean;
+};
+
+/** A keyword half whose every hit scores above this, weighted, makes the semantic half needless. */
+const GOOD_ENOUGH_SCORE = 0.45;
+
+const EPSILON = 2 ** -52;
+
+/**
+ * Merges the halves of a hybrid search over all parts as Meilisearch does over one index: each half is
+ * ordered on its own, then both are merged by weighted scores, and a document counts where it comes up
+ * first. Whether the keyword half is good enough on its own is decided over all parts.
+ */
+export function mergeHybrid(halves: HybridHalves, options: HybridOptions): HybridHits {
+  const { end, distinct } = options;
+  const keyword = takeHits(mergeHits(halves.keyword), end, distinct).hits;
+  const keywordWeight = Math.fround(1 - options.semanticRatio);
+  if (halves.semantic === null || isGoodEnough(keyword, end, keywordWeight)) {
+    return { hits: keyword, semantic: new Set(), keywordOnly: true };
+  }
+  const onlySemantic = halves.semantic.map((hits) => hits.filter(isSemantic));
+  const semantic = takeHits(mergeHits(onlySemantic), end, distinct).hits;
+  const compare = weightedComparison(keyword, keywordWeight, options.semanticRatio);
+  return joinHalves(semantic, keyword, compare, options);
+}
+
+/** Whether a hit was found by its vector. */
+export function isSemantic(hit: Hit): boolean {
+  return hit.details.some((rule) => rule.kind === "vector");
+}
+
+function isGoodEnough(keyword: readonly Hit[], end: number, keywordWeight: number): boolean {
+  if (keyword.length < end) return false;
+  return keyword.every((hit) => rankingScoreOf(hit) * keywordWeight >= GOOD_ENOUGH_SCORE);
+}
+
+function joinHalves(
+  semantic: readonly Hit[],
+  keyword: readonly Hit[],
+  compare: (semantic: Hit, keyword: Hit) => number,
+  options: HybridOptions,
+): HybridHits {
+  const hits: Hit[] = [];
+  const fromSemantic = new Set<Hit>();
+  const documents = new Set<string>();
+  const values = new DistinctValues();
+  let s = 0;
+  let k = 0;
+  while (hits.length < options.end) {
+    const nextSemantic = semantic[s];
+    const nextKeyword = keyword[k];
+    const takesSemantic =
+      nextSemantic !== undefined && (nextKeyword === undefined || compare(nextSemantic, nextKeyword) <= 0);
+    const hit = takesSemantic ? nextSemantic : nextKeyword;
+    if (hit === undefined) break;
+    if (takesSemantic) s++;
+    else k++;
+    const document = identityOf(hit, options.primaryKey);
+    if (documents.has(document)) continue;
+    documents.add(document);
+    if (options.distinct !== null && !values.keep(distinctKeys(hit, options.distinct))) continue;
+    hits.push(hit);
+    if (takesSemantic) fromSemantic.add(hit);
+  }
+  return { hits, semantic: fromSemantic, keywordOnly: false };
+}
+
+function identityOf(hit: Hit, primaryKey: string | null): string {
+  const sequence = sequenceOf(hit);
+  if (sequence !== undefined) return sequence;
+  return (primaryKey === null ? undefined : memberText(hit, primaryKey)) ?? `${hit.part}/${hit.position}`;
+}
+
+/** What hybrid search compares: runs of ranking rules as one score each, and the sort rules between them. */
+type Segment = { readonly score: number } | { readonly rule: RuleDetails };
+
+/** Orders a semantic hit (first) and a keyword hit (second) by weighted score; at most 0 favours the former. */
+function weightedComparison(
+  keyword: readonly Hit[],
+  keywordWeight: number,
+  semanticWeight: number,
+): (semantic: Hit, keyword: Hit) => number {
+  const denominators = new RuleDenominators(keyword);
+  return (semanticHit, keywordHit) =>
+    compareSegments(
+      segmentsOf(semanticHit, denominators),
+      semanticWeight,
+      segmentsOf(keywordHit, denominators),
+      keywordWeight,
+    );
+}
+
+function compareSegments(
+  a: readonly Segment[],
+  weightOfA: number,
+  b: readonly Segment[],
+  weightOfB: number,
+): number {
+  for (let i = 0; ; i++) {
+    const left = a[i];
+    const right = b[i];
+    if (left === undefined || right === undefined) {
+      return (left === undefined ? 1 : 0) - (right === undefined ? 1 : 0);
+    }
+    if ("score" in left && "score" in right) {
+      const difference = left.score * weightOfA - right.score * weightOfB;
+      if (Math.abs(difference) > EPSILON) return difference > 0 ? -1 : 1;
+    } else if ("rule" in left && "rule" in right) {
+      const order = compareRule(left.rule, right.rule);
+      if (order !== 0) return order;
+    } else if ("score" in left) {
+      return left.score === 0 ? 1 : -1;
+    } else {
+      return "score" in right && right.score === 0 ? -1 : 1;
+    }
+  }
+}
+
+function segmentsOf(hit: Hit, denominators: RuleDenominators): readonly Segment[] {
+  const segments: Segment[] = [];
+  let run: RuleDetails[] = [];
+  let runs = 0;
+  const close = (): void => {
+    if (run.length === 0) return;
+    segments.push({ score: denominators.scoreOf(run) });
+    run = [];
+    runs++;
+  };
+  for (const rule of hit.details) {
+    // The sequence only tells ties apart, which no single node would have done across halves.
+    if (rule.kind === "pin" || rule.name === SEQUENCE_RULE) continue;
+    if (rule.kind === "sort" || rule.kind === "geo") {
+      close();
+      segments.push({ rule });
+    } else if (rule.kind === "vector") {
+      close();
+      segments.push({ score: rule.similarity ?? 0 });
+    } else {
+      run.push(rule);
+    }
+  }
+  close();
+  // All ranking rules in one run: that is the hit's own score, exactly.
+  if (runs === 1 && !isSemantic(hit)) {
+    return segments.map((segment) => ("score" in segment ? { score: rankingScoreOf(hit) } : segment));
+  }
+  return segments;
+}
+
+/** A rule's place among its possible ranks: `rank` of `of`, the higher the better. */
+type Rank = { readonly rank: number; readonly of: number };
+
+/**
+ * Joins the scores of several rules into one, which takes how many ranks each rule has. Where score
+ * details do not tell, it is learnt from the scores of all hits: a rule with n ranks gives multiples of
+ * 1/n. Only needed where sort rules stand between ranking rules.
+ */
+class RuleDenominators {
+  readonly #hits: readonly Hit[];
+  #ranksOf: Map<string, number> | undefined;
+
+  constructor(hits: readonly Hit[]) {
+    this.#hits = hits;
+  }
+
+  scoreOf(run: readonly RuleDetails[]): number {
+    let score = 0;
+    let unit = 1;
+    for (const rank of run.flatMap((rule) => this.#ranks(rule))) {
+      // The rules so far gave `score`; this one divides the step below it.
+      score = unit === 1 ? rank.rank / rank.of : score - unit + (unit * rank.rank) / rank.of;
+      unit /= rank.of;
+    }
+    return score;
+  }
+
+  #ranks(rule: RuleDetails): Rank[] {
+    switch (rule.kind) {
+      case "words":
+        return [{ rank: rule.matchingWords, of: rule.maxMatchingWords || 1 }];
+      case "typo":
+        return [{ rank: rule.maxTypoCount + 1 - rule.typoCount, of: rule.maxTypoCount + 1 }];
+      case "exactness": {
+        const match = rule.matchType === "exactMatch" ? 3 : rule.matchType === "matchesStart" ? 2 : 1;
+        if (rule.matchType !== "noExactMatch") return [{ rank: match, of: 3 }];
+        return [
+          { rank: match, of: 3 },
+          { rank: rule.exactWords + 1, of: rule.maxExactWords + 1 },
+        ];
+      }
+      case "attribute":
+        return [
+          this.#learnt(`${rule.name} rank`, rule.rankScore),
+          this.#learnt(`${rule.name} distance`, rule.distanceScore),
+        ];
+      case "score":
+        return [this.#learnt(rule.name, rule.score)];
+      case "skipped":
+        return [{ rank: 0, of: 1 }];
+      default:
+        return [];
+    }
+  }
+
+  #learnt(name: string, score: number): Rank {
+    this.#ranksOf ??= learnRanks(this.#hits);
+    const of = this.#ranksOf.get(name) ?? denominatorOf(score);
+    return { rank: score * of, of };
+  }
+}
+
+function learnRanks(hits: readonly Hit[]): Map<string, number> {
+  const ranks = new Map<string, number>();
+  const learn = (name: string, score: number): void => {
+    const common = leastCommonMultiple(ranks.get(name) ?? 1, denominatorOf(score));
+    if (common <= MAX_DENOMINATOR) ranks.set(name, common);
+  };
+  for (const hit of hits) {
+    for (const rule of hit.details) {
+      if (rule.kind === "score") learn(rule.name, rule.score);
+      if (rule.kind === "attribute") {
+        learn(`${rule.name} rank`, rule.rankScore);
+        learn(`${rule.name} distance`, rule.distanceScore);
+      }
+    }
+  }
+  return ranks;
+}
+
+const MAX_DENOMINATOR = 4096;
+
+/** The least n of which `score` is a multiple of 1/n. */
+function denominatorOf(score: number): number {
+  for (let n = 1; n <= MAX_DENOMINATOR; n++) {
+    if (Math.abs(score * n - Math.round(score * n)) < 1e-9) return n;
+  }
+  return MAX_DENOMINATOR;
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let x = a;
+  let y = b;
+  while (y !== 0) [x, y] = [y, x % y];
+  return (a / x) * b;
+}

@@ -1,0 +1,98 @@
+/**
+ * The fields that every stored document carries besides the client's own, and what keeps them out of
+ * sight (invariant 11): requests that name them are asked under a name that no document can have, and
+ * answers and error messages lose them again.
+ */
+
+/** Holds the shard's code; filterable on every node. */
+export const SHARD_FIELD = "_miroir_shard";
+
+/** Holds the insertion sequence; last ranking rule on every node, ascending. */
+export const SEQUENCE_FIELD = "_miroir_seq";
+
+/** The entry that the last ranking rule leaves in `_rankingScoreDetails`. */
+export const SEQUENCE_RULE = `${SEQUENCE_FIELD}:asc`;
+
+/**
+ * Stand-ins of the same length, so that a position in an error message still points at the same column.
+ * Documents with a top-level field in `_miroir_` are refused, so that no document has them.
+ */
+const STAND_INS: readonly (readonly [field: string, standIn: string])[] = [
+  [SHARD_FIELD, "_miroir_5hard"],
+  [SEQUENCE_FIELD, "_miroir_5eq"],
+];
+
+/** Whether `name` is one of the injected fields. */
+export function isInjectedField(name: string): boolean {
+  return name === SHARD_FIELD || name === SEQUENCE_FIELD;
+}
+
+/**
+ * `expression` (an attribute, `attribute:length`, `attribute:asc`) with an injected field replaced by its
+ * stand-in: a node then treats it as the unknown attribute that it is to the client.
+ */
+export function standInForAttribute(expression: string): string {
+  for (const [field, standIn] of STAND_INS) {
+    if (expression === field) return standIn;
+    if (expression.startsWith(field) && /^[.:]/.test(expression.slice(field.length))) {
+      return standIn + expression.slice(field.length);
+    }
+  }
+  return expression;
+}
+
+/** A quoted string, a word, or one other character of a filter. */
+const FILTER_TOKEN = /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[\p{L}\p{N}_\-/.]+|[^\s]/gsu;
+
+/**
+ * A filter string in which injected fields used as attributes are replaced by their stand-ins. A value
+ * that reads like one stays.
+ */
+export function standInsInFilter(filter: string): string {
+  if (!filter.includes(SHARD_FIELD) && !filter.includes(SEQUENCE_FIELD)) return filter;
+  const tokens = [...filter.matchAll(FILTER_TOKEN)];
+  let result = "";
+  let copied = 0;
+  tokens.forEach((token, at) => {
+    const next = tokens[at + 1]?.[0];
+    // An attribute is followed by its operator, a value by a connective or by nothing.
+    if (next === undefined || /^(?:\)|,|]|AND|OR)$/i.test(next)) return;
+    const quote = token[0][0] === "'" || token[0][0] === '"' ? token[0][0] : "";
+    const name = quote === "" ? token[0] : token[0].slice(1, -1);
+    const standIn = standInForAttribute(name);
+    if (standIn === name) return;
+    result += filter.slice(copied, token.index) + quote + standIn + quote;
+    copied = token.index + token[0].length;
+  });
+  return result + filter.slice(copied);
+}
+
+/** A list of attributes between back quotes, as one quoted list or as a list of quoted names. */
+const ATTRIBUTE_LIST =
+  / (Available ([a-z-]+) attributes?(?: patterns)? are:) (`[^`]*`(?:, `[^`]*`)*)\.( To make it facet-searchable)?/g;
+
+/**
+ * A node's error message as a node without Miroir's fields would word it: injected fields leave the lists
+ * of available attributes, a list that held nothing else becomes the sentence for an index without such
+ * attributes, and stand-ins turn back into the names that the client wrote.
+ */
+export function hideInjectedFields(message: string): string {
+  let text = message;
+  if (text.includes(SHARD_FIELD) || text.includes(SEQUENCE_FIELD)) {
+    text = text.replace(
+      ATTRIBUTE_LIST,
+      (sentence, head: string, kind: string, list: string, hint: string | undefined) => {
+        const names = list.replaceAll("`", "").split(", ");
+        const kept = names.filter((name) => !isInjectedField(name));
+        if (kept.length === names.length) return sentence;
+        if (kept.length === 0 && kind !== "searchable") {
+          return ` This index does not have configured ${kind} attributes.${hint ?? ""}`;
+        }
+        const separator = list.includes("`, `") ? "`, `" : ", ";
+        return ` ${head} \`${kept.join(separator)}\`.${hint ?? ""}`;
+      },
+    );
+  }
+  for (const [field, standIn] of STAND_INS) text = text.replaceAll(standIn, field);
+  return text;
+}

@@ -1,0 +1,312 @@
+import { removeMembers } from "../json/edit.js";
+import { objectMembers } from "../json/members.js";
+import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
+import { DistinctValues, distinctKeyOfLabel, distinctKeys } from "./distinct.js";
+import { type FacetCounts, leastCandidates, mergeFacetStats, printFacets, sumFacets } from "./facets.js";
+import type { Hit } from "./hit.js";
+import { mergeHybrid } from "./hybrid.js";
+import { isInjectedField } from "./injected-fields.js";
+import { mergeHits, takeHits } from "./merge-hits.js";
+import { numberMember, type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
+import { type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
+
+/** The bodies that one part answered, in the order of the plan's asks. */
+export type PartAnswers = {
+  /**
+   * Null for a semantic half whose text could not be embedded: Meilisearch then answers with the keyword
+   * half alone. Every other answer must be there.
+   */
+  readonly answers: readonly (Buffer | null)[];
+};
+
+/**
+ * Merges the parts' raw answers into the body that one Meilisearch holding all of their documents would
+ * have given (invariant 10), hits copied byte for byte (invariant 14), with nothing of Miroir's in it
+ * (invariant 11). Parts whose shards are not to be shown are simply left out.
+ *
+ * The order of `parts` decides ties where no sequence rule does: keep it the same from request to request.
+ *
+ * @throws JsonSyntaxError where an answer is no search answer
+ * @throws RangeError where a part did not answer every ask, or a plan for one part got several
+ */
+export function mergeSearch(plan: SearchPlan, parts: readonly PartAnswers[]): Buffer {
+  for (const { answers } of parts) {
+    if (answers.length !== plan.asks.length) {
+      throw new RangeError(`a part has to answer ${plan.asks.length} asks, not ${answers.length}`);
+    }
+  }
+  if (plan.parts === "one") return singleAnswer(plan, parts);
+  const byRole = answersByRole(plan, parts);
+  return printAnswer(plan, plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole));
+}
+
+/** What the body is printed from. */
+type MergedSearch = {
+  readonly page: readonly Hit[];
+  readonly total: number;
+  /** The answers whose facets add up to the whole's; undefined where none were asked for. */
+  readonly facets: MergedFacets | undefined;
+  readonly semanticHitCount: number | undefined;
+  /** Answers that carry members to pass on: the query as nodes print it, its vector, timings. */
+  readonly answers: readonly PartAnswer[];
+};
+
+type MergedFacets = { readonly distribution: Map<string, FacetCounts>; readonly stats: string };
+
+type AnswersByRole = ReadonlyMap<AskRole, readonly PartAnswer[]>;
+
+function answersByRole(plan: SearchPlan, parts: readonly PartAnswers[]): AnswersByRole {
+  const byRole = new Map<AskRole, PartAnswer[]>();
+  plan.asks.forEach((ask, at) => {
+    const answers: PartAnswer[] = [];
+    parts.forEach(({ answers: bodies }, part) => {
+      const body = bodies[at];
+      if (body !== null && body !== undefined) answers.push(parsePartAnswer(body, part));
+      else if (ask.role !== "semantic")
+        throw new RangeError(`part ${part} has no answer to its ${ask.role} ask`);
+    });
+    byRole.set(ask.role, answers);
+  });
+  return byRole;
+}
+
+function rankedResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
+  const answers = byRole.get("page") ?? [];
+  const universe = byRole.get("universe");
+  const ranked = takeHits(mergeHits(answers.map((answer) => answer.hits)), plan.end, plan.distinct);
+  const page = ranked.hits.slice(plan.from);
+  // A page that could be filled stopped the node before it had met everything it would have taken away.
+  const isFilled = ranked.hits.length === plan.end;
+  const facets = rankedFacets(plan, answers, universe, isFilled, ranked.distinctValues);
+  return {
+    page,
+    total: Math.min(rankedTotal(plan, byRole, ranked, isFilled), plan.facts.maxTotalHits),
+    facets,
+    semanticHitCount: plan.kind === "semantic" ? page.length : undefined,
+    answers: [...answers, ...(universe ?? [])],
+  };
+}
+
+function rankedTotal(
+  plan: SearchPlan,
+  byRole: AnswersByRole,
+  ranked: { readonly hits: readonly Hit[]; readonly distinctValues: ReadonlySet<string> },
+  isFilled: boolean,
+): number {
+  const values = byRole.get("values");
+  if (values !== undefined && plan.distinct !== null) return countDistinct(values, plan.distinct);
+  const total = sumOfTotals(byRole.get("page") ?? []);
+  const universe = byRole.get("universe");
+  if (universe === undefined) return total;
+  const everything = sumOfTotals(universe);
+  if (plan.from > everything) return everything;
+  if (!isFilled) return ranked.hits.length;
+  if (plan.distinct === null) return everything;
+  if (!plan.countsDistinctValues) return total;
+  return withoutDuplicates(plan.distinct, universe, everything, ranked);
+}
+
+/** How many documents are left once each shown value has taken its other documents away. */
+function withoutDuplicates(
+  distinct: string,
+  universe: readonly PartAnswer[],
+  everything: number,
+  ranked: { readonly hits: readonly Hit[]; readonly distinctValues: ReadonlySet<string> },
+): number {
+  const counts = sumFacets(universe.map((answer) => answer.members.get("facetDistribution"))).get(distinct);
+  if (counts === undefined) return everything;
+  let duplicates = 0;
+  for (const { key, isNumber, count } of counts.values()) {
+    if (ranked.distinctValues.has(distinctKeyOfLabel(key, isNumber))) duplicates += count;
+  }
+  const shownWithValue = ranked.hits.filter((hit) => distinctKeys(hit, distinct).length > 0).length;
+  return Math.max(ranked.hits.length, everything - duplicates + shownWithValue);
+}
+
+function countDistinct(answers: readonly PartAnswer[], distinct: string): number {
+  const values = new DistinctValues();
+  let count = 0;
+  for (const answer of answers) {
+    for (const hit of answer.hits) {
+      if (values.keep(distinctKeys(hit, distinct))) count++;
+    }
+  }
+  return count;
+}
+
+function rankedFacets(
+  plan: SearchPlan,
+  answers: readonly PartAnswer[],
+  universe: readonly PartAnswer[] | undefined,
+  isFilled: boolean,
+  shownValues: ReadonlySet<string>,
+): MergedFacets | undefined {
+  if (!asksForFacets(plan)) return undefined;
+  const countsEverything = universe !== undefined && isFilled && plan.distinct === null;
+  const facets = facetsOf(countsEverything ? universe : answers);
+  const own = plan.distinct === null ? undefined : facets.distribution.get(plan.distinct);
+  if (plan.distinct !== null && own !== undefined) {
+    const all =
+      plan.countsDistinctValues && universe !== undefined ? facetsOf(universe).distribution : undefined;
+    facets.distribution.set(
+      plan.distinct,
+      distinctFacet(plan, own, all?.get(plan.distinct), isFilled, shownValues),
+    );
+  }
+  return facets;
+}
+
+/** The facet of the distinct attribute itself: a value that is shown counts once. */
+function distinctFacet(
+  plan: SearchPlan,
+  own: FacetCounts,
+  all: FacetCounts | undefined,
+  isFilled: boolean,
+  shownValues: ReadonlySet<string>,
+): FacetCounts {
+  const capped = new Map(own);
+  for (const [key, value] of isFilled ? (all ?? own) : own) {
+    const isShown = shownValues.has(distinctKeyOfLabel(value.key, value.isNumber));
+    capped.set(key, isShown || plan.pagination.style === "page" ? { ...value, count: 1 } : value);
+  }
+  return capped;
+}
+
+function hybridResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
+  const keyword = byRole.get("keyword") ?? [];
+  const semantic = byRole.get("semantic") ?? [];
+  const merged = mergeHybrid(
+    {
+      keyword: keyword.map((answer) => answer.hits),
+      semantic: semantic.length === 0 ? null : semantic.map((answer) => answer.hits),
+    },
+    {
+      end: plan.end,
+      semanticRatio: semanticRatioOf(plan.query),
+      distinct: plan.distinct,
+      primaryKey: plan.facts.primaryKey,
+    },
+  );
+  const page = merged.hits.slice(plan.from);
+  // The semantic half sees every document that passes the filter, so that it covers the keyword half.
+  const covering = merged.keywordOnly ? keyword : semantic;
+  const total = Math.max(
+    sumOfTotals(covering),
+    merged.keywordOnly || plan.distinct !== null ? 0 : sumOfTotals(keyword),
+  );
+  return {
+    page,
+    total: Math.min(total, plan.facts.maxTotalHits),
+    facets: asksForFacets(plan) ? facetsOf(covering) : undefined,
+    semanticHitCount: page.filter((hit) => merged.semantic.has(hit)).length,
+    answers: merged.keywordOnly ? keyword : [...semantic, ...keyword],
+  };
+}
+
+function asksForFacets(plan: SearchPlan): boolean {
+  return plan.query.facets !== null && plan.query.facets !== undefined;
+}
+
+function facetsOf(answers: readonly PartAnswer[]): MergedFacets {
+  return {
+    distribution: sumFacets(answers.map((answer) => answer.members.get("facetDistribution"))),
+    stats: mergeFacetStats(answers.map((answer) => answer.members.get("facetStats"))),
+  };
+}
+
+function sumOfTotals(answers: readonly PartAnswer[]): number {
+  return answers.reduce((sum, answer) => sum + totalOf(answer), 0);
+}
+
+/** Prints the members in Meilisearch's order. */
+function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
+  const view = clientView(plan.query, plan.view);
+  const rest: string[] = [];
+  const add = (name: string, raw: string | undefined): void => {
+    if (raw !== undefined) rest.push(`"${name}":${raw}`);
+  };
+  const passOn = (name: string): string | undefined =>
+    merged.answers
+      .find((answer) => answer.members.has(name))
+      ?.members.get(name)
+      ?.toString("utf8");
+
+  add("query", passOn("query") ?? JSON.stringify(plan.query.q ?? ""));
+  add("queryVector", passOn("queryVector"));
+  add(
+    "processingTimeMs",
+    `${Math.max(0, ...merged.answers.map((a) => numberMember(a, "processingTimeMs")))}`,
+  );
+  if (plan.pagination.style === "page") {
+    const { page, hitsPerPage } = plan.pagination;
+    add("hitsPerPage", `${hitsPerPage}`);
+    add("page", `${page}`);
+    add("totalPages", `${hitsPerPage === 0 ? 0 : Math.ceil(merged.total / hitsPerPage)}`);
+    add("totalHits", `${merged.total}`);
+  } else {
+    add("limit", `${plan.pagination.limit}`);
+    add("offset", `${plan.from}`);
+    add("estimatedTotalHits", `${merged.total}`);
+  }
+  if (merged.facets !== undefined) {
+    const candidates = Math.max(merged.total, leastCandidates(merged.facets.distribution));
+    add("facetDistribution", printFacets(merged.facets.distribution, plan.facts, candidates));
+    add("facetStats", merged.facets.stats);
+  }
+  add("requestUid", passOn("requestUid"));
+  const metadata = passOn("metadata");
+  if (metadata !== undefined) add("metadata", clientMetadata(plan, Buffer.from(metadata)));
+  add("performanceDetails", passOn("performanceDetails"));
+  add("semanticHitCount", merged.semanticHitCount?.toString());
+  return printBody(merged.page, view, rest);
+}
+
+/** The node knows the index under a physical name, which no client may see. */
+function clientMetadata(plan: SearchPlan, raw: Buffer): string {
+  const members = objectMembers(raw).map((member) =>
+    member.key === "indexUid"
+      ? `"indexUid":${JSON.stringify(plan.facts.uid)}`
+      : raw.toString("utf8", member.keyStart, member.valueEnd),
+  );
+  return `{${members.join(",")}}`;
+}
+
+/** The one part's own answer, which is the answer but for what clients must not see. */
+function singleAnswer(plan: SearchPlan, parts: readonly PartAnswers[]): Buffer {
+  const body = parts[0]?.answers[0];
+  if (parts.length !== 1 || body === null || body === undefined) {
+    throw new RangeError(`a plan for one part takes exactly one answer, not ${parts.length}`);
+  }
+  const view = clientView(plan.query, plan.view);
+  if (needsNoView(body, view) && !body.includes(METADATA_MEMBER)) return body;
+  const answer = parsePartAnswer(body, 0);
+  const rest = [...answer.members].map(([name, raw]) => `"${name}":${clientMember(plan, name, raw)}`);
+  return printBody(answer.hits, view, rest);
+}
+
+const METADATA_MEMBER = Buffer.from('"metadata":');
+
+function clientMember(plan: SearchPlan, name: string, raw: Buffer): string {
+  switch (name) {
+    case "facetDistribution":
+    case "facetStats":
+      return removeMembers(raw, isInjectedField).toString("utf8");
+    case "metadata":
+      return clientMetadata(plan, raw);
+    default:
+      return raw.toString("utf8");
+  }
+}
+
+function printBody(page: readonly Hit[], view: ClientView, rest: readonly string[]): Buffer {
+  const chunks: Buffer[] = [OPEN];
+  page.forEach((hit, at) => {
+    if (at > 0) chunks.push(COMMA);
+    chunks.push(clientHit(hit.bytes, view));
+  });
+  chunks.push(Buffer.from(`],${rest.join(",")}}`));
+  return Buffer.concat(chunks);
+}
+
+const OPEN = Buffer.from('{"hits":[');
+const COMMA = Buffer.from(",");

@@ -1,0 +1,261 @@
+import { type AttributeView, attributeView } from "./attribute-view.js";
+import { standInForAttribute, standInsInFilter } from "./injected-fields.js";
+import type { IndexFacts, JsonObject, JsonValue, SearchParameters } from "./search-parameters.js";
+import { filterWithShards } from "./shard-filter.js";
+
+/** `offset` and `limit` when the client gave no page, page numbers with exact totals when it did. */
+export type Pagination =
+  | { readonly style: "offset"; readonly offset: number; readonly limit: number }
+  | { readonly style: "page"; readonly page: number; readonly hitsPerPage: number };
+
+/**
+ * What a part is asked for:
+ *
+ * - `page`: the best hits up to the page's end.
+ * - `keyword`, `semantic`: the two halves of a hybrid search, up to the page's end.
+ * - `universe`: no hits, only totals and facets of everything that matches, before `distinct` or a score
+ *   threshold took anything away.
+ * - `values`: the distinct attribute of every hit that can count towards an exact total.
+ */
+export type AskRole = "page" | "keyword" | "semantic" | "universe" | "values";
+
+/** One search that every part is asked, still without the shards that it is to be narrowed to. */
+export type Ask = { readonly role: AskRole; readonly body: JsonObject };
+
+/** One client search turned into asks; everything that {@link mergeSearch} needs besides the answers. */
+export type SearchPlan = {
+  /** `one`: a single part covers the index and its answer only loses Miroir's fields. */
+  readonly parts: "one" | "many";
+  readonly kind: "keyword" | "semantic" | "hybrid";
+  /** Send each to every part; their answers go to the merge in this order. */
+  readonly asks: readonly Ask[];
+  readonly query: SearchParameters;
+  readonly facts: IndexFacts;
+  readonly pagination: Pagination;
+  /** First hit of the page, from 0, within `maxTotalHits`. */
+  readonly from: number;
+  /** Behind the last hit of the page; what every part is asked for. */
+  readonly end: number;
+  /** The attribute of which each value is shown once; null for none. */
+  readonly distinct: string | null;
+  readonly view: AttributeView;
+  /** The facet that was added to the universe's ask to count distinct values, if it was not the client's. */
+  readonly countsDistinctValues: boolean;
+};
+
+const DEFAULT_LIMIT = 20;
+const DEFAULT_SEMANTIC_RATIO = 0.5;
+
+/**
+ * A ratio that makes a node run a hybrid search of which every semantic hit comes first: it then
+ * highlights the query's words in semantic hits, which a purely semantic search does not do.
+ */
+const ALMOST_SEMANTIC = 0.999999;
+
+/**
+ * Turns a client's search into what each part is asked.
+ *
+ * @param query the client's validated parameters
+ * @param parts `one` where a single part holds the whole index: its own answer is then the answer;
+ *   `many` by default
+ */
+export function planSearch(
+  query: SearchParameters,
+  facts: IndexFacts,
+  parts: "one" | "many" = "many",
+): SearchPlan {
+  const pagination = paginationOf(query);
+  const { from, end } = pageBounds(pagination, facts.maxTotalHits);
+  const kind = searchKind(query);
+  const distinct = query.distinct ?? facts.distinctAttribute;
+  const plan = { parts, kind, query, facts, pagination, from, end, distinct };
+  if (parts === "one") {
+    const view = attributeView(query, facts.displayedAttributes, []);
+    const body = commonBody(query, view);
+    return { ...plan, view, countsDistinctValues: false, asks: [{ role: "page", body }] };
+  }
+  const needed: string[] = [];
+  if (distinct !== null) needed.push(distinct);
+  if (kind === "hybrid" && facts.primaryKey !== null && !needed.includes(facts.primaryKey)) {
+    needed.push(facts.primaryKey);
+  }
+  const view = attributeView(query, facts.displayedAttributes, needed);
+  const countsDistinctValues =
+    distinct !== null &&
+    pagination.style === "offset" &&
+    kind !== "hybrid" &&
+    (query.distinct !== null && query.distinct !== undefined ? true : facts.distinctAttributeIsFilterable);
+  return {
+    ...plan,
+    view,
+    countsDistinctValues,
+    asks: asksFor(query, view, pagination, end, kind, distinct, countsDistinctValues, facts),
+  };
+}
+
+/**
+ * The body to send for `ask`.
+ *
+ * @param shardCodes the codes of the shards that this part is to serve; null where the node holds nothing
+ *   but shards that it should serve, and needs no filter (invariant 5)
+ */
+export function askBody(ask: Ask, shardCodes: readonly string[] | null): string {
+  if (shardCodes === null) return JSON.stringify(ask.body);
+  return JSON.stringify({ ...ask.body, filter: filterWithShards(ask.body.filter, shardCodes) });
+}
+
+/** The weight of the semantic half of a hybrid search, rounded as Meilisearch holds it. */
+export function semanticRatioOf(query: SearchParameters): number {
+  return Math.fround(query.hybrid?.semanticRatio ?? DEFAULT_SEMANTIC_RATIO);
+}
+
+function paginationOf(query: SearchParameters): Pagination {
+  const page = query.page ?? null;
+  const hitsPerPage = query.hitsPerPage ?? null;
+  if (page === null && hitsPerPage === null) {
+    return { style: "offset", offset: query.offset ?? 0, limit: query.limit ?? DEFAULT_LIMIT };
+  }
+  return { style: "page", page: page ?? 1, hitsPerPage: hitsPerPage ?? DEFAULT_LIMIT };
+}
+
+function pageBounds(pagination: Pagination, maxTotalHits: number): { from: number; end: number } {
+  let offset: number;
+  let limit: number;
+  if (pagination.style === "offset") {
+    ({ offset, limit } = pagination);
+  } else if (pagination.page === 0) {
+    offset = 0;
+    limit = 0;
+  } else {
+    offset = (pagination.page - 1) * pagination.hitsPerPage;
+    limit = pagination.hitsPerPage;
+  }
+  const from = Math.min(offset, maxTotalHits);
+  return { from, end: from + Math.min(limit, maxTotalHits - from) };
+}
+
+/** Which search a node would run; the order of the conditions is Meilisearch's. */
+function searchKind(query: SearchParameters): "keyword" | "semantic" | "hybrid" {
+  const hybrid = query.hybrid ?? null;
+  const isPlaceholder = (query.q ?? "").trim() === "";
+  const hasMedia = query.media !== null && query.media !== undefined;
+  const hasVector = query.vector !== null && query.vector !== undefined;
+  if (hybrid === null) return "keyword";
+  const ratio = semanticRatioOf(query);
+  if (ratio === 0) return "keyword";
+  if (!hasMedia && isPlaceholder && !hasVector) return "keyword";
+  if (ratio === 1 || isPlaceholder) return "semantic";
+  return "hybrid";
+}
+
+function asksFor(
+  query: SearchParameters,
+  view: AttributeView,
+  pagination: Pagination,
+  end: number,
+  kind: SearchPlan["kind"],
+  distinct: string | null,
+  countsDistinctValues: boolean,
+  facts: IndexFacts,
+): Ask[] {
+  const common = { ...commonBody(query, view), ...pageTo(pagination, end), showRankingScoreDetails: true };
+  if (kind === "hybrid") return hybridAsks(query, common, distinct);
+
+  const asks: Ask[] = [{ role: "page", body: common }];
+  const hasThreshold = query.rankingScoreThreshold !== null && query.rankingScoreThreshold !== undefined;
+  if (pagination.style === "page") {
+    if (distinct !== null) asks.push({ role: "values", body: valuesBody(common, distinct, facts) });
+  } else if (end > 0 && (hasThreshold || countsDistinctValues)) {
+    const facets = [...(query.facets ?? []).map(standInForAttribute)];
+    if (countsDistinctValues && distinct !== null && !facets.includes(distinct)) facets.push(distinct);
+    asks.push({ role: "universe", body: universeBody(common, facets) });
+  }
+  return asks;
+}
+
+/** What every ask has in common: the client's query without Miroir's names, hidden attributes or a page. */
+function commonBody(query: SearchParameters, view: AttributeView): JsonObject {
+  const body: Record<string, JsonValue | undefined> = { ...query };
+  body.attributesToRetrieve = view.toRetrieve;
+  body.attributesToHighlight = view.attributesToHighlight;
+  body.attributesToCrop = view.attributesToCrop;
+  for (const name of ["sort", "facets", "attributesToSearchOn"] as const) {
+    const list = query[name];
+    if (list !== null && list !== undefined) body[name] = list.map(standInForAttribute);
+  }
+  if (typeof query.distinct === "string") body.distinct = standInForAttribute(query.distinct);
+  if (query.filter !== null && query.filter !== undefined) body.filter = filterStandIns(query.filter);
+  return body;
+}
+
+function filterStandIns(filter: JsonValue): JsonValue {
+  if (typeof filter === "string") return standInsInFilter(filter);
+  if (Array.isArray(filter)) return (filter as readonly JsonValue[]).map(filterStandIns);
+  return filter;
+}
+
+function pageTo(pagination: Pagination, end: number): JsonObject {
+  return pagination.style === "page"
+    ? { page: 1, hitsPerPage: end, offset: undefined, limit: undefined }
+    : { offset: 0, limit: end };
+}
+
+const NO_FORMATTING: JsonObject = {
+  attributesToHighlight: undefined,
+  attributesToCrop: undefined,
+  showMatchesPosition: undefined,
+  retrieveVectors: undefined,
+  showRankingScore: undefined,
+  showRankingScoreDetails: undefined,
+};
+
+function valuesBody(common: JsonObject, distinct: string, facts: IndexFacts): JsonObject {
+  return {
+    ...common,
+    ...NO_FORMATTING,
+    facets: undefined,
+    attributesToRetrieve: [distinct],
+    page: 1,
+    hitsPerPage: facts.maxTotalHits,
+  };
+}
+
+function universeBody(common: JsonObject, facets: readonly string[]): JsonObject {
+  return {
+    ...common,
+    ...NO_FORMATTING,
+    attributesToRetrieve: [],
+    rankingScoreThreshold: undefined,
+    facets: facets.length > 0 ? facets : undefined,
+    offset: 0,
+    limit: 0,
+  };
+}
+
+function hybridAsks(query: SearchParameters, common: JsonObject, distinct: string | null): Ask[] {
+  const keyword = {
+    ...common,
+    hybrid: undefined,
+    vector: undefined,
+    media: undefined,
+    showRankingScore: true,
+  };
+  const formats =
+    (query.attributesToHighlight ?? []).length > 0 ||
+    (query.attributesToCrop ?? []).length > 0 ||
+    query.showMatchesPosition === true;
+  const narrowed =
+    distinct !== null || (query.rankingScoreThreshold !== null && query.rankingScoreThreshold !== undefined);
+  const semantic = {
+    ...common,
+    hybrid: {
+      embedder: query.hybrid?.embedder ?? "",
+      semanticRatio: formats || narrowed ? ALMOST_SEMANTIC : 1,
+    },
+    showRankingScore: true,
+  };
+  return [
+    { role: "keyword", body: keyword },
+    { role: "semantic", body: semantic },
+  ];
+}
