@@ -96,14 +96,20 @@ function rankedTotal(
   const values = byRole.get("values");
   if (values !== undefined && plan.distinct !== null) return countDistinct(values, plan.distinct);
   const total = sumOfTotals(byRole.get("page") ?? []);
+  // Nothing is taken away from what matches, or (with page numbers) nodes look at all of it.
+  if (plan.distinct === null && (!hasThreshold(plan) || plan.pagination.style === "page")) return total;
   const universe = byRole.get("universe");
-  if (universe === undefined) return total;
-  const everything = sumOfTotals(universe);
-  if (plan.from > everything) return everything;
+  const everything = universe === undefined ? undefined : sumOfTotals(universe);
+  // A page that begins behind the last match is not looked at.
+  if (everything !== undefined && plan.from > everything) return everything;
   if (!isFilled) return ranked.hits.length;
+  if (universe === undefined || everything === undefined) return total;
   if (plan.distinct === null) return everything;
-  if (!plan.countsDistinctValues) return total;
-  return withoutDuplicates(plan.distinct, universe, everything, ranked);
+  return plan.countsDistinctValues ? withoutDuplicates(plan.distinct, universe, everything, ranked) : total;
+}
+
+function hasThreshold(plan: SearchPlan): boolean {
+  return plan.query.rankingScoreThreshold !== null && plan.query.rankingScoreThreshold !== undefined;
 }
 
 /** How many documents are left once each shown value has taken its other documents away. */
