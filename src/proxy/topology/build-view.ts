@@ -1,0 +1,152 @@
+import { toJson } from "@bufbuild/protobuf";
+import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import {
+  type Index,
+  type Node,
+  type NodeCredentials,
+  NodeState,
+  ReplicaState as ProtoReplicaState,
+  type Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
+import type { NodeAddress } from "../../meilisearch/transport.js";
+import type { IndexView, NodeView, ReplicaState, TopologyView } from "./topology-view.js";
+
+/** Keys by node id. */
+export type CredentialsByNode = ReadonlyMap<string, NodeCredentials>;
+
+/**
+ * Indexes a topology for use. Views of indexes that `topology` shares with an earlier call are used again. Throws where
+ * the topology lacks what the proxy needs, with the reason.
+ */
+export function buildView(topology: Topology, credentials: CredentialsByNode): TopologyView {
+  if (topology.epoch === undefined) throw new Error("the topology has no epoch");
+  const indexes = topology.indexes.map(viewOf);
+  return {
+    epoch: topology.epoch,
+    nodes: new Map(topology.nodes.map((node) => [node.id, buildNode(node, credentials.get(node.id))])),
+    groups: new Map(topology.groups.map((group) => [group.id, [...group.nodeIds]])),
+    indexes: new Map(indexes.map((index) => [index.uid, index])),
+    byInstance: new Map(indexes.map((index) => [index.instance, index])),
+    minInSync: topology.minInSync,
+  };
+}
+
+/** Messages are never changed once received, so that a view belongs to its message for good. */
+const views = new WeakMap<Index, IndexView>();
+
+function viewOf(index: Index): IndexView {
+  const known = views.get(index);
+  if (known !== undefined) return known;
+  const view = buildIndex(index);
+  views.set(index, view);
+  return view;
+}
+
+function buildIndex(index: Index): IndexView {
+  const placement: (readonly string[])[] = [];
+  const shardsByNode = new Map<string, number[]>();
+  for (const { shard, nodeIds } of index.placement) {
+    if (shard !== placement.length)
+      throw new Error(`index ${index.uid}: shard ${placement.length} is not placed`);
+    placement.push([...nodeIds]);
+    for (const id of nodeIds) {
+      const shards = shardsByNode.get(id);
+      if (shards === undefined) shardsByNode.set(id, [shard]);
+      else shards.push(shard);
+    }
+  }
+  if (placement.length !== index.shards) {
+    throw new Error(`index ${index.uid}: ${placement.length} of ${index.shards} shards are placed`);
+  }
+  return {
+    uid: index.uid,
+    instance: index.instance,
+    generation: index.generation,
+    physicalName: `m${index.instance}_${index.generation}`,
+    primaryKey: index.primaryKey,
+    shards: index.shards,
+    createdAt: timeText(index.createdAt),
+    updatedAt: timeText(index.updatedAt),
+    settingsVersion: index.settingsVersion,
+    settingsChanging: index.settingsChanging,
+    settings: parseSettings(index),
+    placement,
+    replicas: new Map(index.replicas.map((replica) => [replica.nodeId, replicaState(index, replica.state)])),
+    shardsByNode,
+    writer:
+      index.writer === undefined
+        ? undefined
+        : { proxyId: index.writer.proxyId, session: index.writer.session },
+  };
+}
+
+function buildNode(node: Node, keys: NodeCredentials | undefined): NodeView {
+  return {
+    id: node.id,
+    group: node.group,
+    url: node.url,
+    state: nodeState(node),
+    writeAddress: address(node, keys?.writeKey),
+    adminAddress: address(node, keys?.adminKey),
+  };
+}
+
+function address(node: Node, key: string | undefined): NodeAddress {
+  return key === undefined || key === ""
+    ? { id: node.id, url: node.url }
+    : { id: node.id, url: node.url, key };
+}
+
+function nodeState(node: Node): NodeView["state"] {
+  switch (node.state) {
+    case NodeState.ACTIVE:
+      return "active";
+    case NodeState.JOINING:
+      return "joining";
+    case NodeState.DRAINING:
+      return "draining";
+    case NodeState.UNREACHABLE:
+      return "unreachable";
+    case NodeState.SUSPECT:
+      return "suspect";
+    case NodeState.UNSPECIFIED:
+      throw new Error(`node ${node.id} has no state`);
+    default:
+      throw new Error(
+        `node ${node.id} has the state ${String(node.state)}, which this version does not know`,
+      );
+  }
+}
+
+function replicaState(index: Index, state: ProtoReplicaState): ReplicaState {
+  switch (state) {
+    case ProtoReplicaState.IN_SYNC:
+      return "in_sync";
+    case ProtoReplicaState.JOINING:
+      return "joining";
+    case ProtoReplicaState.STALE:
+      return "stale";
+    case ProtoReplicaState.SUSPECT:
+      return "suspect";
+    case ProtoReplicaState.UNSPECIFIED:
+      throw new Error(`index ${index.uid}: a replica has no state`);
+    default:
+      throw new Error(
+        `index ${index.uid}: a replica has the state ${String(state)}, which this version does not know`,
+      );
+  }
+}
+
+function parseSettings(index: Index): Readonly<Record<string, unknown>> {
+  if (index.settingsJson === "") return {};
+  const value: unknown = JSON.parse(index.settingsJson);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Error(`index ${index.uid}: the settings are not a JSON object`);
+  }
+  return value as Record<string, unknown>;
+}
+
+/** RFC 3339 in UTC, as Meilisearch prints times. */
+function timeText(time: Timestamp | undefined): string {
+  return toJson(TimestampSchema, time ?? { $typeName: "google.protobuf.Timestamp", seconds: 0n, nanos: 0 });
+}

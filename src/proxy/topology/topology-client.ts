@@ -1,0 +1,371 @@
+import type { Logger } from "pino";
+import type {
+  Delta,
+  Epoch,
+  NodeCredentials,
+  Snapshot,
+  SubscribeResponse,
+  Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
+import type { Timer, World } from "../../runtime/world.js";
+import { judgeTopology } from "../../topology/acceptance.js";
+import { applyDelta } from "../../topology/delta.js";
+import { formatEpoch } from "../../topology/epoch.js";
+import type { ControlTransport, TopologyStream } from "../control-transport.js";
+import { buildView, type CredentialsByNode } from "./build-view.js";
+import { HeldLease } from "./held-lease.js";
+import type { TopologySource, TopologyView, WriteLease } from "./topology-view.js";
+
+/** Where the topology stream stands. */
+export type TopologyConnection =
+  | { readonly kind: "idle" }
+  /** Hello was sent; no topology was accepted on this stream yet. */
+  | { readonly kind: "connecting"; readonly attempt: number }
+  | { readonly kind: "subscribed"; readonly epoch: Epoch }
+  /** The last attempt failed; the next one follows. Reads go on from the last topology. */
+  | { readonly kind: "waiting"; readonly attempt: number; readonly delayMs: number; readonly error: string }
+  | { readonly kind: "closed" };
+
+/** The proxy's end of the topology stream: the newest accepted topology, and the write lease. */
+export interface TopologyClient extends TopologySource, WriteLease {
+  /** Connects, and stays connected until {@link close}. */
+  start(): void;
+  connection(): TopologyConnection;
+  /** The newest accepted topology as it was received. */
+  topology(): Topology | undefined;
+  /** How many topologies this proxy has refused. */
+  refused(): number;
+  /** Gives the lease back at once and ends the stream. The topology stays readable. */
+  close(): Promise<void>;
+}
+
+/** What {@link createTopologyClient} works with. */
+export interface TopologyClientOptions {
+  readonly control: ControlTransport;
+  readonly world: World;
+  readonly logger: Logger;
+  /** Stable name of the proxy. */
+  readonly proxyId: string;
+  /** Names this run of the process; 16 random bytes in hexadecimal unless given. */
+  readonly session?: string;
+  /** Base URL under which other proxies reach this proxy's HTTP API. */
+  readonly address: string;
+  readonly version: string;
+  /** Milliseconds between heartbeats; 1,000 unless given. */
+  readonly heartbeatMs?: number;
+  /** Milliseconds without any message after which a stream is taken for dead; 5,000 unless given. */
+  readonly silenceMs?: number;
+  /** Bounds of the pause before another attempt, in milliseconds: 100 and 5,000 unless given. */
+  readonly backOff?: { readonly firstMs: number; readonly maxMs: number };
+}
+
+/** A client that is not connected yet; see {@link TopologyClient.start}. */
+export function createTopologyClient(options: TopologyClientOptions): TopologyClient {
+  return new Subscriber(options);
+}
+
+/** The stream went quiet: the connection is half open, or the control plane hangs. */
+class StreamSilentError extends Error {
+  override readonly name = "StreamSilentError";
+}
+
+class Subscriber implements TopologyClient {
+  readonly proxyId: string;
+  readonly session: string;
+  readonly #options: TopologyClientOptions;
+  readonly #heartbeatMs: number;
+  readonly #silenceMs: number;
+  readonly #firstMs: number;
+  readonly #maxMs: number;
+  readonly #lease: HeldLease;
+  readonly #listeners = new Set<(view: TopologyView) => void>();
+  readonly #stop = new AbortController();
+  #connection: TopologyConnection = { kind: "idle" };
+  #held: Topology | undefined;
+  #credentials: CredentialsByNode = new Map();
+  #view: TopologyView | undefined;
+  #refused = 0;
+  #stream: TopologyStream | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(options: TopologyClientOptions) {
+    this.#options = options;
+    this.proxyId = options.proxyId;
+    this.session = options.session ?? Buffer.from(options.world.random.bytes(16)).toString("hex");
+    this.#heartbeatMs = options.heartbeatMs ?? 1_000;
+    this.#silenceMs = options.silenceMs ?? 5_000;
+    this.#firstMs = options.backOff?.firstMs ?? 100;
+    this.#maxMs = options.backOff?.maxMs ?? 5_000;
+    this.#lease = new HeldLease(this.proxyId, this.session, options.world.clock);
+  }
+
+  start(): void {
+    if (this.#connection.kind === "idle") this.#running = this.#run();
+  }
+
+  connection(): TopologyConnection {
+    return this.#connection;
+  }
+
+  topology(): Topology | undefined {
+    return this.#held;
+  }
+
+  refused(): number {
+    return this.#refused;
+  }
+
+  current(): TopologyView | undefined {
+    return this.#view;
+  }
+
+  state(): ReturnType<WriteLease["state"]> {
+    return this.#lease.state();
+  }
+
+  onChange(listener: (view: TopologyView) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  waitFor(predicate: (view: TopologyView) => boolean, signal: AbortSignal): Promise<TopologyView> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(reasonOf(signal));
+        return;
+      }
+      if (this.#view !== undefined && predicate(this.#view)) {
+        resolve(this.#view);
+        return;
+      }
+      const onAbort = () => {
+        stopListening();
+        reject(reasonOf(signal));
+      };
+      const stopListening = this.onChange((view) => {
+        if (!predicate(view)) return;
+        stopListening();
+        signal.removeEventListener("abort", onAbort);
+        resolve(view);
+      });
+      signal.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#connection.kind === "closed") return;
+    // In this order: nothing may be written under a lease that another proxy may get now.
+    this.#lease.giveUp();
+    this.#connection = { kind: "closed" };
+    this.#stream?.send({ message: { case: "goodbye", value: {} } });
+    this.#stream?.close();
+    const giveUp = this.#options.world.timers.after(1_000, () => this.#stop.abort());
+    if (this.#stream === undefined) this.#stop.abort();
+    await this.#running;
+    giveUp.cancel();
+    this.#stop.abort();
+  }
+
+  async #run(): Promise<void> {
+    const { logger, world } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      if (this.#isClosed()) return;
+      this.#connection = { kind: "connecting", attempt };
+      let failure: unknown;
+      try {
+        if (await this.#subscribe()) attempt = 0;
+        failure = new Error("the control plane ended the stream");
+      } catch (error) {
+        if (this.#wasSubscribed()) attempt = 0;
+        failure = error;
+      }
+      if (this.#isClosed()) return;
+      const delayMs = this.#pause(attempt);
+      const error = failure instanceof Error ? failure.message : String(failure);
+      this.#connection = { kind: "waiting", attempt, delayMs, error };
+      logger.warn(
+        { err: failure, attempt, delayMs: Math.round(delayMs) },
+        "no topology stream; trying again",
+      );
+      try {
+        await world.timers.sleep(delayMs, this.#stop.signal);
+      } catch {
+        // Only close() ends the pause early, and the loop sees that next.
+      }
+    }
+  }
+
+  #isClosed(): boolean {
+    return this.#connection.kind === "closed";
+  }
+
+  #wasSubscribed(): boolean {
+    return this.#connection.kind === "subscribed";
+  }
+
+  /** Doubles from attempt to attempt; between half and the whole of that at random, so that proxies do not return all at once. */
+  #pause(attempt: number): number {
+    const whole = Math.min(this.#maxMs, this.#firstMs * 2 ** Math.min(attempt, 30));
+    return whole / 2 + (whole / 2) * this.#options.world.random.next();
+  }
+
+  /** Runs one stream to its end; resolves true where a topology was accepted on it. */
+  async #subscribe(): Promise<boolean> {
+    const { control, world } = this.#options;
+    const drop = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, drop.signal]);
+    const stream = control.subscribe(signal);
+    this.#stream = stream;
+    let silence: Timer | undefined;
+    let silent = false;
+    const heard = () => {
+      silence?.cancel();
+      silence = world.timers.after(this.#silenceMs, () => {
+        silent = true;
+        drop.abort();
+      });
+    };
+    const heartbeats = new Heartbeats(world, this.#heartbeatMs, () => this.#beat(stream));
+    try {
+      stream.send({ message: { case: "hello", value: this.#hello() } });
+      heard();
+      heartbeats.start();
+      for await (const message of stream.messages) {
+        heard();
+        this.#receive(stream, message);
+      }
+      return this.#wasSubscribed();
+    } catch (error) {
+      if (!silent) throw error;
+      throw new StreamSilentError(`the control plane was silent for ${this.#silenceMs} ms`, { cause: error });
+    } finally {
+      heartbeats.stop();
+      silence?.cancel();
+      drop.abort();
+      this.#lease.streamEnded();
+      if (this.#stream === stream) this.#stream = undefined;
+    }
+  }
+
+  #hello() {
+    const { address, version } = this.#options;
+    const base = { proxyId: this.proxyId, session: this.session, address, version };
+    const epoch = this.#held?.epoch;
+    return epoch === undefined
+      ? base
+      : { ...base, lastEpoch: epoch, lastContentHash: this.#held?.contentHash ?? "" };
+  }
+
+  #beat(stream: TopologyStream): void {
+    stream.send({ message: { case: "heartbeat", value: { sequence: this.#lease.heartbeat() } } });
+  }
+
+  #receive(stream: TopologyStream, { message }: SubscribeResponse): void {
+    switch (message.case) {
+      case "snapshot":
+        this.#receiveTopology(stream, message.value, () => receivedBySnapshot(message.value));
+        break;
+      case "delta":
+        this.#receiveTopology(stream, message.value, () =>
+          receivedByDelta(message.value, this.#held, this.#credentials),
+        );
+        break;
+      case "lease":
+        this.#lease.answer(message.value);
+        break;
+      case undefined:
+        this.#options.logger.warn("a message of a kind that this version does not know was ignored");
+        break;
+    }
+  }
+
+  #receiveTopology(stream: TopologyStream, { nonce }: { nonce: bigint }, read: () => Received): void {
+    let epoch: Epoch;
+    try {
+      epoch = this.#accept(read());
+    } catch (error) {
+      this.#refused += 1;
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.error(
+        { err: error, held: formatEpoch(this.#held?.epoch) },
+        "a topology was refused",
+      );
+      stream.send({ message: { case: "nack", value: { nonce, error: reason } } });
+      return;
+    }
+    const first = !this.#wasSubscribed();
+    if (!this.#isClosed()) this.#connection = { kind: "subscribed", epoch };
+    stream.send({ message: { case: "ack", value: { nonce, epoch } } });
+    if (first && !this.#isClosed()) this.#beat(stream);
+  }
+
+  /** Takes a topology into use, or throws why it cannot be. */
+  #accept({ topology, credentials }: Received): Epoch {
+    const verdict = judgeTopology(this.#held, topology);
+    if (verdict.kind === "refuse") throw new Error(verdict.error);
+    const view = buildView(topology, credentials);
+    this.#held = topology;
+    this.#credentials = credentials;
+    this.#view = view;
+    this.#options.logger.info({ epoch: formatEpoch(view.epoch) }, "topology accepted");
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(view);
+      } catch (error) {
+        this.#options.logger.error({ err: error }, "a listener to the topology failed");
+      }
+    }
+    return view.epoch;
+  }
+}
+
+interface Received {
+  readonly topology: Topology;
+  readonly credentials: CredentialsByNode;
+}
+
+function receivedBySnapshot({ topology, credentials }: Snapshot): Received {
+  if (topology === undefined) throw new Error("the snapshot holds no topology");
+  return { topology, credentials: byNode(credentials) };
+}
+
+/** A delta brings the credentials that changed; those of nodes that are still there are kept. */
+function receivedByDelta(delta: Delta, held: Topology | undefined, credentials: CredentialsByNode): Received {
+  if (held === undefined) throw new Error("a delta came, but this proxy holds no topology");
+  const topology = applyDelta(held, delta);
+  const merged = new Map([...credentials, ...byNode(delta.credentials)]);
+  const nodes = new Set(topology.nodes.map((node) => node.id));
+  return { topology, credentials: new Map([...merged].filter(([id]) => nodes.has(id))) };
+}
+
+function byNode(credentials: readonly NodeCredentials[]): CredentialsByNode {
+  return new Map(credentials.map((keys) => [keys.nodeId, keys]));
+}
+
+class Heartbeats {
+  readonly #world: World;
+  readonly #everyMs: number;
+  readonly #beat: () => void;
+  #timer: Timer | undefined;
+
+  constructor(world: World, everyMs: number, beat: () => void) {
+    this.#world = world;
+    this.#everyMs = everyMs;
+    this.#beat = beat;
+  }
+
+  start(): void {
+    this.#timer = this.#world.timers.after(this.#everyMs, () => {
+      this.#beat();
+      this.start();
+    });
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+  }
+}
+
+function reasonOf(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
+}
