@@ -44,7 +44,7 @@ export function objectMembers(bytes: Uint8Array, start = 0): JsonMember[] {
     const valueStart = memberValueStart(bytes, keyEnd);
     const end = valueEnd(bytes, valueStart);
     members.push({
-      key: decodeString(bytes, keyStart, keyEnd),
+      key: decodeKey(bytes, keyStart, keyEnd),
       memberStart,
       keyStart,
       keyEnd,
@@ -146,6 +146,41 @@ export function decodeString(bytes: Uint8Array, start: number, end: number): str
 /** `bytes` as a `Buffer` over the same memory. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return bytes instanceof Buffer ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** Keys repeat from document to document: most are found here instead of being decoded again. */
+const KNOWN_KEYS: string[] = new Array<string>(512).fill("");
+const LONGEST_KNOWN_KEY = 48;
+
+/** As `decodeString`, but short ASCII keys come out of a bounded memory of earlier ones. */
+function decodeKey(bytes: Uint8Array, start: number, end: number): string {
+  const length = end - start - 2;
+  if (length === 0 || length > LONGEST_KNOWN_KEY) return decodeString(bytes, start, end);
+  const first = start + 1;
+  const spread =
+    length * 31 +
+    (bytes[first] as number) * 7 +
+    (bytes[first + (length >> 1)] as number) * 131 +
+    (bytes[end - 2] as number) * 17;
+  const slot = spread & (KNOWN_KEYS.length - 1);
+  const known = KNOWN_KEYS[slot] as string;
+  if (known.length === length) {
+    let i = 0;
+    while (i < length && known.charCodeAt(i) === bytes[first + i]) i++;
+    if (i === length) return known;
+  }
+  const key = decodeString(bytes, start, end);
+  // Anything decoded from other than one plain byte a character would be compared wrongly.
+  if (key.length === length && isPlainAscii(bytes, first, end - 1)) KNOWN_KEYS[slot] = key;
+  return key;
+}
+
+function isPlainAscii(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] as number;
+    if (byte >= 0x80 || byte === 0x5c) return false;
+  }
+  return true;
 }
 
 function decodeEscapedString(buffer: Buffer, start: number, end: number): string {
