@@ -35,9 +35,13 @@ export class DistinctValues {
   }
 }
 
-/** The key of a facet label as {@link distinctKeys} would give it for a value with that label. */
-export function distinctKeyOfLabel(key: string, isNumber: boolean): string {
-  return isNumber ? `n${Number(key)}` : `s${key}`;
+/**
+ * Whether a facet's value is among distinct values. A label that reads like a number may be a string.
+ *
+ * @param key the label in the form that facets are compared by
+ */
+export function hasFacetValue(values: ReadonlySet<string>, key: string, isNumber: boolean): boolean {
+  return values.has(`s${key}`) || (isNumber && values.has(`n${Number(key)}`));
 }
 
 function collectFromObject(object: Buffer, path: string, keys: string[]): void {

@@ -1,14 +1,4 @@
-/**
- * The fields that every stored document carries besides the client's own, and what keeps them out of
- * sight (invariant 11): requests that name them are asked under a name that no document can have, and
- * answers and error messages lose them again.
- */
-
-/** Holds the shard's code; filterable on every node. */
-export const SHARD_FIELD = "_miroir_shard";
-
-/** Holds the insertion sequence; last ranking rule on every node, ascending. */
-export const SEQUENCE_FIELD = "_miroir_seq";
+import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
 
 /** The entry that the last ranking rule leaves in `_rankingScoreDetails`. */
 export const SEQUENCE_RULE = `${SEQUENCE_FIELD}:asc`;

@@ -1,7 +1,7 @@
 import { removeMembers } from "../json/edit.js";
 import { objectMembers } from "../json/members.js";
 import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
-import { DistinctValues, distinctKeyOfLabel, distinctKeys } from "./distinct.js";
+import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
 import { type FacetCounts, leastCandidates, mergeFacetStats, printFacets, sumFacets } from "./facets.js";
 import type { Hit } from "./hit.js";
 import { mergeHybrid } from "./hybrid.js";
@@ -123,7 +123,7 @@ function withoutDuplicates(
   if (counts === undefined) return everything;
   let duplicates = 0;
   for (const { key, isNumber, count } of counts.values()) {
-    if (ranked.distinctValues.has(distinctKeyOfLabel(key, isNumber))) duplicates += count;
+    if (hasFacetValue(ranked.distinctValues, key, isNumber)) duplicates += count;
   }
   const shownWithValue = ranked.hits.filter((hit) => distinctKeys(hit, distinct).length > 0).length;
   return Math.max(ranked.hits.length, everything - duplicates + shownWithValue);
@@ -148,34 +148,36 @@ function rankedFacets(
   shownValues: ReadonlySet<string>,
 ): MergedFacets | undefined {
   if (!asksForFacets(plan)) return undefined;
-  const countsEverything = universe !== undefined && isFilled && plan.distinct === null;
-  const facets = facetsOf(countsEverything ? universe : answers);
-  const own = plan.distinct === null ? undefined : facets.distribution.get(plan.distinct);
-  if (plan.distinct !== null && own !== undefined) {
-    const all =
-      plan.countsDistinctValues && universe !== undefined ? facetsOf(universe).distribution : undefined;
-    facets.distribution.set(
-      plan.distinct,
-      distinctFacet(plan, own, all?.get(plan.distinct), isFilled, shownValues),
-    );
+  const own = facetsOf(answers);
+  if (universe === undefined) return withDistinctFacet(plan, own, undefined, isFilled, shownValues);
+  const all = facetsOf(universe);
+  // Counting distinct values may have added their attribute.
+  for (const attribute of all.distribution.keys()) {
+    if (!own.distribution.has(attribute)) all.distribution.delete(attribute);
   }
-  return facets;
+  const isBehindTheLast = plan.from > sumOfTotals(universe);
+  if (isBehindTheLast || (isFilled && plan.distinct === null)) return all;
+  return withDistinctFacet(plan, own, all, isFilled, shownValues);
 }
 
-/** The facet of the distinct attribute itself: a value that is shown counts once. */
-function distinctFacet(
+/** The facet of the distinct attribute itself can be exact: a value that is shown counts once. */
+function withDistinctFacet(
   plan: SearchPlan,
-  own: FacetCounts,
-  all: FacetCounts | undefined,
+  own: MergedFacets,
+  all: MergedFacets | undefined,
   isFilled: boolean,
   shownValues: ReadonlySet<string>,
-): FacetCounts {
-  const capped = new Map(own);
-  for (const [key, value] of isFilled ? (all ?? own) : own) {
-    const isShown = shownValues.has(distinctKeyOfLabel(value.key, value.isNumber));
-    capped.set(key, isShown || plan.pagination.style === "page" ? { ...value, count: 1 } : value);
+): MergedFacets {
+  if (plan.distinct === null) return own;
+  const counts =
+    (isFilled ? all : undefined)?.distribution.get(plan.distinct) ?? own.distribution.get(plan.distinct);
+  if (counts === undefined) return own;
+  const capped = new Map(counts);
+  for (const [key, value] of counts) {
+    const isShown = hasFacetValue(shownValues, value.key, value.isNumber);
+    if (isShown || plan.pagination.style === "page") capped.set(key, { ...value, count: 1 });
   }
-  return capped;
+  return { ...own, distribution: new Map(own.distribution).set(plan.distinct, capped) };
 }
 
 function hybridResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {

@@ -96,12 +96,12 @@ export function planSearch(
 /**
  * The body to send for `ask`.
  *
- * @param shardCodes the codes of the shards that this part is to serve; null where the node holds nothing
- *   but shards that it should serve, and needs no filter (invariant 5)
+ * @param shards the shards that this part is to serve; null where the node holds nothing but shards that it
+ *   should serve, and needs no filter (invariant 5)
  */
-export function askBody(ask: Ask, shardCodes: readonly string[] | null): string {
-  if (shardCodes === null) return JSON.stringify(ask.body);
-  return JSON.stringify({ ...ask.body, filter: filterWithShards(ask.body.filter, shardCodes) });
+export function askBody(ask: Ask, shards: readonly number[] | null): string {
+  if (shards === null) return JSON.stringify(ask.body);
+  return JSON.stringify({ ...ask.body, filter: filterWithShards(ask.body.filter, shards) });
 }
 
 /** The weight of the semantic half of a hybrid search, rounded as Meilisearch holds it. */

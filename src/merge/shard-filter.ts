@@ -1,4 +1,4 @@
-import { SHARD_FIELD } from "./injected-fields.js";
+import { SHARD_FIELD, shardCode } from "../placement/injected-fields.js";
 import type { JsonValue } from "./search-parameters.js";
 
 /**
@@ -10,17 +10,17 @@ import type { JsonValue } from "./search-parameters.js";
  * the node can say so.
  *
  * @param filter the client's filter; null or undefined for none
- * @param shardCodes the codes of the shards to read, as stored in documents; none matches no document
+ * @param shards the shards to read; none matches no document
  */
-export function filterWithShards(filter: JsonValue | undefined, shardCodes: readonly string[]): JsonValue {
-  const shards = shardCondition(shardCodes);
-  if (filter === undefined || filter === null) return shards;
-  if (typeof filter === "string") return [shards, filter];
+export function filterWithShards(filter: JsonValue | undefined, shards: readonly number[]): JsonValue {
+  const condition = shardCondition(shards);
+  if (filter === undefined || filter === null) return condition;
+  if (typeof filter === "string") return [condition, filter];
   if (!Array.isArray(filter)) return filter;
-  return [shards, ...(filter as readonly JsonValue[])];
+  return [condition, ...(filter as readonly JsonValue[])];
 }
 
-function shardCondition(shardCodes: readonly string[]): string {
-  const codes = shardCodes.map((code) => `"${code.replace(/["\\]/g, "\\$&")}"`);
-  return `${SHARD_FIELD} IN [${codes.join(", ")}]`;
+/** Codes hold neither quotes nor backslashes. */
+function shardCondition(shards: readonly number[]): string {
+  return `${SHARD_FIELD} IN [${shards.map((shard) => `"${shardCode(shard)}"`).join(", ")}]`;
 }
