@@ -46,8 +46,10 @@ export interface LeadershipOptions {
   readonly holder: string;
   /** Milliseconds that a lease lasts; 10,000 unless given. */
   readonly ttlMs?: number;
-  /** Milliseconds between renewals, and between attempts to take the lease; 3,000 unless given. */
+  /** Milliseconds between renewals; 3,000 unless given. */
   readonly renewMs?: number;
+  /** Milliseconds between attempts to take the lease; 1,000 unless given. */
+  readonly retryMs?: number;
   /** The highest term known outside the lease table, such as the stored topology's; the lease's term goes above it. */
   readonly aboveTerm?: () => Promise<number>;
 }
@@ -61,6 +63,7 @@ class LeaseLoop implements Leadership {
   readonly #options: LeadershipOptions;
   readonly #ttlMs: number;
   readonly #renewMs: number;
+  readonly #retryMs: number;
   readonly #listeners = new Set<(state: LeadershipState) => void>();
   #state: LeadershipState = { kind: "follower" };
   /** On the monotonic clock; counted from before the store was asked, so that it ends before the store's own time. */
@@ -73,6 +76,7 @@ class LeaseLoop implements Leadership {
     this.#options = options;
     this.#ttlMs = options.ttlMs ?? 10_000;
     this.#renewMs = options.renewMs ?? 3_000;
+    this.#retryMs = options.retryMs ?? 1_000;
   }
 
   state(): LeadershipState {
@@ -130,7 +134,8 @@ class LeaseLoop implements Leadership {
 
   #schedule(): void {
     if (this.#state.kind === "closed") return;
-    this.#next = this.#options.world.timers.after(this.#renewMs, () => {
+    const delayMs = this.#state.kind === "leader" ? this.#renewMs : this.#retryMs;
+    this.#next = this.#options.world.timers.after(delayMs, () => {
       this.#alone(() => this.#turn())
         .catch((error: unknown) => {
           this.#options.logger.warn({ err: error }, "the store did not answer about the leader lease");

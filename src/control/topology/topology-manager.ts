@@ -1,7 +1,6 @@
 import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import { type Epoch, EpochSchema, type Topology, TopologySchema } from "../../gen/miroir/v1/topology_pb.js";
-import type { Clock } from "../../runtime/world.js";
 import {
   ConflictError,
   FencedError,
@@ -59,7 +58,7 @@ export interface TopologyManager {
   /**
    * Begins a leader's term: reads the stored topology and publishes it as the first epoch of the fence's term
    * (invariant 1); a fresh store gets the initial topology. Changes are stored under `fence` from now on.
-   * Rejects where the stored topology's term is not below the fence's.
+   * Rejects where the stored topology's term is above the fence's.
    */
   beginTerm(fence: FencingToken): Promise<Topology>;
   /** Refuses changes until the next term begins. */
@@ -71,7 +70,6 @@ export interface TopologyManager {
 /** What {@link createTopologyManager} works with. */
 export interface TopologyManagerOptions {
   readonly table: TopologyTable;
-  readonly clock: Clock;
   readonly logger: Logger;
   /** The topology of a fresh cluster. Its epoch's cluster id names the cluster; the rest of the epoch is ignored. */
   readonly initial: Topology;
@@ -88,7 +86,7 @@ type Term =
   | { readonly kind: "begun"; readonly fence: FencingToken; readonly unsure: boolean };
 
 class Manager implements TopologyManager {
-  readonly history: TopologyHistory;
+  readonly history = new TopologyHistory();
   readonly #options: TopologyManagerOptions;
   readonly #listeners = new Set<(change: TopologyChange) => void>();
   #current: Topology | undefined;
@@ -98,7 +96,6 @@ class Manager implements TopologyManager {
 
   constructor(options: TopologyManagerOptions) {
     this.#options = options;
-    this.history = new TopologyHistory(options.clock);
   }
 
   current(): Topology {
@@ -125,11 +122,13 @@ class Manager implements TopologyManager {
     return this.#alone(async () => {
       const stored = await this.#load();
       this.#term = { kind: "begun", fence, unsure: false };
+      const term = BigInt(fence.term);
       const next = clone(TopologySchema, stored ?? this.#options.initial);
       next.epoch = create(EpochSchema, {
         clusterId: epochOf(next).clusterId,
-        term: BigInt(fence.term),
-        counter: 1n,
+        term,
+        // Another beginning of the same term, after one that failed halfway, goes on from what that stored.
+        counter: stored?.epoch?.term === term ? stored.epoch.counter + 1n : 1n,
       });
       next.contentHash = contentHash(next);
       return await this.#publish(stored, next, stored === undefined ? "a fresh cluster" : "a new term");

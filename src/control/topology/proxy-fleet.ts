@@ -1,0 +1,485 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Logger } from "pino";
+import { type ProxyStatus, ProxyStatusSchema } from "../../gen/miroir/v1/cluster_pb.js";
+import {
+  type Delta,
+  type Epoch,
+  type Hello,
+  LeaseSchema,
+  type NodeCredentials,
+  type Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
+import type { Timer, World } from "../../runtime/world.js";
+import type { LeaseTable } from "../../store/task-store.js";
+import { diffTopologies } from "../../topology/delta.js";
+import { compareEpochs, epochReached, formatEpoch } from "../../topology/epoch.js";
+import { ProxyStream } from "./proxy-stream.js";
+import type { TopologyManager } from "./topology-manager.js";
+import { WriterElection, type WriterIdentity } from "./writer-election.js";
+
+/** What became of a wait for a proxy's acknowledgement. */
+export type AckOutcome =
+  | { readonly kind: "acked" }
+  /** The proxy refused that epoch, or a later one, and goes on with the one it had. */
+  | { readonly kind: "refused"; readonly error: string }
+  /** The session is not connected and certainly holds no write lease. */
+  | { readonly kind: "gone" };
+
+/** Gives the keys with which proxies reach nodes. */
+export interface CredentialsSource {
+  /** For every node of the topology that asks for a key. */
+  current(): readonly NodeCredentials[];
+  /** Calls back when they have changed; returns the function that ends it. */
+  onChange(listener: () => void): () => void;
+}
+
+/** Why a proxy cannot be served. */
+export class ProxyRefusedError extends Error {
+  override readonly name = "ProxyRefusedError";
+  readonly kind: "not_leader" | "full" | "invalid" | "replaced" | "silent" | "closing";
+
+  constructor(kind: ProxyRefusedError["kind"], message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** What a fleet reports as it happens; every member is called synchronously. */
+export interface FleetObserver {
+  connected(proxies: number): void;
+  acknowledged(afterMs: number): void;
+  refused(): void;
+  sent(kind: "snapshot" | "delta" | "lease"): void;
+}
+
+/** What {@link createProxyFleet} works with. */
+export interface ProxyFleetOptions {
+  readonly topology: TopologyManager;
+  readonly credentials: CredentialsSource;
+  readonly leases: LeaseTable;
+  readonly world: World;
+  readonly logger: Logger;
+  /**
+   * Publishes the topology under a term above `term`; called when a proxy holds an epoch above the present one, after
+   * a restored backup, say.
+   */
+  readonly raiseTerm: (term: number) => Promise<void>;
+  readonly observer?: FleetObserver;
+  /** Milliseconds that a write lease lasts; 3,000 unless given. */
+  readonly leaseMs?: number;
+  /** Milliseconds for which a proxy may stay behind and still have its lease renewed; 2,000 unless given. */
+  readonly graceMs?: number;
+  /** Proxies that may be connected at once; 256 unless given. */
+  readonly maxProxies?: number;
+  /** Milliseconds without any message after which a stream is ended; 30,000 unless given. */
+  readonly silenceMs?: number;
+}
+
+/** The connected proxies: what each holds, their leases, and the one among them that writes. */
+export interface ProxyFleet {
+  /** Serves proxies, once the manager's term has begun. */
+  begin(): Promise<void>;
+  /** Ends every stream, and refuses new ones until the next term begins. */
+  end(reason: string): void;
+  /** A new stream; rejects with {@link ProxyRefusedError}. A stream of the same proxy that is still open is ended. */
+  open(hello: Hello): Promise<ProxyStream>;
+  ack(stream: ProxyStream, nonce: bigint, epoch: Epoch | undefined): void;
+  nack(stream: ProxyStream, nonce: bigint, error: string): void;
+  heartbeat(stream: ProxyStream, sequence: bigint): void;
+  goodbye(stream: ProxyStream): void;
+  /** The stream is over, for whatever reason. */
+  closed(stream: ProxyStream): void;
+  /** The connected proxies, in ascending order of id. */
+  proxies(): readonly ProxyStatus[];
+  /** The proxy that writes for the fleet, while its lease may be running. */
+  writer(): WriterIdentity | undefined;
+  /**
+   * Waits until the proxy of that session has acknowledged `epoch` or a later one, has refused it, or is certain not to write any more
+   * (invariant 2). Rejects with the signal's reason when it aborts.
+   */
+  waitForAck(epoch: Epoch, session: string, signal: AbortSignal): Promise<AckOutcome>;
+}
+
+/** A fleet that serves nobody yet; see {@link ProxyFleet.begin}. */
+export function createProxyFleet(options: ProxyFleetOptions): ProxyFleet {
+  return new Fleet(options);
+}
+
+/** How far a proxy's epoch may be above the present one and still be believed. */
+const MAX_TERM_LEAP = 1_000_000n;
+const MAX_WAITERS = 10_000;
+/** How often waits are looked at, for what no event tells. Milliseconds. */
+const RECHECK_MS = 200;
+
+interface Connected {
+  readonly stream: ProxyStream;
+  readonly connectedAt: number;
+  /** The last heartbeat, and when it came on the monotonic clock. */
+  heartbeat: { readonly sequence: bigint; readonly at: number } | undefined;
+  /** Until when the granted lease runs, on the monotonic clock. */
+  leaseUntil: number | undefined;
+}
+
+interface Waiter {
+  readonly epoch: Epoch;
+  readonly session: string;
+  readonly settle: (outcome: AckOutcome) => void;
+}
+
+class Fleet implements ProxyFleet {
+  readonly #options: ProxyFleetOptions;
+  readonly #leaseMs: number;
+  readonly #graceMs: number;
+  readonly #silenceMs: number;
+  readonly #election: WriterElection;
+  readonly #byProxy = new Map<string, Connected>();
+  readonly #waiters = new Set<Waiter>();
+  #serving: { readonly kind: "yes" } | { readonly kind: "no"; readonly reason: string } = {
+    kind: "no",
+    reason: "this control plane has not begun its term yet",
+  };
+  #diff: { readonly base: Topology; readonly next: Topology; readonly delta: Delta } | undefined;
+  #sweep: Timer | undefined;
+  #recheck: Timer | undefined;
+
+  constructor(options: ProxyFleetOptions) {
+    this.#options = options;
+    this.#leaseMs = options.leaseMs ?? 3_000;
+    this.#graceMs = options.graceMs ?? 2_000;
+    this.#silenceMs = options.silenceMs ?? 30_000;
+    this.#election = new WriterElection({
+      leases: options.leases,
+      world: options.world,
+      logger: options.logger,
+      leaseMs: this.#leaseMs,
+      onChange: () => this.#answerAll(),
+    });
+    options.topology.onChange(() => {
+      for (const { stream } of this.#byProxy.values()) stream.published();
+    });
+    options.credentials.onChange(() => {
+      for (const { stream } of this.#byProxy.values()) stream.credentialsChanged();
+    });
+  }
+
+  async begin(): Promise<void> {
+    await this.#election.begin();
+    this.#serving = { kind: "yes" };
+    this.#scheduleSweep();
+  }
+
+  end(reason: string): void {
+    this.#serving = { kind: "no", reason };
+    this.#election.end();
+    this.#sweep?.cancel();
+    for (const { stream } of this.#byProxy.values()) stream.end(new ProxyRefusedError("closing", reason));
+  }
+
+  async open(hello: Hello): Promise<ProxyStream> {
+    checkHello(hello);
+    await this.#raiseAbove(hello.lastEpoch);
+    if (this.#serving.kind === "no") throw new ProxyRefusedError("not_leader", this.#serving.reason);
+    const { topology, credentials, logger, world } = this.#options;
+    const former = this.#byProxy.get(hello.proxyId);
+    const max = this.#options.maxProxies ?? 256;
+    if (former === undefined && this.#byProxy.size >= max) {
+      throw new ProxyRefusedError("full", `${max} proxies are connected already`);
+    }
+    const base =
+      hello.lastEpoch === undefined
+        ? undefined
+        : topology.history.find(hello.lastEpoch, hello.lastContentHash);
+    const stream = new ProxyStream(hello, base, {
+      newest: () => topology.current(),
+      credentials: () => credentials.current(),
+      diff: (from, to) => this.#diffOf(from, to),
+      monotonic: () => world.clock.monotonic(),
+    });
+    const same = former?.stream.hello.session === hello.session ? former : undefined;
+    this.#byProxy.set(hello.proxyId, {
+      stream,
+      connectedAt: world.clock.now(),
+      heartbeat: undefined,
+      leaseUntil: same?.leaseUntil,
+    });
+    former?.stream.end(
+      new ProxyRefusedError(
+        "replaced",
+        `proxy ${hello.proxyId} has opened another stream (session ${hello.session})`,
+      ),
+    );
+    logger.info(
+      {
+        proxyId: hello.proxyId,
+        session: hello.session,
+        held: formatEpoch(hello.lastEpoch),
+        delta: base !== undefined,
+      },
+      "a proxy subscribed",
+    );
+    this.#options.observer?.connected(this.#byProxy.size);
+    return stream;
+  }
+
+  ack(stream: ProxyStream, nonce: bigint, epoch: Epoch | undefined): void {
+    const outcome = stream.ack(nonce, epoch);
+    if (outcome.kind !== "acked") return;
+    this.#options.observer?.acknowledged(outcome.afterMs);
+    this.#settleWaiters();
+  }
+
+  nack(stream: ProxyStream, nonce: bigint, error: string): void {
+    const outcome = stream.nack(nonce, error);
+    if (outcome.kind !== "nacked") return;
+    this.#options.logger.error(
+      { proxyId: stream.hello.proxyId, epoch: formatEpoch(outcome.epoch), error: stream.nacked()?.error },
+      "a proxy refused a topology",
+    );
+    this.#options.observer?.refused();
+    this.#settleWaiters();
+  }
+
+  heartbeat(stream: ProxyStream, sequence: bigint): void {
+    const proxy = this.#connected(stream);
+    if (proxy === undefined) return;
+    proxy.heartbeat = { sequence, at: this.#now() };
+    if (this.#refusal(stream) === undefined) this.#election.ask(identityOf(stream));
+    this.#answer(proxy);
+  }
+
+  goodbye(stream: ProxyStream): void {
+    const { proxyId, session } = stream.hello;
+    this.#options.logger.info({ proxyId, session }, "a proxy said goodbye");
+    this.#remove(stream);
+    stream.end();
+    this.#election.release(session);
+    this.#elect();
+    this.#settleWaiters();
+  }
+
+  closed(stream: ProxyStream): void {
+    stream.end();
+    if (this.#remove(stream))
+      this.#options.logger.info({ proxyId: stream.hello.proxyId }, "a proxy is disconnected");
+  }
+
+  proxies(): readonly ProxyStatus[] {
+    const writer = this.#election.writer();
+    return [...this.#byProxy.values()]
+      .sort((a, b) => (a.stream.hello.proxyId < b.stream.hello.proxyId ? -1 : 1))
+      .map((proxy) => this.#status(proxy, writer));
+  }
+
+  writer(): WriterIdentity | undefined {
+    return this.#election.writer();
+  }
+
+  waitForAck(epoch: Epoch, session: string, signal: AbortSignal): Promise<AckOutcome> {
+    return new Promise((resolve, reject) => {
+      const now = signal.aborted ? undefined : this.#ackOutcome(epoch, session);
+      if (now !== undefined) {
+        resolve(now);
+        return;
+      }
+      if (signal.aborted || this.#waiters.size >= MAX_WAITERS) {
+        reject(
+          signal.aborted ? reasonOf(signal) : new Error(`${MAX_WAITERS} waits for acknowledgements are open`),
+        );
+        return;
+      }
+      const onAbort = () => {
+        this.#waiters.delete(waiter);
+        reject(reasonOf(signal));
+      };
+      const waiter: Waiter = {
+        epoch,
+        session,
+        settle: (outcome) => {
+          this.#waiters.delete(waiter);
+          signal.removeEventListener("abort", onAbort);
+          resolve(outcome);
+        },
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#waiters.add(waiter);
+      this.#scheduleRecheck();
+    });
+  }
+
+  /** The store may be older than what proxies have seen; then the line of epochs goes on above them (invariant 1). */
+  async #raiseAbove(reported: Epoch | undefined): Promise<void> {
+    if (reported === undefined || this.#serving.kind === "no") return;
+    const current = this.#options.topology.current().epoch;
+    if (current === undefined || compareEpochs(reported, current) !== "higher") return;
+    if (reported.term > current.term + MAX_TERM_LEAP) {
+      throw new ProxyRefusedError(
+        "invalid",
+        `the proxy says it holds epoch ${formatEpoch(reported)}, which is too far above ${formatEpoch(current)} to be believed`,
+      );
+    }
+    this.#options.logger.warn(
+      { reported: formatEpoch(reported), current: formatEpoch(current) },
+      "a proxy holds a newer epoch than this control plane: a new term begins above it",
+    );
+    await this.#options.raiseTerm(Number(reported.term));
+  }
+
+  #diffOf(base: Topology, next: Topology): Delta {
+    if (this.#diff?.base !== base || this.#diff.next !== next) {
+      this.#diff = { base, next, delta: diffTopologies(base, next) };
+    }
+    return this.#diff.delta;
+  }
+
+  #connected(stream: ProxyStream): Connected | undefined {
+    const proxy = this.#byProxy.get(stream.hello.proxyId);
+    return proxy?.stream === stream && !stream.ended() ? proxy : undefined;
+  }
+
+  #remove(stream: ProxyStream): boolean {
+    if (this.#byProxy.get(stream.hello.proxyId)?.stream !== stream) return false;
+    this.#byProxy.delete(stream.hello.proxyId);
+    this.#options.observer?.connected(this.#byProxy.size);
+    return true;
+  }
+
+  /** Why the proxy gets no lease; undefined where it gets one. */
+  #refusal(stream: ProxyStream): string | undefined {
+    if (this.#serving.kind === "no") return this.#serving.reason;
+    const newest = this.#options.topology.current().epoch;
+    const nacked = stream.nacked();
+    if (nacked !== undefined && epochReached(nacked.epoch, newest ?? nacked.epoch)) {
+      return `this proxy refused epoch ${formatEpoch(nacked.epoch)}: ${nacked.error}`;
+    }
+    if (stream.acked() === undefined) return "this proxy has not acknowledged a topology yet";
+    const since = stream.behindSince();
+    if (since !== undefined && this.#now() - since > this.#graceMs) {
+      return `this proxy is behind: it holds epoch ${formatEpoch(stream.acked())}, newest is ${formatEpoch(newest)}`;
+    }
+    return undefined;
+  }
+
+  /**
+   * Answers the proxy's last heartbeat, for the first time or anew: a lease counts from when the proxy sent the
+   * heartbeat, so that answering it again with another writer promises nothing more.
+   */
+  #answer(proxy: Connected): void {
+    const { heartbeat, stream } = proxy;
+    if (heartbeat === undefined || stream.ended()) return;
+    const refusal = this.#refusal(stream);
+    const writer = this.#election.writer();
+    if (refusal === undefined) proxy.leaseUntil = heartbeat.at + this.#leaseMs;
+    stream.grant(
+      create(LeaseSchema, {
+        sequence: heartbeat.sequence,
+        durationMs: refusal === undefined ? this.#leaseMs : 0,
+        refusal: refusal ?? "",
+        writerAddress: writer?.address ?? "",
+        ...(writer === undefined ? {} : { writer: { proxyId: writer.proxyId, session: writer.session } }),
+      }),
+    );
+  }
+
+  #answerAll(): void {
+    if (this.#election.writer() === undefined) this.#elect();
+    for (const proxy of this.#byProxy.values()) this.#answer(proxy);
+    this.#settleWaiters();
+  }
+
+  /** Offers the vacant writership to the proxy that has been connected longest, of those that could hold a lease. */
+  #elect(): void {
+    const now = this.#now();
+    const candidate = [...this.#byProxy.values()]
+      .filter(
+        ({ heartbeat, stream }) =>
+          heartbeat !== undefined && now - heartbeat.at < this.#leaseMs && !stream.ended(),
+      )
+      .filter(({ stream }) => this.#refusal(stream) === undefined)
+      .sort((a, b) => a.connectedAt - b.connectedAt)[0];
+    if (candidate !== undefined) this.#election.ask(identityOf(candidate.stream));
+  }
+
+  #status(proxy: Connected, writer: WriterIdentity | undefined): ProxyStatus {
+    const { hello } = proxy.stream;
+    const { clock } = this.#options.world;
+    const acked = proxy.stream.acked();
+    const nacked = proxy.stream.nacked();
+    const left = proxy.leaseUntil === undefined ? 0 : proxy.leaseUntil - clock.monotonic();
+    return create(ProxyStatusSchema, {
+      proxyId: hello.proxyId,
+      session: hello.session,
+      address: hello.address,
+      version: hello.version,
+      error: nacked?.error ?? "",
+      writer: writer?.session === hello.session,
+      connectedAt: timestampFromMs(proxy.connectedAt),
+      acknowledgementSeconds: proxy.stream.ackedAfterMs() / 1_000,
+      ...(acked === undefined ? {} : { acked }),
+      ...(nacked === undefined ? {} : { nacked: nacked.epoch }),
+      ...(left <= 0 ? {} : { leaseUntil: timestampFromMs(Math.round(clock.now() + left)) }),
+    });
+  }
+
+  #ackOutcome(epoch: Epoch, session: string): AckOutcome | undefined {
+    const proxy = [...this.#byProxy.values()].find(({ stream }) => stream.hello.session === session);
+    if (proxy === undefined) return this.#election.mayHold(session) ? undefined : { kind: "gone" };
+    if (epochReached(proxy.stream.acked(), epoch)) return { kind: "acked" };
+    const nacked = proxy.stream.nacked();
+    return nacked !== undefined && epochReached(nacked.epoch, epoch)
+      ? { kind: "refused", error: nacked.error }
+      : undefined;
+  }
+
+  #settleWaiters(): void {
+    for (const waiter of [...this.#waiters]) {
+      const outcome = this.#ackOutcome(waiter.epoch, waiter.session);
+      if (outcome !== undefined) waiter.settle(outcome);
+    }
+  }
+
+  #scheduleRecheck(): void {
+    if (this.#recheck !== undefined) return;
+    this.#recheck = this.#options.world.timers.after(RECHECK_MS, () => {
+      this.#recheck = undefined;
+      this.#settleWaiters();
+      if (this.#waiters.size > 0) this.#scheduleRecheck();
+    });
+  }
+
+  #scheduleSweep(): void {
+    this.#sweep?.cancel();
+    this.#sweep = this.#options.world.timers.after(this.#silenceMs / 4, () => {
+      const now = this.#now();
+      for (const { stream } of this.#byProxy.values()) {
+        if (now - stream.lastHeardAt <= this.#silenceMs) continue;
+        stream.end(new ProxyRefusedError("silent", `the proxy was silent for ${this.#silenceMs} ms`));
+      }
+      this.#scheduleSweep();
+    });
+  }
+
+  #now(): number {
+    return this.#options.world.clock.monotonic();
+  }
+}
+
+function identityOf({ hello }: ProxyStream): WriterIdentity {
+  return { proxyId: hello.proxyId, session: hello.session, address: hello.address };
+}
+
+function checkHello(hello: Hello): void {
+  const faults = [
+    ...(/^[\w.:-]{1,128}$/.test(hello.proxyId) ? [] : ["proxy_id is 1 to 128 letters, digits or . _ : -"]),
+    ...(/^[\w.:-]{1,128}$/.test(hello.session) ? [] : ["session is 1 to 128 letters, digits or . _ : -"]),
+    ...(hello.address === "" || (hello.address.length <= 2_048 && URL.canParse(hello.address))
+      ? []
+      : ["address is a base URL"]),
+    ...(hello.version.length <= 128 ? [] : ["version has at most 128 characters"]),
+  ];
+  if (faults.length > 0) throw new ProxyRefusedError("invalid", `hello: ${faults.join("; ")}`);
+}
+
+function reasonOf(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
+}

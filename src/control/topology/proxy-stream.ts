@@ -1,0 +1,226 @@
+import { create, equals } from "@bufbuild/protobuf";
+import {
+  type Delta,
+  type Epoch,
+  type Hello,
+  type Lease,
+  type NodeCredentials,
+  NodeCredentialsSchema,
+  type SubscribeResponse,
+  SubscribeResponseSchema,
+  type Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
+import { compareEpochs } from "../../topology/epoch.js";
+
+/** The one topology that a proxy may have unanswered. */
+interface InFlight {
+  readonly nonce: bigint;
+  readonly kind: "snapshot" | "delta";
+  readonly topology: Topology;
+  readonly sentAt: number;
+  /** When a newer topology was published while this one was under way. */
+  overtakenAt: number | undefined;
+}
+
+/** What an ACK or NACK meant. */
+export type AnswerOutcome =
+  | { readonly kind: "acked"; readonly epoch: Epoch; readonly afterMs: number }
+  | { readonly kind: "nacked"; readonly epoch: Epoch; readonly sent: "snapshot" | "delta" }
+  /** It answers nothing that is under way. */
+  | { readonly kind: "stale" };
+
+/** A proxy did not keep to the protocol; its stream is ended. */
+export class StreamProtocolError extends Error {
+  override readonly name = "StreamProtocolError";
+}
+
+/** How a stream gets what it sends. */
+export interface StreamSource {
+  newest(): Topology;
+  credentials(): readonly NodeCredentials[];
+  diff(base: Topology, next: Topology): Delta;
+  monotonic(): number;
+}
+
+/**
+ * The server's side of one topology stream. At most one topology is unanswered at a time, and at most one lease waits
+ * to be sent; whatever happens meanwhile is coalesced into the newest of each (invariant 12).
+ */
+export class ProxyStream {
+  readonly hello: Hello;
+  /** On the monotonic clock. */
+  lastHeardAt: number;
+  readonly #source: StreamSource;
+  #nonce = 0n;
+  #inFlight: InFlight | undefined;
+  /** What the proxy is known to have in use: the base of deltas. */
+  #held: Topology | undefined;
+  #acked: Epoch | undefined;
+  #nacked: { readonly epoch: Epoch; readonly error: string } | undefined;
+  #ackedAfterMs = 0;
+  #behindSince: number | undefined;
+  #wanted: "nothing" | "newest" | "snapshot" = "newest";
+  #sentCredentials: ReadonlyMap<string, NodeCredentials> = new Map();
+  #lease: Lease | undefined;
+  #end: { readonly error: Error | undefined } | undefined;
+  #wake: (() => void) | undefined;
+
+  /** `base` is the topology that the proxy says it holds, where this process remembers it. */
+  constructor(hello: Hello, base: Topology | undefined, source: StreamSource) {
+    this.hello = hello;
+    this.#held = base;
+    this.#source = source;
+    this.lastHeardAt = source.monotonic();
+  }
+
+  /** The newest epoch acknowledged on this stream. */
+  acked(): Epoch | undefined {
+    return this.#acked;
+  }
+
+  /** The last refusal, until a later topology is acknowledged. */
+  nacked(): { readonly epoch: Epoch; readonly error: string } | undefined {
+    return this.#nacked;
+  }
+
+  /** Milliseconds between the sending of the newest acknowledged topology and its acknowledgement. */
+  ackedAfterMs(): number {
+    return this.#ackedAfterMs;
+  }
+
+  /** Since when, on the monotonic clock, a topology has been waiting for this proxy's acknowledgement. */
+  behindSince(): number | undefined {
+    return this.#behindSince;
+  }
+
+  /** Notes that there is a new topology. */
+  published(): void {
+    const now = this.#source.monotonic();
+    this.#behindSince ??= now;
+    if (this.#inFlight !== undefined) this.#inFlight.overtakenAt ??= now;
+    this.#want("newest");
+  }
+
+  /** Notes that the keys of nodes have changed. */
+  credentialsChanged(): void {
+    this.#want("newest");
+  }
+
+  /** Sends a lease, in place of one that was not sent yet. */
+  grant(lease: Lease): void {
+    this.#lease = lease;
+    this.#notify();
+  }
+
+  /** Ends the stream, with an error or without. */
+  end(error?: Error): void {
+    this.#end ??= { error };
+    this.#notify();
+  }
+
+  ended(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Takes an ACK. Throws {@link StreamProtocolError} where it names another epoch than was sent with its nonce. */
+  ack(nonce: bigint, epoch: Epoch | undefined): AnswerOutcome {
+    const sent = this.#inFlight;
+    if (sent === undefined || sent.nonce !== nonce || sent.topology.epoch === undefined)
+      return { kind: "stale" };
+    if (epoch === undefined || compareEpochs(epoch, sent.topology.epoch) !== "equal") {
+      throw new StreamProtocolError(
+        `the acknowledgement of nonce ${nonce} names another epoch than was sent with it`,
+      );
+    }
+    this.#inFlight = undefined;
+    this.#held = sent.topology;
+    this.#acked = sent.topology.epoch;
+    this.#nacked = undefined;
+    this.#behindSince = sent.overtakenAt;
+    this.#ackedAfterMs = this.#source.monotonic() - sent.sentAt;
+    this.#notify();
+    return { kind: "acked", epoch: this.#acked, afterMs: this.#ackedAfterMs };
+  }
+
+  /** Takes a NACK. A refused delta is followed by the whole topology, a refused snapshot by nothing until there is a newer one. */
+  nack(nonce: bigint, error: string): AnswerOutcome {
+    const sent = this.#inFlight;
+    if (sent === undefined || sent.nonce !== nonce || sent.topology.epoch === undefined)
+      return { kind: "stale" };
+    this.#inFlight = undefined;
+    this.#nacked = { epoch: sent.topology.epoch, error: error.slice(0, 1_000) };
+    this.#behindSince ??= sent.sentAt;
+    if (sent.kind === "delta") this.#wanted = "snapshot";
+    this.#notify();
+    return { kind: "nacked", epoch: this.#nacked.epoch, sent: sent.kind };
+  }
+
+  /**
+   * The next message for the proxy, once there is one; undefined when the stream has ended. Rejects with
+   * the error given to {@link end}. Its caller asks again only when the last message is on its way, which is
+   * what holds back a slow consumer.
+   */
+  async next(): Promise<SubscribeResponse | undefined> {
+    for (;;) {
+      if (this.#end !== undefined) {
+        if (this.#end.error !== undefined) throw this.#end.error;
+        return undefined;
+      }
+      const message = this.#takeTopology() ?? this.#takeLease();
+      if (message !== undefined) return message;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  #want(what: "newest"): void {
+    if (this.#wanted === "nothing") this.#wanted = what;
+    this.#notify();
+  }
+
+  #notify(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  #takeTopology(): SubscribeResponse | undefined {
+    if (this.#wanted === "nothing" || this.#inFlight !== undefined) return undefined;
+    const newest = this.#source.newest();
+    const credentials = this.#source.credentials();
+    const base = this.#wanted === "snapshot" ? undefined : this.#held;
+    this.#wanted = "nothing";
+    this.#nonce += 1n;
+    const sentAt = this.#source.monotonic();
+    this.#behindSince ??= this.#acked === undefined ? sentAt : undefined;
+    this.#inFlight = {
+      nonce: this.#nonce,
+      kind: base === undefined ? "snapshot" : "delta",
+      topology: newest,
+      sentAt,
+      overtakenAt: undefined,
+    };
+    const known = base === undefined ? new Map<string, NodeCredentials>() : this.#sentCredentials;
+    this.#sentCredentials = new Map(credentials.map((keys) => [keys.nodeId, keys]));
+    const changed = credentials.filter((keys) => {
+      const former = known.get(keys.nodeId);
+      return former === undefined || !equals(NodeCredentialsSchema, former, keys);
+    });
+    return create(SubscribeResponseSchema, {
+      message:
+        base === undefined
+          ? { case: "snapshot", value: { nonce: this.#nonce, topology: newest, credentials: changed } }
+          : {
+              case: "delta",
+              value: { ...this.#source.diff(base, newest), nonce: this.#nonce, credentials: changed },
+            },
+    });
+  }
+
+  #takeLease(): SubscribeResponse | undefined {
+    const lease = this.#lease;
+    if (lease === undefined) return undefined;
+    this.#lease = undefined;
+    return create(SubscribeResponseSchema, { message: { case: "lease", value: lease } });
+  }
+}
