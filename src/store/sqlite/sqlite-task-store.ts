@@ -1,5 +1,16 @@
+import { resolve } from "node:path";
 import type { Clock } from "../../runtime/world.js";
 import type { TaskStore } from "../task-store.js";
+import { Connection, openDatabase } from "./connection.js";
+import { SqliteJobsTable } from "./jobs-table.js";
+import { SqliteLeaseTable } from "./lease-table.js";
+import { applyMigrations, migrate, packagedMigrations, readMigrations } from "./migrations.js";
+import { SqliteNodeCursorsTable } from "./node-cursors-table.js";
+import { SqliteNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
+import { SqliteRetention } from "./retention.js";
+import { SqliteTasksTable } from "./tasks-table.js";
+import { SqliteTopologyTable } from "./topology-table.js";
+import { SqliteWorkflowsTable } from "./workflows-table.js";
 
 /** How to open a SQLite store. */
 export interface SqliteTaskStoreOptions {
@@ -7,9 +18,65 @@ export interface SqliteTaskStoreOptions {
   readonly path: string;
   /** Decides when leases end. */
   readonly clock: Pick<Clock, "now">;
+  /** The directory of the schema's migrations; the package's own unless given. */
+  readonly migrations?: string;
 }
 
-/** Opens the store, bringing its schema up to date. */
+/**
+ * Opens the store, creating it or bringing its schema up to date. Rejects, leaving the file as it was, with
+ * `StoreTooNewError`, `StoreAlteredError` or `StoreForeignError` where it is not one that this program wrote.
+ *
+ * Two connections serve it: what other machines come to rely on (topology, leases, workflows, reserved task
+ * uids) is on the disk when a call resolves; of the rest, a power cut can take the last moments, a crash of
+ * the process nothing.
+ */
 export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Promise<TaskStore> {
-  throw new Error(`not available yet: ${options.path}`);
+  const connections = openConnections(options);
+  const { durable, fast } = connections;
+  try {
+    return {
+      topology: new SqliteTopologyTable(durable),
+      lease: new SqliteLeaseTable(durable, options.clock),
+      tasks: new SqliteTasksTable(durable, fast),
+      nodeCursors: new SqliteNodeCursorsTable(fast),
+      nodeSettingsVersions: new SqliteNodeSettingsVersionsTable(fast),
+      workflows: new SqliteWorkflowsTable(durable),
+      jobs: new SqliteJobsTable(fast),
+      retention: new SqliteRetention(durable, fast),
+      close: async () => closeConnections(connections),
+    };
+  } catch (error) {
+    closeConnections(connections);
+    throw error;
+  }
+}
+
+interface Connections {
+  readonly durable: Connection;
+  readonly fast: Connection;
+}
+
+function openConnections(options: SqliteTaskStoreOptions): Connections {
+  const migrations = readMigrations(options.migrations ?? packagedMigrations);
+  const now = options.clock.now();
+  if (options.path === ":memory:") {
+    const db = openDatabase(options.path);
+    applyMigrations(db, options.path, migrations, now);
+    const only = new Connection(db, options.path, "NORMAL");
+    return { durable: only, fast: only };
+  }
+  const path = resolve(options.path);
+  migrate(path, migrations, now);
+  const durable = new Connection(openDatabase(path), path, "FULL");
+  try {
+    return { durable, fast: new Connection(openDatabase(path), path, "NORMAL") };
+  } catch (error) {
+    durable.close();
+    throw error;
+  }
+}
+
+function closeConnections({ durable, fast }: Connections): void {
+  fast.close();
+  if (durable !== fast) durable.close();
 }

@@ -1,0 +1,40 @@
+import { InvalidArgumentError } from "./errors.js";
+
+/** Entries that one call takes at most. */
+export const maxBatch = 10_000;
+/** The longest page of tasks, as in Meilisearch's API. */
+export const maxTaskPage = 1_000_000;
+/** Characters of one stored text (details, metadata, workflow state, parameters of a job). */
+export const maxTextLength = 16 * 1024 * 1024;
+
+/** Refuses calls with more than `maxBatch` entries. */
+export function checkBatch(entries: readonly unknown[], what: string): void {
+  if (entries.length > maxBatch) {
+    throw new InvalidArgumentError(
+      `A call takes at most ${maxBatch} ${what}, not ${entries.length}; split it into several.`,
+    );
+  }
+}
+
+/** Refuses what is not an integer from `min` to `max`. */
+export function checkInteger(value: number, min: number, max: number, what: string): void {
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new InvalidArgumentError(`${what} is an integer from ${min} to ${max}, not ${value}.`);
+  }
+}
+
+/** Refuses times that are not whole milliseconds. */
+export function checkTime(value: number | null | undefined, what: string): void {
+  if (value !== null && value !== undefined && !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError(`${what} is a time in whole milliseconds, not ${value}.`);
+  }
+}
+
+/** Refuses texts longer than `maxTextLength`. */
+export function checkText(value: string | null, what: string): void {
+  if (value !== null && value.length > maxTextLength) {
+    throw new InvalidArgumentError(
+      `${what} has at most ${maxTextLength} characters, not ${value.length}; shorten it before storing it.`,
+    );
+  }
+}
