@@ -1,0 +1,68 @@
+import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
+import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
+import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
+
+export * from "../gen/miroir/v1/cluster_pb.js";
+export * from "../gen/miroir/v1/indexes_pb.js";
+export * from "../gen/miroir/v1/tasks_pb.js";
+export * from "../gen/miroir/v1/topology_pb.js";
+export type { GrpcCallOptions, GrpcDuplex, GrpcServiceClient } from "./grpc-adapter.js";
+export { createGrpcServiceClient, GrpcError } from "./grpc-adapter.js";
+
+/** Which control plane to call, and how. */
+export interface MiroirClientOptions {
+  /** `http://host:port` or `https://host:port` of the control plane. */
+  readonly baseUrl: string;
+  /** Key of the admin API; none unless given. */
+  readonly adminKey?: string;
+  /**
+   * `1.1` unless given, which passes through any HTTP proxy and lets the process end by itself. `2` is
+   * needed for `topology.subscribe`, the only method that streams in both directions.
+   */
+  readonly httpVersion?: "1.1" | "2";
+  /** Milliseconds that a call may take; 30,000 unless given, and no limit for `topology.subscribe`. */
+  readonly timeoutMs?: number;
+  /** Authorities to trust, as PEM, for `https`; the system's unless given. */
+  readonly ca?: string | Buffer;
+}
+
+/** Miroir's services, one member each. Every method rejects with Connect's `ConnectError`. */
+export interface MiroirClient {
+  readonly tasks: Client<typeof TaskService>;
+  readonly indexes: Client<typeof IndexService>;
+  readonly cluster: Client<typeof ClusterService>;
+  readonly topology: Client<typeof TopologyService>;
+}
+
+/** A typed client of the control plane's services, over the Connect protocol. It holds nothing that needs closing. */
+export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
+  const { timeoutMs = 30_000 } = options;
+  const limited = connect(options, timeoutMs);
+  return {
+    tasks: createClient(TaskService, limited),
+    indexes: createClient(IndexService, limited),
+    cluster: createClient(ClusterService, limited),
+    topology: createClient(TopologyService, connect(options)),
+  };
+}
+
+function connect(options: MiroirClientOptions, defaultTimeoutMs?: number): Transport {
+  const { adminKey, baseUrl, ca, httpVersion = "1.1" } = options;
+  return createConnectTransport({
+    baseUrl: baseUrl.replace(/\/+$/, ""),
+    httpVersion,
+    interceptors: adminKey === undefined ? [] : [authorize(adminKey)],
+    ...(defaultTimeoutMs === undefined ? {} : { defaultTimeoutMs }),
+    ...(ca === undefined ? {} : { nodeOptions: { ca } }),
+  });
+}
+
+function authorize(adminKey: string): Interceptor {
+  return (next) => (request) => {
+    request.header.set("Authorization", `Bearer ${adminKey}`);
+    return next(request);
+  };
+}
