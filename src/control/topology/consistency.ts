@@ -5,10 +5,10 @@ import {
   ReplicaState,
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
+import { parseInstance } from "../../placement/physical-name.js";
 
 const MAX_SHARDS = 4096;
 const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
-const INSTANCE = /^[0-9a-z]{8}$/;
 
 /** A topology failed its own consistency check, and was neither stored nor published. */
 export class TopologyInconsistentError extends Error {
@@ -94,7 +94,7 @@ function checkIndex(
 ): void {
   const name = `index ${index.uid}`;
   if (!INDEX_UID.test(index.uid)) faults.push(`${name}: the uid is not one that Meilisearch accepts`);
-  if (!INSTANCE.test(index.instance)) {
+  if (parseInstance(index.instance) === undefined) {
     faults.push(`${name}: the instance "${index.instance}" is not 8 letters of base 32`);
   }
   if (index.shards < 1 || index.shards > MAX_SHARDS) {

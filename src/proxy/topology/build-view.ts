@@ -9,6 +9,7 @@ import {
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeAddress } from "../../meilisearch/transport.js";
+import { physicalName } from "../../placement/physical-name.js";
 import type { IndexView, NodeView, ReplicaState, TopologyView } from "./topology-view.js";
 
 /** Keys by node id. */
@@ -62,7 +63,7 @@ function buildIndex(index: Index): IndexView {
     uid: index.uid,
     instance: index.instance,
     generation: index.generation,
-    physicalName: `m${index.instance}_${index.generation}`,
+    physicalName: physicalName(index.instance, index.generation),
     primaryKey: index.primaryKey,
     shards: index.shards,
     createdAt: timeText(index.createdAt),
