@@ -31,7 +31,7 @@ export function shardCode(shard: number): string {
   if (!Number.isInteger(shard) || shard < 0 || shard >= MAX_SHARDS) {
     throw new RangeError(`shard ${shard} is not a whole number from 0 to ${MAX_SHARDS - 1}`);
   }
-  return encode(BigInt(shard), SHARD_SYMBOLS);
+  return encodeHalf(shard).slice(-SHARD_SYMBOLS);
 }
 
 /** The shard that a code stands for; undefined where the text is no shard code. */
@@ -43,13 +43,18 @@ export function parseShardCode(code: string): number | undefined {
 /**
  * The value of `_miroir_seq` for a sequence: eighteen symbols, whose byte order is the order of numbers.
  *
- * @throws RangeError for a negative number or one of 2^54 or more.
+ * @throws RangeError for a negative number, one of 2^54 or more, or a `number` that is no safe integer.
  */
 export function sequenceCode(sequence: bigint | number): string {
-  const value = BigInt(sequence);
-  if (value < 0n || value >= MAX_SEQUENCE)
-    throw new RangeError(`sequence ${value} is not from 0 to 2^54 - 1`);
-  return encode(value, SEQUENCE_SYMBOLS);
+  // Sequences are microseconds since 1970 and fit a double's integers for centuries: no bigint is needed then.
+  if (typeof sequence === "number" ? !Number.isSafeInteger(sequence) || sequence < 0 : sequence < 0n) {
+    throw new RangeError(`sequence ${sequence} is not a whole number from 0`);
+  }
+  if (sequence >= MAX_SEQUENCE) throw new RangeError(`sequence ${sequence} is not below 2^54`);
+  const exact = typeof sequence === "bigint" && sequence > BigInt(Number.MAX_SAFE_INTEGER);
+  const high = exact ? Number(sequence >> 27n) : Math.floor(Number(sequence) / HALF);
+  const low = exact ? Number(sequence & 0x7ffffffn) : Number(sequence) % HALF;
+  return encodeHalf(high) + encodeHalf(low);
 }
 
 /** The sequence that a code stands for; undefined where the text is no sequence code. */
@@ -62,12 +67,14 @@ export function isReservedField(name: string): boolean {
   return name.startsWith("_miroir_") && name !== EXPIRES_AT_FIELD;
 }
 
-function encode(value: bigint, symbols: number): string {
-  let code = "";
-  for (let position = symbols - 1; position >= 0; position--) {
-    code += ALPHABET[Number((value >> (BITS_PER_SYMBOL * BigInt(position))) & 7n)];
-  }
-  return code;
+/** The code of a number below 2^27 is cut from these: every text of three symbols, in order. */
+const TRIPLES = Array.from({ length: 512 }, (_, triple) =>
+  [triple >> 6, (triple >> 3) & 7, triple & 7].map((digit) => ALPHABET[digit]).join(""),
+);
+const HALF = 2 ** 27;
+
+function encodeHalf(value: number): string {
+  return `${TRIPLES[value >> 18]}${TRIPLES[(value >> 9) & 511]}${TRIPLES[value & 511]}`;
 }
 
 function decode(code: string, symbols: number): bigint | undefined {
