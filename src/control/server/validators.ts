@@ -1,0 +1,160 @@
+import {
+  CommitGenerationRequestSchema,
+  CreateIndexRequestSchema,
+  EnsureIndexRequestSchema,
+  ExplainDocumentRequestSchema,
+  GetIndexRequestSchema,
+  ListIndexesRequestSchema,
+  RemoveIndexRequestSchema,
+} from "../../gen/miroir/v1/indexes_pb.js";
+import {
+  AllocateTaskUidsRequestSchema,
+  GetTaskRequestSchema,
+  ListTasksRequestSchema,
+  type NodeTask,
+  RegisterTasksRequestSchema,
+  type Task,
+  TaskStatus,
+  TaskType,
+} from "../../gen/miroir/v1/tasks_pb.js";
+import { type Faults, ValidatorTable } from "./validation.js";
+
+const MAX_NAME = 512;
+const MAX_SESSION = 128;
+const MAX_TASKS = 1_000;
+const MAX_NODE_TASKS = 1_000;
+const MAX_SHARDS = 4_096;
+const MAX_LIST = 10_000;
+const MAX_JSON = 1024 * 1024;
+const MAX_UID = BigInt(Number.MAX_SAFE_INTEGER);
+const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
+
+/** The bounds of every request of Miroir's services, as the proto files state them. */
+export function createValidators(): ValidatorTable {
+  return new ValidatorTable()
+    .add(AllocateTaskUidsRequestSchema, ({ count, session }, faults) => {
+      faults.check(count >= 1 && count <= 10_000, "count", "must be 1 to 10,000");
+      checkSession(session, faults);
+    })
+    .add(RegisterTasksRequestSchema, ({ session, tasks }, faults) => {
+      checkSession(session, faults);
+      faults.check(tasks.length <= MAX_TASKS, "tasks", `at most ${MAX_TASKS}, not ${tasks.length}`);
+      for (const [position, task] of tasks.slice(0, MAX_TASKS).entries()) {
+        checkTask(task, `tasks[${position}]`, faults);
+      }
+    })
+    .add(GetTaskRequestSchema, ({ uid }, faults) => checkUid(uid, "uid", faults))
+    .add(ListTasksRequestSchema, (request, faults) => {
+      const { limit, from, uids, indexUids, statuses, types, canceledBy } = request;
+      faults.check(
+        limit === undefined || (limit >= 1 && limit <= 1_000_000),
+        "limit",
+        "must be 1 to 1,000,000",
+      );
+      if (from !== undefined) checkUid(from, "from", faults);
+      const lists = { uids, index_uids: indexUids, statuses, types, canceled_by: canceledBy };
+      for (const [path, list] of Object.entries(lists)) {
+        faults.check(list.length <= MAX_LIST, path, `at most ${MAX_LIST} entries, not ${list.length}`);
+      }
+      for (const [position, status] of statuses.entries())
+        checkStatus(status, `statuses[${position}]`, faults);
+      for (const [position, type] of types.entries()) checkType(type, `types[${position}]`, faults);
+    })
+    .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session }, faults) => {
+      checkIndexUid(uid, "uid", faults);
+      checkPrimaryKey(primaryKey, faults);
+      checkSession(session, faults);
+    })
+    .add(CreateIndexRequestSchema, ({ taskUid, uid, primaryKey, session }, faults) => {
+      checkUid(taskUid, "task_uid", faults);
+      checkIndexUid(uid, "uid", faults);
+      checkPrimaryKey(primaryKey, faults);
+      checkSession(session, faults);
+    })
+    .add(RemoveIndexRequestSchema, ({ instance, session }, faults) => {
+      checkName(instance, "instance", faults);
+      checkSession(session, faults);
+    })
+    .add(CommitGenerationRequestSchema, (request, faults) => {
+      const { instance, expectedGeneration, newGeneration, staleNodeIds, writer, reason } = request;
+      checkName(instance, "instance", faults);
+      faults.check(newGeneration > expectedGeneration, "new_generation", "must be above expected_generation");
+      faults.check(staleNodeIds.length <= 1_000, "stale_node_ids", "at most 1,000");
+      for (const [position, id] of staleNodeIds.entries())
+        checkName(id, `stale_node_ids[${position}]`, faults);
+      if (writer !== undefined) {
+        checkName(writer.proxyId, "writer.proxy_id", faults);
+        checkName(writer.session, "writer.session", faults);
+      }
+      faults.check(reason.length <= 1_000, "reason", "at most 1,000 characters");
+    })
+    .add(GetIndexRequestSchema, ({ uid }, faults) => checkIndexUid(uid, "uid", faults))
+    .add(ListIndexesRequestSchema, ({ pageSize, pageToken }, faults) => {
+      faults.check(pageSize <= 1_000, "page_size", "must be 1 to 1,000, or absent for 100");
+      faults.check(pageToken.length <= 1_024, "page_token", "is not one from a previous answer");
+    })
+    .add(ExplainDocumentRequestSchema, ({ indexUid, primaryKey }, faults) => {
+      checkIndexUid(indexUid, "index_uid", faults);
+      checkName(primaryKey, "primary_key", faults);
+    });
+}
+
+function checkTask(task: Task, path: string, faults: Faults): void {
+  checkUid(task.uid, `${path}.uid`, faults);
+  checkType(task.type, `${path}.type`, faults);
+  checkStatus(task.status, `${path}.status`, faults);
+  if (task.indexUid !== "") checkIndexUid(task.indexUid, `${path}.index_uid`, faults);
+  faults.check(task.instance.length <= MAX_NAME, `${path}.instance`, `at most ${MAX_NAME} characters`);
+  checkJson(task.detailsJson, `${path}.details_json`, faults);
+  faults.check(
+    task.nodeTasks.length <= MAX_NODE_TASKS,
+    `${path}.node_tasks`,
+    `at most ${MAX_NODE_TASKS}, not ${task.nodeTasks.length}`,
+  );
+  for (const [position, nodeTask] of task.nodeTasks.slice(0, MAX_NODE_TASKS).entries()) {
+    checkNodeTask(nodeTask, `${path}.node_tasks[${position}]`, faults);
+  }
+}
+
+function checkNodeTask(task: NodeTask, path: string, faults: Faults): void {
+  checkName(task.nodeId, `${path}.node_id`, faults);
+  checkStatus(task.status, `${path}.status`, faults);
+  checkJson(task.detailsJson, `${path}.details_json`, faults);
+  faults.check(
+    task.shards.length <= MAX_SHARDS && task.shards.every((shard) => shard < MAX_SHARDS),
+    `${path}.shards`,
+    `at most ${MAX_SHARDS} numbers below ${MAX_SHARDS}`,
+  );
+}
+
+function checkSession(session: string, faults: Faults): void {
+  faults.check(session.length <= MAX_SESSION, "session", `at most ${MAX_SESSION} characters`);
+}
+
+function checkUid(uid: bigint, path: string, faults: Faults): void {
+  faults.check(uid <= MAX_UID, path, "a task uid is below 2^53");
+}
+
+function checkIndexUid(uid: string, path: string, faults: Faults): void {
+  faults.check(INDEX_UID.test(uid), path, "must be 1 to 512 letters, digits, hyphens or underscores");
+}
+
+function checkPrimaryKey(primaryKey: string | undefined, faults: Faults): void {
+  if (primaryKey !== undefined) checkName(primaryKey, "primary_key", faults);
+}
+
+function checkName(name: string, path: string, faults: Faults): void {
+  faults.check(name.length >= 1 && name.length <= MAX_NAME, path, `must have 1 to ${MAX_NAME} characters`);
+}
+
+function checkJson(json: string, path: string, faults: Faults): void {
+  faults.check(json.length <= MAX_JSON, path, `at most ${MAX_JSON} characters`);
+}
+
+function checkStatus(status: TaskStatus, path: string, faults: Faults): void {
+  faults.check(status !== TaskStatus.UNSPECIFIED && status in TaskStatus, path, "is not a status of a task");
+}
+
+function checkType(type: TaskType, path: string, faults: Faults): void {
+  faults.check(type !== TaskType.UNSPECIFIED && type in TaskType, path, "is not a type of a task");
+}
