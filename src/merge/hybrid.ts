@@ -24,6 +24,8 @@ export type HybridOptions = {
 /** The hits up to the page's end, and which of them came from the semantic half. */
 export type HybridHits = {
   readonly hits: readonly Hit[];
+  /** Distinct values among them. */
+  readonly distinctValues: ReadonlySet<string>;
   readonly semantic: ReadonlySet<Hit>;
   /** Only the keyword half counts: it was good enough, or there was no other. */
   readonly keywordOnly: boolean;
@@ -41,10 +43,11 @@ const EPSILON = 2 ** -52;
  */
 export function mergeHybrid(halves: HybridHalves, options: HybridOptions): HybridHits {
   const { end, distinct } = options;
-  const keyword = takeHits(mergeHits(halves.keyword), end, distinct).hits;
+  const keywordHalf = takeHits(mergeHits(halves.keyword), end, distinct);
+  const keyword = keywordHalf.hits;
   const keywordWeight = Math.fround(1 - options.semanticRatio);
   if (halves.semantic === null || isGoodEnough(keyword, end, keywordWeight)) {
-    return { hits: keyword, semantic: new Set(), keywordOnly: true };
+    return { ...keywordHalf, semantic: new Set(), keywordOnly: true };
   }
   const onlySemantic = halves.semantic.map((hits) => hits.filter(isSemantic));
   const semantic = takeHits(mergeHits(onlySemantic), end, distinct).hits;
@@ -90,7 +93,7 @@ function joinHalves(
     hits.push(hit);
     if (takesSemantic) fromSemantic.add(hit);
   }
-  return { hits, semantic: fromSemantic, keywordOnly: false };
+  return { hits, distinctValues: values.seen, semantic: fromSemantic, keywordOnly: false };
 }
 
 function identityOf(hit: Hit, primaryKey: string | null): string {

@@ -4,9 +4,9 @@ import { type ClientView, clientHit, clientView, needsNoView } from "./client-hi
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
 import { type FacetCounts, leastCandidates, mergeFacetStats, printFacets, sumFacets } from "./facets.js";
 import type { Hit } from "./hit.js";
-import { mergeHybrid } from "./hybrid.js";
+import { type HybridHits, mergeHybrid } from "./hybrid.js";
 import { isInjectedField } from "./injected-fields.js";
-import { mergeHits, takeHits } from "./merge-hits.js";
+import { mergeHits, type RankedHits, takeHits } from "./merge-hits.js";
 import { numberMember, type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
 import { type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
 
@@ -87,25 +87,17 @@ function rankedResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   };
 }
 
-function rankedTotal(
-  plan: SearchPlan,
-  byRole: AnswersByRole,
-  ranked: { readonly hits: readonly Hit[]; readonly distinctValues: ReadonlySet<string> },
-  isFilled: boolean,
-): number {
+function rankedTotal(plan: SearchPlan, byRole: AnswersByRole, ranked: RankedHits, isFilled: boolean): number {
   const values = byRole.get("values");
   if (values !== undefined && plan.distinct !== null) return countDistinct(values, plan.distinct);
   const total = sumOfTotals(byRole.get("page") ?? []);
   // Nothing is taken away from what matches, or (with page numbers) nodes look at all of it.
   if (plan.distinct === null && (!hasThreshold(plan) || plan.pagination.style === "page")) return total;
-  const universe = byRole.get("universe");
-  const everything = universe === undefined ? undefined : sumOfTotals(universe);
-  // A page that begins behind the last match is not looked at.
-  if (everything !== undefined && plan.from > everything) return everything;
   if (!isFilled) return ranked.hits.length;
-  if (universe === undefined || everything === undefined) return total;
-  if (plan.distinct === null) return everything;
-  return plan.countsDistinctValues ? withoutDuplicates(plan.distinct, universe, everything, ranked) : total;
+  const universe = byRole.get("universe");
+  if (universe === undefined) return total;
+  if (plan.distinct === null) return sumOfTotals(universe);
+  return plan.countsDistinctValues ? withoutDuplicates(plan.distinct, universe, ranked) : total;
 }
 
 function hasThreshold(plan: SearchPlan): boolean {
@@ -113,12 +105,8 @@ function hasThreshold(plan: SearchPlan): boolean {
 }
 
 /** How many documents are left once each shown value has taken its other documents away. */
-function withoutDuplicates(
-  distinct: string,
-  universe: readonly PartAnswer[],
-  everything: number,
-  ranked: { readonly hits: readonly Hit[]; readonly distinctValues: ReadonlySet<string> },
-): number {
+function withoutDuplicates(distinct: string, universe: readonly PartAnswer[], ranked: RankedHits): number {
+  const everything = sumOfTotals(universe);
   const counts = sumFacets(universe.map((answer) => answer.members.get("facetDistribution"))).get(distinct);
   if (counts === undefined) return everything;
   let duplicates = 0;
@@ -155,8 +143,7 @@ function rankedFacets(
   for (const attribute of all.distribution.keys()) {
     if (!own.distribution.has(attribute)) all.distribution.delete(attribute);
   }
-  const isBehindTheLast = plan.from > sumOfTotals(universe);
-  if (isBehindTheLast || (isFilled && plan.distinct === null)) return all;
+  if (isFilled && plan.distinct === null) return all;
   return withDistinctFacet(plan, own, all, isFilled, shownValues);
 }
 
@@ -198,17 +185,29 @@ function hybridResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   const page = merged.hits.slice(plan.from);
   // The semantic half sees every document that passes the filter, so that it covers the keyword half.
   const covering = merged.keywordOnly ? keyword : semantic;
-  const total = Math.max(
-    sumOfTotals(covering),
-    merged.keywordOnly || plan.distinct !== null ? 0 : sumOfTotals(keyword),
-  );
   return {
     page,
-    total: Math.min(total, plan.facts.maxTotalHits),
+    total: Math.min(hybridTotal(plan, byRole, merged, covering), plan.facts.maxTotalHits),
     facets: asksForFacets(plan) ? facetsOf(covering) : undefined,
     semanticHitCount: page.filter((hit) => merged.semantic.has(hit)).length,
     answers: merged.keywordOnly ? keyword : [...semantic, ...keyword],
   };
+}
+
+function hybridTotal(
+  plan: SearchPlan,
+  byRole: AnswersByRole,
+  merged: HybridHits,
+  covering: readonly PartAnswer[],
+): number {
+  const total = sumOfTotals(covering);
+  if (plan.distinct !== null) {
+    if (merged.hits.length < plan.end) return merged.hits.length;
+    const universe = byRole.get("universe");
+    if (universe === undefined || merged.keywordOnly) return total;
+    return withoutDuplicates(plan.distinct, universe, merged);
+  }
+  return merged.keywordOnly ? total : Math.max(total, sumOfTotals(byRole.get("keyword") ?? []));
 }
 
 function asksForFacets(plan: SearchPlan): boolean {

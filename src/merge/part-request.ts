@@ -82,8 +82,8 @@ export function planSearch(
   const view = attributeView(query, facts.displayedAttributes, needed);
   const countsDistinctValues =
     distinct !== null &&
-    pagination.style === "offset" &&
-    kind !== "hybrid" &&
+    end > 0 &&
+    (pagination.style === "offset" || kind !== "keyword") &&
     (query.distinct !== null && query.distinct !== undefined ? true : facts.distinctAttributeIsFilterable);
   return {
     ...plan,
@@ -159,16 +159,17 @@ function asksFor(
   facts: IndexFacts,
 ): Ask[] {
   const common = { ...commonBody(query, view), ...pageTo(pagination, end), showRankingScoreDetails: true };
-  if (kind === "hybrid") return hybridAsks(query, common, distinct);
-
-  const asks: Ask[] = [{ role: "page", body: common }];
+  const asks: Ask[] =
+    kind === "hybrid" ? hybridAsks(query, common, distinct) : [{ role: "page", body: common }];
   const hasThreshold = query.rankingScoreThreshold !== null && query.rankingScoreThreshold !== undefined;
-  if (pagination.style === "page") {
-    if (distinct !== null) asks.push({ role: "values", body: valuesBody(common, distinct, facts) });
-  } else if (end > 0 && (hasThreshold || countsDistinctValues)) {
-    const facets = [...(query.facets ?? []).map(standInForAttribute)];
+  if (distinct !== null && pagination.style === "page" && kind === "keyword") {
+    asks.push({ role: "values", body: valuesBody(common, distinct, facts) });
+  }
+  const countsAll = hasThreshold && pagination.style === "offset" && kind !== "hybrid" && end > 0;
+  if (countsAll || countsDistinctValues) {
+    const facets = (query.facets ?? []).map(standInForAttribute);
     if (countsDistinctValues && distinct !== null && !facets.includes(distinct)) facets.push(distinct);
-    asks.push({ role: "universe", body: universeBody(common, facets) });
+    asks.push({ role: "universe", body: universeBody(query, common, kind, facets) });
   }
   return asks;
 }
@@ -220,13 +221,22 @@ function valuesBody(common: JsonObject, distinct: string, facts: IndexFacts): Js
   };
 }
 
-function universeBody(common: JsonObject, facets: readonly string[]): JsonObject {
+function universeBody(
+  query: SearchParameters,
+  common: JsonObject,
+  kind: SearchPlan["kind"],
+  facets: readonly string[],
+): JsonObject {
   return {
     ...common,
+    // Without hits to give, a hybrid search would find its keyword half good enough.
+    hybrid: kind === "hybrid" ? { embedder: query.hybrid?.embedder ?? "", semanticRatio: 1 } : common.hybrid,
     ...NO_FORMATTING,
     attributesToRetrieve: [],
     rankingScoreThreshold: undefined,
     facets: facets.length > 0 ? facets : undefined,
+    page: undefined,
+    hitsPerPage: undefined,
     offset: 0,
     limit: 0,
   };

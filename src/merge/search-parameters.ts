@@ -12,27 +12,27 @@ export type Filter = string | readonly (string | readonly string[])[];
  * member has its type. Members that the merge does not read are passed on to the nodes as they are.
  */
 export type SearchParameters = {
-  readonly q?: string | null;
-  readonly offset?: number | null;
-  readonly limit?: number | null;
-  readonly page?: number | null;
-  readonly hitsPerPage?: number | null;
+  readonly q?: string | null | undefined;
+  readonly offset?: number | null | undefined;
+  readonly limit?: number | null | undefined;
+  readonly page?: number | null | undefined;
+  readonly hitsPerPage?: number | null | undefined;
   /** Any JSON value: what is no filter is for the node to complain about. */
-  readonly filter?: JsonValue;
-  readonly sort?: readonly string[] | null;
-  readonly facets?: readonly string[] | null;
-  readonly distinct?: string | null;
-  readonly attributesToRetrieve?: readonly string[] | null;
-  readonly attributesToHighlight?: readonly string[] | null;
-  readonly attributesToCrop?: readonly string[] | null;
-  readonly attributesToSearchOn?: readonly string[] | null;
-  readonly showMatchesPosition?: boolean | null;
-  readonly showRankingScore?: boolean | null;
-  readonly showRankingScoreDetails?: boolean | null;
-  readonly rankingScoreThreshold?: number | null;
-  readonly vector?: readonly number[] | null;
-  readonly media?: JsonValue;
-  readonly hybrid?: { readonly embedder: string; readonly semanticRatio?: number | null } | null;
+  readonly filter?: JsonValue | undefined;
+  readonly sort?: readonly string[] | null | undefined;
+  readonly facets?: readonly string[] | null | undefined;
+  readonly distinct?: string | null | undefined;
+  readonly attributesToRetrieve?: readonly string[] | null | undefined;
+  readonly attributesToHighlight?: readonly string[] | null | undefined;
+  readonly attributesToCrop?: readonly string[] | null | undefined;
+  readonly attributesToSearchOn?: readonly string[] | null | undefined;
+  readonly showMatchesPosition?: boolean | null | undefined;
+  readonly showRankingScore?: boolean | null | undefined;
+  readonly showRankingScoreDetails?: boolean | null | undefined;
+  readonly rankingScoreThreshold?: number | null | undefined;
+  readonly vector?: readonly number[] | null | undefined;
+  readonly media?: JsonValue | undefined;
+  readonly hybrid?: { readonly embedder: string; readonly semanticRatio?: number | null } | null | undefined;
   readonly [other: string]: JsonValue | undefined;
 };
 

@@ -86,10 +86,6 @@ function rank(
       (query.sort === undefined ? 0 : byPrice(a, b, query.sort)) ||
       a.sequence - b.sequence,
   );
-  // Meilisearch does so with page numbers too, and then counts what is below a threshold.
-  if (documents.length < offset && !finite) {
-    return { hits: [], candidates: documents };
-  }
   const candidates = new Set(documents);
   const shown: ModelDocument[] = [];
   const exhaustive = finite && query.rankingScoreThreshold !== undefined;
