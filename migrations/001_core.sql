@@ -95,7 +95,7 @@ CREATE TABLE node_tasks (
 
 -- Not unique: a node that lost its database counts from 0 again.
 CREATE INDEX node_tasks_by_node ON node_tasks (node_id, node_task_uid, task_uid);
-CREATE INDEX node_tasks_open ON node_tasks (node_id, node_task_uid, task_uid)
+CREATE INDEX node_tasks_open ON node_tasks (node_id, node_task_uid, task_uid, status)
   WHERE status IN ('enqueued', 'processing');
 
 CREATE TABLE node_cursors (

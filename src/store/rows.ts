@@ -62,6 +62,7 @@ export interface TaskRow {
   readonly error: TaskErrorRow | null;
   readonly enqueuedAt: number;
   readonly startedAt: number | null;
+  /** Never null under a final status. */
   readonly finishedAt: number | null;
   readonly canceledBy: TaskUid | null;
   /** What the client gave as customMetadata; null for none. */

@@ -82,8 +82,8 @@ export interface LeaseTable {
 /** Client tasks and the node tasks that they became. At most 10,000 entries a call. */
 export interface TasksTable {
   /**
-   * Reserves `count` (1 to 10,000) consecutive uids that were never given before and never will be, also
-   * after a power cut. Returns the first.
+   * Reserves `count` (1 to 10,000) consecutive uids above every recorded task, that were never given before
+   * and never will be, also after a power cut. Returns the first.
    */
   allocateUids(count: number, fence: FencingToken): Promise<TaskUid>;
   /**
@@ -111,7 +111,8 @@ export interface TasksTable {
   findByNodeTask(nodeId: NodeId, nodeTaskUid: NodeTaskUid): Promise<TaskUid | undefined>;
   /**
    * Merges what the nodes' logs say into the recorded node tasks, under the rules of `upsert`. The client
-   * tasks' own status is the caller's to aggregate, from the rows returned, and to store with `upsert`.
+   * tasks' own status is the caller's to aggregate, from the rows returned, and to store with `upsert`. An
+   * update that changes nothing returns no row, so a caller that starts aggregates every open task once.
    */
   applyNodeTaskUpdates(
     updates: readonly NodeTaskUpdate[],
@@ -177,8 +178,8 @@ export interface JobsTable {
 /** Keeps history bounded (invariant 12). */
 export interface Retention {
   /**
-   * Deletes finished tasks that finished before `finishedBefore` and, oldest first, those beyond the newest
-   * `keepFinished`; never an unfinished task, nor one with an unfinished node task. At most `limit`
+   * Deletes tasks that finished before `finishedBefore` and those beyond the `keepFinished` that finished
+   * last, oldest first; never an unfinished task, nor one with an unfinished node task. At most `limit`
    * (1 to 10,000; 1,000 unless given) a call, so that it never holds up other calls for long. Returns how
    * many went; call again while that is `limit`.
    */

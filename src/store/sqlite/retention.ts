@@ -4,7 +4,8 @@ import type { Retention } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 const finished = "status IN ('succeeded', 'failed', 'canceled')";
-const settled = `${finished} AND NOT EXISTS (SELECT 1 FROM node_tasks
+// The plus sign keeps the planner on the index by finishing time, where it can stop at the limit.
+const settled = `+${finished} AND NOT EXISTS (SELECT 1 FROM node_tasks
   WHERE node_tasks.task_uid = tasks.uid AND node_tasks.status IN ('enqueued', 'processing'))`;
 
 /** Deletes history on SQLite, a bounded batch a transaction. */
@@ -22,11 +23,11 @@ export class SqliteRetention implements Retention {
     this.#fast = fast;
     this.#pruneTasksBefore = fast.prepare<[number, number]>(
       `DELETE FROM tasks WHERE uid IN (SELECT uid FROM tasks
-         WHERE finished_at < ? AND ${settled} ORDER BY finished_at LIMIT ?)`,
+         WHERE finished_at < ? AND ${settled} ORDER BY finished_at, uid LIMIT ?)`,
     );
     this.#pruneOldestTasks = fast.prepare<[number]>(
       `DELETE FROM tasks WHERE uid IN (SELECT uid FROM tasks
-         WHERE finished_at IS NOT NULL AND ${settled} ORDER BY finished_at LIMIT ?)`,
+         WHERE finished_at IS NOT NULL AND ${settled} ORDER BY finished_at, uid LIMIT ?)`,
     );
     this.#countFinished = fast.prepare<[], { n: number }>(
       `SELECT coalesce(sum(n), 0) AS n FROM task_counts WHERE ${finished}`,

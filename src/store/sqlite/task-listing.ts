@@ -46,8 +46,8 @@ export class TaskListing {
       );
     this.#newest = prepare("uid <= :from", "DESC");
     this.#oldest = prepare("uid >= :from", "ASC");
-    this.#newestOfKind = prepare(`${kind} uid <= :from`, "DESC");
-    this.#oldestOfKind = prepare(`${kind} uid >= :from`, "ASC");
+    this.#newestOfKind = prepare(`${kind} uid BETWEEN :until AND :from`, "DESC");
+    this.#oldestOfKind = prepare(`${kind} uid BETWEEN :from AND :until`, "ASC");
   }
 
   /** The uids of a page, in its order, with one more where another page follows. */
@@ -80,15 +80,22 @@ export class TaskListing {
     return statement.all(conditions.bindings);
   }
 
+  /**
+   * Merges the kinds' ranges one after the other. Once a page is full, only uids that come before its last
+   * one are read, so that about `limit` times the logarithm of the number of kinds are read in all.
+   */
   #mergeKinds(counts: readonly Count[], from: number, limit: number, reverse: boolean): TaskUid[] {
     const statement = reverse ? this.#oldestOfKind : this.#newestOfKind;
-    const uids: TaskUid[] = [];
+    const compare = reverse ? (a: number, b: number) => a - b : (a: number, b: number) => b - a;
+    let until = reverse ? Number.MAX_SAFE_INTEGER : 0;
+    let uids: number[] = [];
     for (const { status, type, index_uid } of counts) {
-      for (const row of statement.all({ status, type, index_uid, from, limit }))
-        uids.push(row.uid as TaskUid);
+      const rows = statement.all({ status, type, index_uid, from, until, limit });
+      if (rows.length === 0) continue;
+      uids = [...uids, ...rows.map((row) => row.uid)].sort(compare).slice(0, limit);
+      if (uids.length === limit) until = uids.at(-1) ?? until;
     }
-    uids.sort(reverse ? (a, b) => a - b : (a, b) => b - a);
-    return uids.slice(0, limit);
+    return uids as TaskUid[];
   }
 
   #scan(conditions: Conditions, from: number, limit: number, reverse: boolean): Match {

@@ -2,6 +2,7 @@ import { InvalidArgumentError, StoreCorruptError } from "../errors.js";
 import type { IndexInstance, NodeId, NodeTaskUid, TaskUid } from "../ids.js";
 import { checkInteger, checkText, checkTime } from "../limits.js";
 import {
+  isFinalStatus,
   type NodeTaskRow,
   type TaskErrorRow,
   type TaskRow,
@@ -46,6 +47,9 @@ export function checkTask(task: TaskRow): void {
   const what = `Task ${task.uid}`;
   checkInteger(task.uid, 0, Number.MAX_SAFE_INTEGER, "A task uid");
   if (task.indexUid === "") throw new InvalidArgumentError(`${what} has an empty index; use null for none.`);
+  if (isFinalStatus(task.status) && task.finishedAt === null) {
+    throw new InvalidArgumentError(`${what} is ${task.status} and has no finishedAt.`);
+  }
   checkTime(task.enqueuedAt, `${what}: enqueuedAt`);
   checkTime(task.startedAt, `${what}: startedAt`);
   checkTime(task.finishedAt, `${what}: finishedAt`);

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from "../errors.js";
-import { nodeTaskUid as checkedNodeTaskUid, type NodeId, type NodeTaskUid, type TaskUid } from "../ids.js";
+import type { NodeId, NodeTaskUid, TaskUid } from "../ids.js";
 import { checkBatch, checkInteger, checkTime, maxBatch, maxTaskPage } from "../limits.js";
 import { compareNodeTasks, mergeNodeTask, mergeTask, nodeTaskOfUpdate } from "../merge-task.js";
 import type {
@@ -32,6 +32,8 @@ import {
 const open = "status IN ('enqueued', 'processing')";
 const maxOpenPage = 100_000;
 
+type OpenRecord = Pick<NodeTaskRecord, "task_uid" | "node_task_uid" | "status">;
+
 /** Tasks on SQLite. Uids are reserved through `durable`, everything else is written through `fast`. */
 export class SqliteTasksTable implements TasksTable {
   readonly #durable: Connection;
@@ -55,7 +57,9 @@ export class SqliteTasksTable implements TasksTable {
     this.#reader = new TaskReader(fast);
     this.#listing = new TaskListing(fast);
     this.#reserve = durable.prepare<[number], { next_uid: number }>(
-      "UPDATE task_uids SET next_uid = next_uid + ? WHERE id = 1 RETURNING next_uid",
+      `UPDATE task_uids
+       SET next_uid = max(next_uid, (SELECT coalesce(max(uid) + 1, 0) FROM tasks)) + ?
+       WHERE id = 1 RETURNING next_uid`,
     );
     this.#insert = fast.prepare<[TaskRecord]>(
       `INSERT INTO tasks (uid, index_uid, instance, type, status, enqueued_at, started_at, finished_at,
@@ -88,8 +92,8 @@ export class SqliteTasksTable implements TasksTable {
        ORDER BY task_uid DESC LIMIT 1`,
     );
     this.#exists = fast.prepare<[number], { uid: number }>("SELECT uid FROM tasks WHERE uid = ?");
-    this.#openNodeTasks = fast.prepare<[string, number, number], NodeTaskRecord>(
-      `SELECT * FROM node_tasks WHERE node_id = ? AND node_task_uid > ? AND ${open}
+    this.#openNodeTasks = fast.prepare<[string, number, number], OpenRecord>(
+      `SELECT task_uid, node_task_uid, status FROM node_tasks WHERE node_id = ? AND node_task_uid > ? AND ${open}
        ORDER BY node_task_uid, task_uid LIMIT ?`,
     );
     this.#countOpenNodeTasks = fast.prepare<[], { node_id: string; n: number }>(
@@ -181,7 +185,7 @@ export class SqliteTasksTable implements TasksTable {
     return records.map((record) => ({
       taskUid: record.task_uid as TaskUid,
       nodeId,
-      nodeTaskUid: checkedNodeTaskUid(record.node_task_uid),
+      nodeTaskUid: record.node_task_uid as NodeTaskUid,
       status: decodeStatus(record.status, `task ${record.node_task_uid} of ${nodeId}`),
     }));
   }

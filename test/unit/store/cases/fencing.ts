@@ -1,0 +1,254 @@
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  ConflictError,
+  FencedError,
+  type FencingToken,
+  InvalidArgumentError,
+  indexInstance,
+  jobId,
+  type Lease,
+  nodeId,
+  type TaskStore,
+  type TopologyRow,
+  workflowId,
+} from "../../../../src/store/task-store.js";
+import { lead, type StoreFactory, type StoreHarness, scope, task } from "../harness.js";
+
+const topology = (term: number, counter: number, clusterId = "c1"): TopologyRow => ({
+  clusterId,
+  term,
+  counter,
+  contentHash: `hash ${term}.${counter}`,
+  document: Uint8Array.from([0, 255, 10, counter]),
+});
+
+export function describeFencing(factory: StoreFactory): void {
+  let harness: StoreHarness;
+  let store: TaskStore;
+
+  beforeEach(async () => {
+    harness = await factory();
+    store = await harness.open();
+  });
+  afterEach(() => harness.dispose());
+
+  describe("lease", () => {
+    it("has one holder at a time, and a higher number for each", async () => {
+      const other = await harness.open();
+      const first = await store.lease.acquire({ scope, holder: "a", ttlMs: 100 });
+      expect(first).toEqual({ scope, holder: "a", term: 1, expiresAt: harness.clock.now() + 100 });
+      expect(await other.lease.acquire({ scope, holder: "b", ttlMs: 100 })).toBeUndefined();
+      harness.clock.advance(100);
+      expect(await other.lease.acquire({ scope, holder: "b", ttlMs: 100 })).toMatchObject({ term: 2 });
+      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100 })).toBeUndefined();
+      expect(await store.lease.current(scope)).toMatchObject({ holder: "b", term: 2 });
+    });
+
+    it("is extended by its holder only, and only while it runs", async () => {
+      const token = await lead(store, "a", 100);
+      harness.clock.advance(60);
+      expect(await store.lease.renew(token, 100)).toMatchObject({ expiresAt: harness.clock.now() + 100 });
+      expect(await store.lease.renew({ ...token, holder: "b" }, 100)).toBeUndefined();
+      expect(await store.lease.renew({ ...token, term: 7 }, 100)).toBeUndefined();
+      harness.clock.advance(100);
+      expect(await store.lease.renew(token, 100)).toBeUndefined();
+    });
+
+    it("keeps its number for a live holder that asks again, and changes it after the end", async () => {
+      await lead(store, "a", 100);
+      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100 })).toMatchObject({ term: 1 });
+      harness.clock.advance(100);
+      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100 })).toMatchObject({ term: 2 });
+    });
+
+    it("goes above the term it is told, also for a live holder", async () => {
+      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100, aboveTerm: 41 })).toMatchObject({
+        term: 42,
+      });
+      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100, aboveTerm: 50 })).toMatchObject({
+        term: 51,
+      });
+    });
+
+    it("can be given back at once, by its holder only", async () => {
+      const token = await lead(store, "a");
+      expect(await store.lease.release({ ...token, holder: "b" })).toBe(false);
+      expect(await store.lease.release(token)).toBe(true);
+      expect(await store.lease.release(token)).toBe(false);
+      expect(await store.lease.current(scope)).toBeUndefined();
+      expect(await lead(store, "b")).toMatchObject({ term: 2 });
+    });
+
+    it("never has two live holders, nor one number twice, whatever the order of requests", async () => {
+      const step = fc.record({
+        kind: fc.constantFrom("acquire", "renew", "release", "wait"),
+        who: fc.constantFrom("a", "b", "c"),
+        ms: fc.integer({ min: 1, max: 120 }),
+      });
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+          const fresh = await factory();
+          try {
+            const handles = [await fresh.open(), await fresh.open()] as const;
+            const held = new Map<string, Lease>();
+            const owners = new Map<number, string>();
+            for (const [index, { kind, who, ms }] of steps.entries()) {
+              const { lease } = handles[index % 2 === 0 ? 0 : 1];
+              const mine = held.get(who);
+              if (kind === "wait") fresh.clock.advance(ms);
+              if (kind === "release" && mine !== undefined) {
+                await lease.release(mine);
+                held.delete(who);
+              }
+              if (kind === "acquire" || (kind === "renew" && mine !== undefined)) {
+                const got =
+                  kind === "acquire" || mine === undefined
+                    ? await lease.acquire({ scope, holder: who, ttlMs: 100 })
+                    : await lease.renew(mine, 100);
+                if (got === undefined) held.delete(who);
+                else {
+                  held.set(who, got);
+                  expect(owners.get(got.term) ?? who).toBe(who);
+                  for (const [term, owner] of owners) {
+                    if (owner !== who) expect(term).toBeLessThan(got.term);
+                  }
+                  owners.set(got.term, who);
+                }
+              }
+              const live = [...held.values()].filter((entry) => entry.expiresAt > fresh.clock.now());
+              expect(live.length).toBeLessThanOrEqual(1);
+            }
+          } finally {
+            await fresh.dispose();
+          }
+        }),
+        { numRuns: 25 },
+      );
+    });
+  });
+
+  describe("fence", () => {
+    const writes: Record<string, (store: TaskStore, fence: FencingToken) => Promise<unknown>> = {
+      "topology.save": (to, fence) => to.topology.save(undefined, topology(fence.term, 1), fence),
+      "tasks.allocateUids": (to, fence) => to.tasks.allocateUids(1, fence),
+      "tasks.upsert": (to, fence) => to.tasks.upsert([task(1)], fence),
+      "tasks.applyNodeTaskUpdates": (to, fence) => to.tasks.applyNodeTaskUpdates([], fence),
+      "nodeCursors.put": (to, fence) => to.nodeCursors.put([], fence),
+      "nodeCursors.delete": (to, fence) => to.nodeCursors.delete(nodeId("node-0"), fence),
+      "nodeSettingsVersions.put": (to, fence) => to.nodeSettingsVersions.put([], fence),
+      "nodeSettingsVersions.delete": (to, fence) =>
+        to.nodeSettingsVersions.delete(indexInstance("i"), undefined, fence),
+      "workflows.put": (to, fence) =>
+        to.workflows.put(
+          {
+            id: workflowId("w"),
+            kind: "k",
+            step: "s",
+            stateJson: "{}",
+            createdAt: 1,
+            updatedAt: 1,
+            finishedAt: null,
+          },
+          fence,
+        ),
+      "jobs.put": (to, fence) =>
+        to.jobs.put(
+          {
+            id: jobId("j"),
+            type: "t",
+            paramsJson: "{}",
+            state: "queued",
+            claimedBy: null,
+            claimExpiresAt: null,
+            progressJson: "{}",
+            attempts: 0,
+            error: null,
+            createdAt: 1,
+            updatedAt: 1,
+            finishedAt: null,
+          },
+          fence,
+        ),
+      "retention.pruneTasks": (to, fence) => to.retention.pruneTasks({}, fence),
+      "retention.pruneWorkflows": (to, fence) => to.retention.pruneWorkflows({ finishedBefore: 1 }, fence),
+      "retention.pruneJobs": (to, fence) => to.retention.pruneJobs({ finishedBefore: 1 }, fence),
+    };
+
+    for (const [name, write] of Object.entries(writes)) {
+      it(`refuses ${name} of a former leader, and stores nothing`, async () => {
+        const former = await lead(store, "a", 100);
+        harness.clock.advance(100);
+        const current = await lead(await harness.open(), "b");
+        const refusal = await write(store, former).catch((error: unknown) => error);
+        expect(refusal).toBeInstanceOf(FencedError);
+        expect(refusal).toMatchObject({
+          code: "fenced",
+          outcome: "certainly-aborted",
+          term: former.term,
+          currentTerm: current.term,
+        });
+        expect(await store.topology.load()).toBeUndefined();
+        expect(await store.tasks.list({}, { limit: 1 })).toMatchObject({ total: 0 });
+        expect(await store.workflows.listOpen()).toEqual([]);
+        expect(await store.jobs.list()).toEqual([]);
+        expect(await store.tasks.allocateUids(1, current)).toBe(0);
+        await expect(write(store, current)).resolves.not.toThrow();
+      });
+    }
+
+    it("refuses writes after the lease was released, and before anybody held it", async () => {
+      const stranger = { scope, holder: "a", term: 1 };
+      await expect(store.tasks.upsert([task(1)], stranger)).rejects.toBeInstanceOf(FencedError);
+      const token = await lead(store, "a");
+      await store.lease.release(token);
+      await expect(store.tasks.upsert([task(1)], token)).rejects.toBeInstanceOf(FencedError);
+    });
+
+    it("lets a holder write after the end of its lease while nobody has taken over", async () => {
+      const token = await lead(store, "a", 100);
+      harness.clock.advance(1_000);
+      await expect(store.tasks.upsert([task(1)], token)).resolves.toHaveLength(1);
+    });
+  });
+
+  describe("topology", () => {
+    it("is absent at first, then comes back byte for byte, also through another handle", async () => {
+      const fence = await lead(store);
+      expect(await store.topology.load()).toBeUndefined();
+      await store.topology.save(undefined, topology(1, 1), fence);
+      await store.topology.save(topology(1, 1), topology(1, 2), fence);
+      const other = await harness.open();
+      expect(await other.topology.load()).toEqual(topology(1, 2));
+    });
+
+    it("is replaced only from the expected epoch", async () => {
+      const fence = await lead(store);
+      await expect(store.topology.save(topology(1, 1), topology(1, 2), fence)).rejects.toBeInstanceOf(
+        ConflictError,
+      );
+      await store.topology.save(undefined, topology(1, 5), fence);
+      for (const expected of [undefined, topology(1, 4), topology(0, 5), topology(1, 5, "c2")]) {
+        await expect(store.topology.save(expected, topology(1, 9), fence)).rejects.toBeInstanceOf(
+          ConflictError,
+        );
+      }
+      expect(await store.topology.load()).toEqual(topology(1, 5));
+    });
+
+    it("never goes back, to another cluster, or to another leader's term", async () => {
+      const fence = await lead(store);
+      await store.topology.save(undefined, topology(1, 5), fence);
+      for (const next of [topology(1, 5), topology(1, 4), topology(1, 6, "c2")]) {
+        await expect(store.topology.save(topology(1, 5), next, fence)).rejects.toBeInstanceOf(ConflictError);
+      }
+      await expect(store.topology.save(topology(1, 5), topology(2, 1), fence)).rejects.toBeInstanceOf(
+        InvalidArgumentError,
+      );
+      await store.lease.release(fence);
+      const next = await lead(store, "b");
+      await store.topology.save(topology(1, 5), topology(2, 0), next);
+      expect(await store.topology.load()).toEqual(topology(2, 0));
+    });
+  });
+}

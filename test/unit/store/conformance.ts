@@ -1,0 +1,22 @@
+import { describe } from "vitest";
+import { describeCrashes } from "./cases/crash.js";
+import { describeFencing } from "./cases/fencing.js";
+import { describeListing } from "./cases/listing.js";
+import { describeModel } from "./cases/model.js";
+import { describeRetention } from "./cases/retention.js";
+import { describeSmallTables } from "./cases/small-tables.js";
+import { describeTasks } from "./cases/tasks.js";
+import type { StoreFactory } from "./harness.js";
+
+/** What every backend of `TaskStore` promises. */
+export function describeTaskStore(name: string, factory: StoreFactory): void {
+  describe(`task store on ${name}`, () => {
+    describeFencing(factory);
+    describeTasks(factory);
+    describeListing(factory);
+    describeRetention(factory);
+    describeSmallTables(factory);
+    describeModel(factory);
+    describeCrashes(factory);
+  });
+}

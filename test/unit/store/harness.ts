@@ -1,0 +1,90 @@
+import {
+  type FencingToken,
+  indexInstance,
+  leaseScope,
+  type NodeTaskRow,
+  nodeId,
+  nodeTaskUid,
+  type TaskRow,
+  type TaskStore,
+  taskUid,
+} from "../../../src/store/task-store.js";
+
+/** A clock that stands still until a test moves it. */
+export class ManualClock {
+  #now: number;
+
+  constructor(now = 1_700_000_000_000) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  advance(ms: number): void {
+    this.#now += ms;
+  }
+}
+
+/** Says how a child process opens the same store; see `open-backend.ts`. */
+export type BackendSpec = { readonly backend: "sqlite"; readonly path: string };
+
+/** One backend with one empty store. */
+export interface StoreHarness {
+  readonly clock: ManualClock;
+  readonly spec: BackendSpec;
+  /** Another handle on the same store. */
+  open(): Promise<TaskStore>;
+  /** Closes what is open and deletes the store. */
+  dispose(): Promise<void>;
+}
+
+/** Creates an empty store. */
+export type StoreFactory = () => Promise<StoreHarness>;
+
+/** The scope that the tests lead under. */
+export const scope = leaseScope("leader");
+
+/** Takes the leader lease, which must be free. */
+export async function lead(store: TaskStore, holder = "control-1", ttlMs = 10_000): Promise<FencingToken> {
+  const lease = await store.lease.acquire({ scope, holder, ttlMs });
+  if (lease === undefined) throw new Error("somebody else holds the lease");
+  return { scope: lease.scope, holder: lease.holder, term: lease.term };
+}
+
+/** An enqueued document addition, with what `overrides` changes. */
+export function task(uid: number, overrides: Partial<TaskRow> = {}): TaskRow {
+  return {
+    uid: taskUid(uid),
+    indexUid: "movies",
+    instance: indexInstance("abcd2345"),
+    type: "documentAdditionOrUpdate",
+    status: "enqueued",
+    detailsJson: null,
+    error: null,
+    enqueuedAt: 1_000 + uid,
+    startedAt: null,
+    finishedAt: null,
+    canceledBy: null,
+    customMetadata: null,
+    documentsByShard: new Map(),
+    nodeTasks: [],
+    ...overrides,
+  };
+}
+
+/** An enqueued node task, with what `overrides` changes. */
+export function nodeTask(node: string, uid: number, overrides: Partial<NodeTaskRow> = {}): NodeTaskRow {
+  return {
+    nodeId: nodeId(node),
+    nodeTaskUid: nodeTaskUid(uid),
+    status: "enqueued",
+    error: null,
+    shards: [],
+    detailsJson: null,
+    startedAt: null,
+    finishedAt: null,
+    ...overrides,
+  };
+}

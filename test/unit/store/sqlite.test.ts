@@ -1,0 +1,27 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
+import type { TaskStore } from "../../../src/store/task-store.js";
+import { describeTaskStore } from "./conformance.js";
+import { type BackendSpec, ManualClock } from "./harness.js";
+
+describeTaskStore("SQLite", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "miroir-store-"));
+  const clock = new ManualClock();
+  const spec: BackendSpec = { backend: "sqlite", path: join(directory, "miroir.db") };
+  const stores: TaskStore[] = [];
+  return {
+    clock,
+    spec,
+    open: async () => {
+      const store = await openSqliteTaskStore({ path: spec.path, clock });
+      stores.push(store);
+      return store;
+    },
+    dispose: async () => {
+      for (const store of stores) await store.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+});
