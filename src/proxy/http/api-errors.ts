@@ -1,0 +1,118 @@
+import { errorLink, MeilisearchError, type MeilisearchErrorType } from "../../meilisearch/errors.js";
+
+/** A refusal in Meilisearch's shape; `link` follows from the code. */
+export function apiError(
+  status: number,
+  code: string,
+  message: string,
+  type: MeilisearchErrorType = "invalid_request",
+  options: ErrorOptions & { retryAfterSeconds?: number } = {},
+): MeilisearchError {
+  return new MeilisearchError(status, { message, code, type, link: errorLink(code) }, options);
+}
+
+/** 404 for an index that the catalogue does not hold. */
+export function indexNotFound(uid: string): MeilisearchError {
+  return apiError(404, "index_not_found", `Index \`${uid}\` not found.`);
+}
+
+/** 404 for a document; `id` as it stood in the path. */
+export function documentNotFound(id: string): MeilisearchError {
+  return apiError(404, "document_not_found", `Document \`${id}\` not found.`);
+}
+
+/** Longest index uid, in bytes of UTF-8. */
+const MAX_INDEX_UID_BYTES = 512;
+
+/** What is wrong with an index uid, in Meilisearch's words; undefined for a valid one. */
+export function indexUidFault(uid: string): string | undefined {
+  if (uid !== "" && uid.length <= MAX_INDEX_UID_BYTES && /^[A-Za-z0-9_-]+$/.test(uid)) return undefined;
+  return `\`${uid}\` is not a valid index uid. Index uid can be an integer or a string containing only alphanumeric characters, hyphens (-) and underscores (_), and can not be more than 512 bytes.`;
+}
+
+/**
+ * The index uid of a path.
+ *
+ * @throws MeilisearchError `invalid_index_uid`
+ */
+export function checkedIndexUid(uid: string): string {
+  const fault = indexUidFault(uid);
+  if (fault !== undefined) throw apiError(400, "invalid_index_uid", fault);
+  return uid;
+}
+
+/** 503: this proxy may not write and knows no other that may. */
+export function noWriteLease(reason: string): MeilisearchError {
+  return apiError(
+    503,
+    "miroir_no_write_lease",
+    `No proxy holds a valid write lease: ${reason}. Reads are served; repeat the write after a moment.`,
+    "system",
+    { retryAfterSeconds: 1 },
+  );
+}
+
+/** 503: a write came back to a proxy that had already been passed it. */
+export function writeForwardingLoop(): MeilisearchError {
+  return apiError(
+    503,
+    "miroir_no_write_lease",
+    "The write was passed on by a proxy that took this one for the writer, and it is not. Repeat the write after a moment.",
+    "system",
+    { retryAfterSeconds: 1 },
+  );
+}
+
+/** 503: no replica of these shards can be read. */
+export function shardUnavailable(shards: readonly number[], options?: ErrorOptions): MeilisearchError {
+  return apiError(
+    503,
+    "miroir_shard_unavailable",
+    `No readable replica of ${shards.length === 1 ? "shard" : "shards"} ${shards.join(", ")} answered.`,
+    "system",
+    { retryAfterSeconds: 1, ...options },
+  );
+}
+
+/** 503: no topology has arrived yet. */
+export function notReady(): MeilisearchError {
+  return apiError(
+    503,
+    "miroir_not_ready",
+    "This proxy has not received a topology from the control plane yet.",
+    "system",
+    { retryAfterSeconds: 1 },
+  );
+}
+
+/** 503: the proxy has as many requests under way as it may. */
+export function overloaded(limit: number): MeilisearchError {
+  return apiError(
+    503,
+    "miroir_overloaded",
+    `This proxy has ${limit} requests under way and waiting, as many as it may. Repeat the request after a moment.`,
+    "system",
+    { retryAfterSeconds: 1 },
+  );
+}
+
+/** 503: the control plane did not answer a request that only it can answer. */
+export function controlUnavailable(cause: unknown): MeilisearchError {
+  return apiError(
+    503,
+    "miroir_control_unavailable",
+    "The control plane does not answer; searches and document reads are served, tasks are not.",
+    "system",
+    { retryAfterSeconds: 1, cause },
+  );
+}
+
+/** 501: Meilisearch has the route, Miroir does not serve it. */
+export function notServed(method: string, route: string): MeilisearchError {
+  return apiError(501, "miroir_not_served", `Miroir does not serve \`${method} ${route}\`.`, "system");
+}
+
+/** 500 without the cause, which goes to the log. */
+export function internalError(): MeilisearchError {
+  return apiError(500, "internal", "An internal error has occurred in Miroir's proxy.", "internal");
+}

@@ -1,0 +1,36 @@
+/** What the HTTP side and the read path of a proxy can be told. */
+export interface ProxyConfig {
+  /** The key that clients need; undefined leaves everything open. */
+  readonly masterKey?: string | undefined;
+  /** Largest body in bytes, after decompression. */
+  readonly maxBodyBytes: number;
+  /** What a read gets when some shards cannot be read. */
+  readonly unavailableShardPolicy: "partial" | "error";
+  /** A node that has not answered a read for this long is not waited for alone. Milliseconds. */
+  readonly hedgeDelayMs: number;
+  /** The longest that one node is waited for in a read. Milliseconds. */
+  readonly nodeTimeoutMs: number;
+  /** The longest that a whole read may take. Milliseconds. */
+  readonly readTimeoutMs: number;
+  /** Reads under way at once. */
+  readonly maxConcurrentReads: number;
+  /** Reads that wait for their turn; more are turned away with 503. */
+  readonly maxQueuedReads: number;
+  /** How long {@link ProxyServer.close} waits for requests under way. Milliseconds. */
+  readonly closeTimeoutMs: number;
+  /** How long a write that is passed on to another proxy may take. Milliseconds. */
+  readonly forwardTimeoutMs: number;
+}
+
+/** The configuration of a proxy of which nothing was said. */
+export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
+  maxBodyBytes: 100_000_000,
+  unavailableShardPolicy: "partial",
+  hedgeDelayMs: 500,
+  nodeTimeoutMs: 10_000,
+  readTimeoutMs: 30_000,
+  maxConcurrentReads: 256,
+  maxQueuedReads: 1_024,
+  closeTimeoutMs: 10_000,
+  forwardTimeoutMs: 60_000,
+};

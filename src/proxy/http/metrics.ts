@@ -1,0 +1,96 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** What the proxy counts. One per registry. */
+export interface ProxyMetrics {
+  readonly registry: Registry;
+  /** One client request was answered. `route` is the pattern, never the path. */
+  requestDone(method: string, route: string, status: number, seconds: number): void;
+  /** One call to a node ended: `ok` for any answer below 500, `error` for others, `unavailable` for none. */
+  nodeCallDone(node: string, operation: string, outcome: NodeCallOutcome, seconds: number): void;
+  /** A replica was asked because another one failed (`retry`) or was slow (`hedge`). */
+  secondTry(reason: "retry" | "hedge"): void;
+  /** An answer went out that does not cover every shard. */
+  degraded(operation: string): void;
+  /** A request was turned away because the proxy was full. */
+  shed(queue: string): void;
+  /** Reads the value at every scrape. */
+  gauge(name: string, help: string, read: () => number): void;
+}
+
+/** How a call to a node ended. */
+export type NodeCallOutcome = "ok" | "error" | "unavailable" | "aborted";
+
+/** Registers the proxy's metrics, all named `miroir_*`. */
+export function createProxyMetrics(registry: Registry): ProxyMetrics {
+  const registers = [registry];
+  const requests = new Counter({
+    name: "miroir_http_requests_total",
+    help: "Client requests answered.",
+    labelNames: ["method", "route", "status"],
+    registers,
+  });
+  const requestSeconds = new Histogram({
+    name: "miroir_http_request_duration_seconds",
+    help: "Time from a client request's head to the end of its answer.",
+    labelNames: ["method", "route"],
+    buckets: REQUEST_SECONDS,
+    registers,
+  });
+  const nodeCalls = new Counter({
+    name: "miroir_node_calls_total",
+    help: "Calls to nodes by outcome.",
+    labelNames: ["node", "operation", "outcome"],
+    registers,
+  });
+  const nodeSeconds = new Histogram({
+    name: "miroir_node_call_duration_seconds",
+    help: "Time of calls to nodes.",
+    labelNames: ["node", "operation"],
+    buckets: REQUEST_SECONDS,
+    registers,
+  });
+  const secondTries = new Counter({
+    name: "miroir_read_second_tries_total",
+    help: "Replicas asked because another one failed or was slow.",
+    labelNames: ["reason"],
+    registers,
+  });
+  const degraded = new Counter({
+    name: "miroir_degraded_answers_total",
+    help: "Answers that did not cover every shard.",
+    labelNames: ["operation"],
+    registers,
+  });
+  const shed = new Counter({
+    name: "miroir_requests_shed_total",
+    help: "Requests turned away because the proxy was full.",
+    labelNames: ["queue"],
+    registers,
+  });
+  return {
+    registry,
+    requestDone(method, route, status, seconds) {
+      requests.inc({ method, route, status });
+      requestSeconds.observe({ method, route }, seconds);
+    },
+    nodeCallDone(node, operation, outcome, seconds) {
+      nodeCalls.inc({ node, operation, outcome });
+      nodeSeconds.observe({ node, operation }, seconds);
+    },
+    secondTry: (reason) => secondTries.inc({ reason }),
+    degraded: (operation) => degraded.inc({ operation }),
+    shed: (queue) => shed.inc({ queue }),
+    gauge(name, help, read) {
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(read());
+        },
+      });
+    },
+  };
+}

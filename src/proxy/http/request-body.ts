@@ -1,0 +1,144 @@
+import type { Readable } from "node:stream";
+import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import type { MeilisearchError } from "../../meilisearch/errors.js";
+import { apiError } from "./api-errors.js";
+
+/** What of a request concerns its body. */
+export interface BodySource {
+  readonly contentType: string | undefined;
+  readonly contentEncoding: string | undefined;
+  readonly contentLength: string | undefined;
+  readonly stream: Readable;
+}
+
+/**
+ * A JSON body, decompressed, whole.
+ *
+ * @param limit bytes after decompression
+ * @throws MeilisearchError for a wrong content type, a body above the limit, or one that cannot be
+ *   decompressed or ended early
+ */
+export async function readJsonBody(source: BodySource, limit: number): Promise<Buffer> {
+  checkContentType(source.contentType, ["application/json"]);
+  const announced = Number(source.contentLength ?? 0);
+  if (announced > limit) {
+    // Meilisearch's own answer to a length announced in advance, status and code included.
+    throw apiError(
+      500,
+      "internal",
+      `JSON payload (${announced} bytes) is larger than allowed (limit: ${limit} bytes).`,
+      "internal",
+    );
+  }
+  return collect(decodedBody(source), limit, () =>
+    apiError(413, "payload_too_large", `JSON payload has exceeded limit (${limit} bytes).`),
+  );
+}
+
+/** @throws MeilisearchError 415 where the header is absent or names another type than the accepted ones */
+export function checkContentType(header: string | undefined, accepted: readonly string[]): void {
+  const list = accepted.map((type) => `\`${type}\``).join(", ");
+  if (header === undefined) {
+    throw apiError(
+      415,
+      "missing_content_type",
+      `A Content-Type header is missing. Accepted values for the Content-Type header are: ${list}`,
+    );
+  }
+  if (!accepted.some((type) => mimeMatches(header, type))) {
+    throw apiError(
+      415,
+      "invalid_content_type",
+      `The Content-Type \`${header}\` is invalid. Accepted values for the Content-Type header are: ${list}`,
+    );
+  }
+}
+
+/** `type` with any parameters; for JSON also any other type with the subtype or suffix `json`. */
+function mimeMatches(header: string, type: string): boolean {
+  const essence = (header.split(";", 1)[0] ?? "").trim().toLowerCase();
+  return essence === type || (type === "application/json" && /^[a-z]+\/(?:[^\s/]+\+)?json$/.test(essence));
+}
+
+/** The body without its content encoding; an encoding that is not known is left alone, as Meilisearch does. */
+export function decodedBody(source: Pick<BodySource, "stream" | "contentEncoding">): Readable {
+  const { stream } = source;
+  const decoder = decoderFor(source.contentEncoding);
+  if (decoder === undefined) return stream;
+  stream.pipe(decoder);
+  stream.once("error", (error) => decoder.destroy(error));
+  stream.once("close", () => {
+    if (!stream.readableEnded) decoder.destroy(new Error("the connection was closed"));
+  });
+  // The rest of the request is read and dropped: destroying it would take the answer's connection along.
+  decoder.once("error", () => {
+    stream.unpipe(decoder);
+    stream.resume();
+  });
+  return decoder;
+}
+
+function decoderFor(encoding: string | undefined) {
+  switch (encoding?.trim().toLowerCase()) {
+    case "gzip":
+    case "x-gzip":
+      return createGunzip();
+    case "deflate":
+      return createInflate();
+    case "br":
+      return createBrotliDecompress();
+    default:
+      return undefined;
+  }
+}
+
+function collect(stream: Readable, limit: number, tooLarge: () => MeilisearchError): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    let settled = false;
+    const fail = (error: MeilisearchError) => {
+      if (settled) return;
+      settled = true;
+      chunks.length = 0;
+      // What is still to come is read and dropped, so that the client gets to see the answer.
+      stream.resume();
+      reject(error);
+    };
+    stream.on("data", (chunk: Buffer) => {
+      if (settled) return;
+      size += chunk.length;
+      if (size > limit) {
+        fail(tooLarge());
+        return;
+      }
+      chunks.push(chunk);
+    });
+    stream.on("end", () => {
+      if (settled) return;
+      settled = true;
+      resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
+    });
+    stream.on("error", (cause: Error) => fail(unreadableBody(cause)));
+    stream.on("close", () => fail(unreadableBody(new Error("the connection was closed"))));
+  });
+}
+
+/** 400 for a body that could not be read to its end. */
+export function unreadableBody(cause: Error): MeilisearchError {
+  const reason =
+    "code" in cause && cause.code === "Z_DATA_ERROR"
+      ? `Custom { kind: InvalidInput, error: "${zlibReason(cause.message)}" }`
+      : cause.message;
+  return apiError(
+    400,
+    "bad_request",
+    `Error that occur during reading payload: payload reached EOF before completing: Some(${reason})`,
+    "invalid_request",
+    { cause },
+  );
+}
+
+function zlibReason(message: string): string {
+  return message === "incorrect header check" ? "invalid gzip header" : "corrupt deflate stream";
+}

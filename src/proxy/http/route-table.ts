@@ -1,0 +1,201 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
+import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import type { Logger } from "pino";
+import { MeilisearchError } from "../../meilisearch/errors.js";
+import type { World } from "../../runtime/world.js";
+import { internalError } from "./api-errors.js";
+import type { Authenticate } from "./authentication.js";
+import type { ProxyMetrics } from "./metrics.js";
+import type { BodySource } from "./request-body.js";
+
+/** A client's request as route handlers see it. */
+export interface RouteRequest {
+  /** Names the request in logs and in the `x-request-id` of its answer. */
+  readonly id: string;
+  readonly method: string;
+  /** Path and query string as they were sent. */
+  readonly url: string;
+  /** Query string without the question mark. */
+  readonly query: string;
+  readonly params: Readonly<Record<string, string>>;
+  readonly headers: IncomingHttpHeaders;
+  readonly contentType: string | undefined;
+  /** The body as it arrives, still encoded. */
+  readonly stream: Readable;
+  /** Aborts when the client goes away before its answer was sent. */
+  readonly signal: AbortSignal;
+  readonly log: Logger;
+}
+
+/** A parameter of the route's path, decoded. */
+export function parameter(request: Pick<RouteRequest, "params">, name: string): string {
+  return request.params[name] ?? "";
+}
+
+/** What of a request concerns its body. */
+export function bodySource(request: RouteRequest): BodySource {
+  return {
+    contentType: request.contentType,
+    contentEncoding: request.headers["content-encoding"],
+    contentLength: request.headers["content-length"],
+    stream: request.stream,
+  };
+}
+
+/** The answer to a request. */
+export interface RouteAnswer {
+  readonly status: number;
+  /** JSON unless `contentType` says otherwise; absent for an empty body. */
+  readonly body?: string | Buffer | Readable;
+  readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Answers a request, or rejects with a {@link MeilisearchError}. */
+export type RouteHandler = (request: RouteRequest) => Promise<RouteAnswer>;
+
+/** One group of routes. */
+export interface RouteTable {
+  /** Serves `method` on `path`; `open` routes ask for no key. */
+  on(method: RouteMethod, path: string, handler: RouteHandler, access?: "key" | "open"): void;
+}
+
+export type RouteMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+const METHODS: readonly HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/** What every route needs. */
+export interface RouteTableDependencies {
+  readonly world: World;
+  readonly authenticate: Authenticate;
+  readonly metrics: ProxyMetrics;
+  readonly logger: Logger;
+}
+
+/** Collects routes for {@link RouteRegistrar.finish}, which hands them to the server. */
+export interface RouteRegistrar extends RouteTable {
+  /** Adds an empty 405 for the methods that a known path does not have; call it after the last route. */
+  finish(): void;
+}
+
+/** Puts routes on `app`: authentication, errors in Meilisearch's shape, log lines, metrics. */
+export function createRouteTable(app: FastifyInstance, dependencies: RouteTableDependencies): RouteRegistrar {
+  const methodsByPath = new Map<string, Set<HTTPMethods>>();
+  return {
+    on(method, path, handler, access = "key") {
+      const methods = methodsByPath.get(path) ?? new Set();
+      methods.add(method);
+      methodsByPath.set(path, methods);
+      app.route({
+        method,
+        url: path,
+        handler: (request, reply) => serve(request, reply, path, handler, access === "key", dependencies),
+      });
+    },
+    finish() {
+      for (const [path, methods] of methodsByPath) {
+        const others = METHODS.filter((method) => !methods.has(method));
+        app.route({
+          method: others,
+          url: path,
+          handler: (_request, reply) =>
+            reply
+              .code(405)
+              .header("allow", [...methods].join(", "))
+              .header("content-length", "0")
+              .send(),
+        });
+      }
+    },
+  };
+}
+
+async function serve(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  route: string,
+  handler: RouteHandler,
+  needsKey: boolean,
+  { world, authenticate, metrics, logger }: RouteTableDependencies,
+): Promise<FastifyReply> {
+  const started = world.clock.monotonic();
+  const log = logger.child({ requestId: request.id });
+  const aborter = new AbortController();
+  let answered = false;
+  reply.raw.once("close", () => {
+    const seconds = (world.clock.monotonic() - started) / 1_000;
+    if (!reply.raw.writableFinished) aborter.abort(new Error("the client closed the connection"));
+    const status = answered ? reply.statusCode : 499;
+    metrics.requestDone(request.method, route, status, seconds);
+    log.info({
+      method: request.method,
+      route,
+      index: indexOf(request.params),
+      status,
+      durationMs: Math.round(seconds * 1e6) / 1_000,
+    });
+  });
+  let answer: RouteAnswer;
+  try {
+    if (needsKey) authenticate(request.headers.authorization);
+    answer = await handler(routeRequest(request, aborter.signal, log));
+  } catch (error) {
+    answer = answerOf(error, log);
+  }
+  answered = true;
+  return send(reply, answer);
+}
+
+function routeRequest(request: FastifyRequest, signal: AbortSignal, log: Logger): RouteRequest {
+  const { url } = request.raw;
+  const mark = url === undefined ? -1 : url.indexOf("?");
+  return {
+    id: request.id,
+    method: request.method,
+    url: url ?? "/",
+    query: url === undefined || mark === -1 ? "" : url.slice(mark + 1),
+    params: request.params as Record<string, string>,
+    headers: request.headers,
+    contentType: request.sentContentType,
+    stream: request.raw,
+    signal,
+    log,
+  };
+}
+
+function indexOf(params: unknown): string | undefined {
+  return (params as Record<string, string | undefined>)["indexUid"];
+}
+
+function send(reply: FastifyReply, answer: RouteAnswer): FastifyReply {
+  reply.code(answer.status);
+  for (const name in answer.headers) reply.header(name, answer.headers[name]);
+  if (answer.body === undefined) return reply.header("content-length", "0").send();
+  reply.header("content-type", answer.contentType ?? "application/json");
+  // As bytes: for text the server would append a charset that Meilisearch does not send.
+  return reply.send(typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body);
+}
+
+/** The answer that tells of an error; an unexpected one is logged and answered without its details. */
+export function answerOf(error: unknown, log: Logger): RouteAnswer {
+  if (!(error instanceof MeilisearchError)) log.error({ err: error }, "request failed unexpectedly");
+  const refusal = error instanceof MeilisearchError ? error : internalError();
+  if (refusal.status >= 500 && refusal.cause !== undefined) {
+    log.warn({ err: refusal.cause, code: refusal.body.code }, "request refused");
+  }
+  return {
+    status: refusal.status,
+    body: JSON.stringify(refusal.body),
+    ...(refusal.retryAfterSeconds === undefined
+      ? {}
+      : { headers: { "retry-after": String(refusal.retryAfterSeconds) } }),
+  };
+}
+
+declare module "fastify" {
+  interface FastifyRequest {
+    /** The client's `Content-Type`; taken from the headers so that the server parses nothing. */
+    sentContentType: string | undefined;
+  }
+}

@@ -1,0 +1,34 @@
+import { searchParametersOf, searchParametersOfQuery } from "../read/search-query.js";
+import { parseJsonBody } from "./json-values.js";
+import { readJsonBody } from "./request-body.js";
+import { bodySource, parameter, type RouteTable } from "./route-table.js";
+import type { RouteServices } from "./services.js";
+
+/** `GET` and `POST /indexes/{uid}/search`. */
+export function registerSearch(routes: RouteTable, { search, config }: RouteServices): void {
+  routes.on("POST", "/indexes/:indexUid/search", async (request) => {
+    const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
+    const parameters = searchParametersOf(parseJsonBody(body));
+    const original = { method: "POST", path: "/search", body } as const;
+    const answer = await search.search(
+      parameter(request, "indexUid"),
+      { parameters, original },
+      request.signal,
+    );
+    return { status: 200, ...answer };
+  });
+
+  routes.on("GET", "/indexes/:indexUid/search", async (request) => {
+    const parameters = searchParametersOfQuery(request.query);
+    const original = {
+      method: "GET",
+      path: `/search${request.query === "" ? "" : `?${request.query}`}`,
+    } as const;
+    const answer = await search.search(
+      parameter(request, "indexUid"),
+      { parameters, original },
+      request.signal,
+    );
+    return { status: 200, ...answer };
+  });
+}

@@ -1,0 +1,218 @@
+import fastify, { type FastifyInstance } from "fastify";
+import type { Logger } from "pino";
+import { createNodeClient } from "../../meilisearch/node-client.js";
+import type { NodeTransport } from "../../meilisearch/transport.js";
+import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
+import type { World } from "../../runtime/world.js";
+import type { ControlTransport } from "../control-transport.js";
+import { createAdmission } from "../read/admission.js";
+import { createDocumentService } from "../read/documents.js";
+import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
+import { createNodeRefusals } from "../read/node-refusals.js";
+import { createReplicaSelection } from "../read/replica-selection.js";
+import { createSearchService } from "../read/search.js";
+import { createSettingsReader } from "../read/settings-read.js";
+import { createShardReader, type ShardReader } from "../read/shard-reader.js";
+import { createStatsService } from "../read/stats.js";
+import { createVersionReader } from "../read/version.js";
+import type { TopologySource, WriteLease } from "../topology/topology-view.js";
+import { registerAdmin } from "./admin.js";
+import { overloaded } from "./api-errors.js";
+import { createAuthenticate } from "./authentication.js";
+import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
+import { registerCors } from "./cors.js";
+import { registerDocumentsRead } from "./documents-read.js";
+import { registerDocumentsWrite } from "./documents-write.js";
+import { registerIndexes } from "./indexes.js";
+import type { ProxyMetrics } from "./metrics.js";
+import { countNodeCalls } from "./node-metrics.js";
+import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
+import type { ProxyWrites } from "./proxy-writes.js";
+import { createRouteTable } from "./route-table.js";
+import { registerSearch } from "./search.js";
+import type { RouteServices } from "./services.js";
+import { registerSettings } from "./settings.js";
+import { registerStats } from "./stats.js";
+import { registerTasks } from "./tasks.js";
+import { registerUnserved } from "./unserved.js";
+
+/** What a proxy's HTTP side is made of. */
+export interface ProxyServerOptions {
+  readonly world: World;
+  readonly topology: TopologySource;
+  readonly lease: WriteLease;
+  readonly control: ControlTransport;
+  readonly transport: NodeTransport;
+  readonly writes: ProxyWrites;
+  /** Members that are left out have their defaults. */
+  readonly config?: Partial<ProxyConfig>;
+  readonly logger: Logger;
+  readonly metrics: ProxyMetrics;
+  /** How writes reach the proxy that holds the write lease; over HTTP unless given. */
+  readonly peers?: PeerTransport;
+}
+
+/** A proxy's HTTP side. */
+export interface ProxyServer {
+  /** Begins to accept requests. Port 0 takes a free one. Resolves with the base URL. */
+  listen(address: { readonly host: string; readonly port: number }): Promise<string>;
+  /** Stops accepting, lets requests under way end for as long as the configuration allows, then cuts them off. */
+  close(): Promise<void>;
+}
+
+/** Longest path segment: document ids have up to 511 bytes, each up to three characters when encoded. */
+const MAX_PARAMETER_LENGTH = 2_048;
+
+/** Longest `x-request-id` that is taken over from a client. */
+const MAX_REQUEST_ID_LENGTH = 128;
+
+/** A server for Meilisearch's API over the nodes of a topology. */
+export async function createProxyServer(options: ProxyServerOptions): Promise<ProxyServer> {
+  const { world, topology, lease, metrics, logger } = options;
+  const config: ProxyConfig = { ...DEFAULT_PROXY_CONFIG, ...options.config };
+  const transport = countNodeCalls(options.transport, metrics, world);
+  const peers = options.peers ?? createPeerTransport(world);
+  const health = createHealth(world, topology, transport);
+  let isStopping = false;
+
+  const reads = createReads(options, config, transport, health, await createShardHasher());
+  const services: RouteServices = {
+    world,
+    config,
+    topology,
+    lease,
+    control: options.control,
+    writes: options.writes,
+    peers,
+    ...reads,
+    metrics,
+    logger,
+    isStopping: () => isStopping,
+  };
+  const app = createApp(world);
+  registerCors(app);
+  const routes = createRouteTable(app, {
+    world,
+    authenticate: createAuthenticate(config.masterKey),
+    metrics,
+    logger,
+  });
+  registerStats(routes, services);
+  registerSearch(routes, services);
+  registerDocumentsRead(routes, services);
+  registerDocumentsWrite(routes, services);
+  registerIndexes(routes, services);
+  registerSettings(routes, services);
+  registerTasks(routes, services);
+  registerAdmin(routes, services);
+  registerUnserved(routes);
+  routes.finish();
+  registerGauges(metrics, services, health);
+
+  return {
+    listen: (address) => app.listen(address),
+    async close() {
+      isStopping = true;
+      const timer = world.timers.after(config.closeTimeoutMs, () => app.server.closeAllConnections());
+      await app.close();
+      timer.cancel();
+      health.close();
+      if (options.peers === undefined) await peers.close();
+    },
+  };
+}
+
+function createHealth(world: World, topology: TopologySource, transport: NodeTransport): NodeHealth {
+  return createNodeHealth(world, async (nodeId) => {
+    const node = topology.current()?.nodes.get(nodeId);
+    if (node === undefined) return;
+    await createNodeClient(transport, node.writeAddress).health(1_000);
+  });
+}
+
+function createReads(
+  options: ProxyServerOptions,
+  config: ProxyConfig,
+  transport: NodeTransport,
+  health: NodeHealth,
+  hasher: ShardHasher,
+) {
+  const { world, topology, metrics } = options;
+  const { unavailableShardPolicy } = config;
+  const selection = createReplicaSelection(health);
+  const direct = createShardReader({ world, topology, transport, health, selection, metrics }, config);
+  const admission = createAdmission(config.maxConcurrentReads, config.maxQueuedReads, () => {
+    metrics.shed("reads");
+    return overloaded(config.maxConcurrentReads + config.maxQueuedReads);
+  });
+  const reader: ShardReader = {
+    read: (indexUid, read, signal, shards) =>
+      admission.run(signal, async () => {
+        const result = await direct.read(indexUid, read, signal, shards);
+        if (result.missing.length > 0) metrics.degraded("read");
+        return result;
+      }),
+  };
+  metrics.gauge("miroir_reads_running", "Reads under way.", () => admission.running);
+  metrics.gauge("miroir_reads_waiting", "Reads waiting for their turn.", () => admission.waiting);
+  const refusals = createNodeRefusals(transport, topology, health);
+  return {
+    refusals,
+    search: createSearchService({ topology, reader, refusals, unavailableShardPolicy }),
+    documents: createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
+    settings: createSettingsReader(reader),
+    stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),
+    version: createVersionReader(world, topology, transport),
+  };
+}
+
+function createApp(world: World): FastifyInstance {
+  const prefix = Buffer.from(world.random.bytes(6)).toString("hex");
+  let requests = 0;
+  const app = fastify({
+    logger: false,
+    exposeHeadRoutes: false,
+    routerOptions: {
+      ignoreTrailingSlash: true,
+      ignoreDuplicateSlashes: true,
+      maxParamLength: MAX_PARAMETER_LENGTH,
+    },
+    forceCloseConnections: "idle",
+    genReqId: (request) => {
+      const given = request.headers["x-request-id"];
+      if (typeof given === "string" && given.length <= MAX_REQUEST_ID_LENGTH && /^[\w.:-]+$/.test(given)) {
+        return given;
+      }
+      requests++;
+      return `${prefix}-${requests.toString(36)}`;
+    },
+  });
+  app.decorateRequest("sentContentType", undefined);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+  app.addHook("onRequest", (request, reply, done) => {
+    // Without the header every body is left alone, whatever the client calls it.
+    request.sentContentType = request.raw.headers["content-type"];
+    delete request.raw.headers["content-type"];
+    reply.header("x-request-id", request.id);
+    done();
+  });
+  app.setNotFoundHandler((_request, reply) => reply.code(404).header("content-length", "0").send());
+  return app;
+}
+
+function registerGauges(metrics: ProxyMetrics, services: RouteServices, health: NodeHealth): void {
+  const { topology, lease } = services;
+  metrics.gauge("miroir_topology_epoch_term", "Term of the topology in use; 0 before the first.", () =>
+    Number(topology.current()?.epoch.term ?? 0),
+  );
+  metrics.gauge(
+    "miroir_topology_epoch_counter",
+    "Counter, within its term, of the topology in use; 0 before the first.",
+    () => Number(topology.current()?.epoch.counter ?? 0),
+  );
+  metrics.gauge("miroir_write_lease_held", "1 while this proxy may write.", () =>
+    lease.state().kind === "held" ? 1 : 0,
+  );
+  metrics.gauge("miroir_nodes_avoided", "Nodes whose circuit is open.", () => health.avoided().length);
+}

@@ -1,0 +1,35 @@
+import type { Logger } from "pino";
+import type { World } from "../../runtime/world.js";
+import type { ControlTransport } from "../control-transport.js";
+import type { DocumentService } from "../read/documents.js";
+import type { NodeRefusals } from "../read/node-refusals.js";
+import type { SearchService } from "../read/search.js";
+import type { SettingsReader } from "../read/settings-read.js";
+import type { StatsService } from "../read/stats.js";
+import type { VersionReader } from "../read/version.js";
+import type { TopologySource, WriteLease } from "../topology/topology-view.js";
+import type { ProxyConfig } from "./config.js";
+import type { ProxyMetrics } from "./metrics.js";
+import type { PeerTransport } from "./peer-transport.js";
+import type { ProxyWrites } from "./proxy-writes.js";
+
+/** What the route groups answer from. */
+export interface RouteServices {
+  readonly world: World;
+  readonly config: ProxyConfig;
+  readonly topology: TopologySource;
+  readonly lease: WriteLease;
+  readonly control: ControlTransport;
+  readonly writes: ProxyWrites;
+  readonly peers: PeerTransport;
+  readonly search: SearchService;
+  readonly documents: DocumentService;
+  readonly settings: SettingsReader;
+  readonly stats: StatsService;
+  readonly version: VersionReader;
+  readonly refusals: NodeRefusals;
+  readonly metrics: ProxyMetrics;
+  readonly logger: Logger;
+  /** Whether the server has begun to stop. */
+  readonly isStopping: () => boolean;
+}

@@ -1,0 +1,43 @@
+import { notServed } from "./api-errors.js";
+import type { RouteMethod, RouteTable } from "./route-table.js";
+
+/** What Meilisearch serves and Miroir does not; a plain 404 would read as a misspelt route. */
+const UNSERVED: readonly (readonly [RouteMethod, string])[] = [
+  ["POST", "/multi-search"],
+  ["POST", "/swap-indexes"],
+  ["POST", "/dumps"],
+  ["POST", "/snapshots"],
+  ["POST", "/export"],
+  ["GET", "/keys"],
+  ["POST", "/keys"],
+  ["GET", "/keys/:key"],
+  ["PATCH", "/keys/:key"],
+  ["DELETE", "/keys/:key"],
+  ["GET", "/batches"],
+  ["GET", "/batches/:batchUid"],
+  ["DELETE", "/tasks"],
+  ["POST", "/tasks/cancel"],
+  ["GET", "/experimental-features"],
+  ["PATCH", "/experimental-features"],
+  ["GET", "/network"],
+  ["PATCH", "/network"],
+  ["GET", "/webhooks"],
+  ["POST", "/webhooks"],
+  ["GET", "/metrics"],
+  ["POST", "/indexes/:indexUid/facet-search"],
+  ["GET", "/indexes/:indexUid/similar"],
+  ["POST", "/indexes/:indexUid/similar"],
+  ["POST", "/indexes/:indexUid/documents/edit"],
+  ["POST", "/indexes/:indexUid/compact"],
+  ["GET", "/indexes/:indexUid/fields"],
+  ["POST", "/indexes/:indexUid/fields"],
+];
+
+/** Answers those routes with 501 `miroir_not_served`. */
+export function registerUnserved(routes: RouteTable): void {
+  for (const [method, path] of UNSERVED) {
+    routes.on(method, path, async () => {
+      throw notServed(method, path.replace(/:(\w+)/g, "{$1}"));
+    });
+  }
+}

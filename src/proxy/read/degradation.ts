@@ -1,0 +1,35 @@
+import type { MeilisearchError } from "../../meilisearch/errors.js";
+import { shardUnavailable } from "../http/api-errors.js";
+import type { ShardReadResult } from "./shard-reader.js";
+
+/** Headers that say how far an answer can be relied on. */
+export type ReadHeaders = Readonly<Record<string, string>>;
+
+/**
+ * Headers for an answer from `result`: shards that are not in it, and the state of the index's settings.
+ *
+ * @throws MeilisearchError `miroir_shard_unavailable` where shards are missing and `policy` is `error`, or
+ *   all are: an answer about nothing would read as an empty index.
+ */
+export function readHeaders(
+  result: Pick<ShardReadResult, "index" | "answers" | "missing">,
+  policy: "partial" | "error",
+): ReadHeaders {
+  const headers: Record<string, string> = {
+    "x-miroir-settings-version": String(result.index.settingsVersion),
+  };
+  if (result.index.settingsChanging) headers["x-miroir-settings-inconsistent"] = "true";
+  if (result.missing.length === 0) return headers;
+  if (policy === "error" || result.answers.length === 0) throw unavailable(result.missing);
+  headers["x-miroir-degraded"] = degradedValue(result.missing);
+  return headers;
+}
+
+/** `shards=3,7`. */
+export function degradedValue(shards: readonly number[]): string {
+  return `shards=${shards.join(",")}`;
+}
+
+function unavailable(missing: readonly number[]): MeilisearchError {
+  return shardUnavailable(missing);
+}

@@ -1,0 +1,140 @@
+import type { Timer, World } from "../../runtime/world.js";
+
+/** Limits of {@link createNodeHealth}. */
+export interface NodeHealthOptions {
+  /** Failures in a row after which a node is avoided; 3 unless given. */
+  readonly failuresToOpen?: number;
+  /** How long a node is avoided before it is tried again; 1,000 ms unless given. Doubles with every failed trial. */
+  readonly openMs?: number;
+  /** The longest that a node is avoided between trials; 10,000 ms unless given. */
+  readonly maxOpenMs?: number;
+}
+
+/** One call to a node, from its start to exactly one of the ends. */
+export interface NodeCall {
+  /** The node answered, whatever it said. */
+  succeeded(): void;
+  /** The node did not answer, was too slow, or answered that it is broken. */
+  failed(): void;
+  /** The call was given up for reasons that say nothing about the node. */
+  abandoned(): void;
+}
+
+/**
+ * What this proxy has seen of the nodes: requests under way, and a circuit for each. After some failures in
+ * a row the circuit opens and reads avoid the node while another copy exists; after a while the node is
+ * tried in the background (half open), so that no client waits for the trial, and the circuit closes when
+ * the trial succeeds. A hint, never a reason to refuse: the only copy is asked whatever its circuit says.
+ */
+export interface NodeHealth {
+  /** Grows whenever the circuit of some node opens or closes. */
+  readonly version: number;
+  isAvoided(nodeId: string): boolean;
+  inFlight(nodeId: string): number;
+  begin(nodeId: string): NodeCall;
+  /** Ids of the nodes whose circuit is open. */
+  avoided(): readonly string[];
+  /** Ends all trials. */
+  close(): void;
+}
+
+/** Tries a node; resolves when it answers as a healthy node does. A node that is gone should resolve too. */
+export type NodeTrial = (nodeId: string) => Promise<void>;
+
+interface NodeState {
+  inFlight: number;
+  failuresInRow: number;
+  open: { openMs: number; timer: Timer } | undefined;
+  /** Of the last opening; the next one within this time starts from twice as long. */
+  lastOpenMs: number;
+  closedAt: number;
+}
+
+/** Watches nodes. `trial` is called only for nodes whose circuit is open. */
+export function createNodeHealth(
+  world: World,
+  trial: NodeTrial,
+  options: NodeHealthOptions = {},
+): NodeHealth {
+  const failuresToOpen = options.failuresToOpen ?? 3;
+  const firstOpenMs = options.openMs ?? 1_000;
+  const maxOpenMs = options.maxOpenMs ?? 10_000;
+  const states = new Map<string, NodeState>();
+  let version = 0;
+  let closed = false;
+
+  const stateOf = (nodeId: string): NodeState => {
+    const existing = states.get(nodeId);
+    if (existing !== undefined) return existing;
+    const state = {
+      inFlight: 0,
+      failuresInRow: 0,
+      open: undefined,
+      lastOpenMs: 0,
+      closedAt: Number.NEGATIVE_INFINITY,
+    };
+    states.set(nodeId, state);
+    return state;
+  };
+
+  const arm = (nodeId: string, state: NodeState, openMs: number): void => {
+    if (closed) return;
+    const timer = world.timers.after(openMs, () => {
+      trial(nodeId).then(
+        () => closeCircuit(state),
+        () => arm(nodeId, state, Math.min(maxOpenMs, openMs * 2)),
+      );
+    });
+    state.open = { openMs, timer };
+    state.lastOpenMs = openMs;
+  };
+
+  const closeCircuit = (state: NodeState): void => {
+    if (state.open === undefined) return;
+    state.open.timer.cancel();
+    state.open = undefined;
+    state.failuresInRow = 0;
+    state.closedAt = world.clock.monotonic();
+    version++;
+  };
+
+  const failed = (nodeId: string, state: NodeState): void => {
+    state.failuresInRow++;
+    if (state.failuresInRow < failuresToOpen || state.open !== undefined || closed) return;
+    const relapsed = world.clock.monotonic() - state.closedAt < maxOpenMs;
+    arm(nodeId, state, relapsed ? Math.min(maxOpenMs, state.lastOpenMs * 2) : firstOpenMs);
+    version++;
+  };
+
+  return {
+    get version() {
+      return version;
+    },
+    isAvoided: (nodeId) => states.get(nodeId)?.open !== undefined,
+    inFlight: (nodeId) => states.get(nodeId)?.inFlight ?? 0,
+    begin(nodeId) {
+      const state = stateOf(nodeId);
+      state.inFlight++;
+      let ended = false;
+      const end = (effect: () => void): void => {
+        if (ended) return;
+        ended = true;
+        state.inFlight--;
+        effect();
+      };
+      return {
+        succeeded: () =>
+          end(() => {
+            state.failuresInRow = 0;
+          }),
+        failed: () => end(() => failed(nodeId, state)),
+        abandoned: () => end(() => {}),
+      };
+    },
+    avoided: () => [...states].filter(([, state]) => state.open !== undefined).map(([nodeId]) => nodeId),
+    close() {
+      closed = true;
+      for (const state of states.values()) state.open?.timer.cancel();
+    },
+  };
+}

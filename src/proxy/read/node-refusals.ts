@@ -1,0 +1,110 @@
+import {
+  errorLink,
+  MeilisearchError,
+  type MeilisearchErrorBody,
+  parseErrorBody,
+} from "../../meilisearch/errors.js";
+import { type NodeResponse, type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
+import { hideInjectedFields } from "../../merge/index.js";
+import type { NodeView, TopologySource } from "../topology/topology-view.js";
+import type { NodeHealth } from "./node-health.js";
+import type { IndexRequest, NodeRefusedError } from "./shard-reader.js";
+
+/**
+ * Words refusals as Meilisearch would. What a node says of the request that Miroir made from a client's
+ * differs from what it says of the client's own (positions in filters, lists of names), so the node is asked once more
+ * with the client's own words, and its answer is passed on under the client's name for the index.
+ */
+export interface NodeRefusals {
+  /** The error for a refusal that a read met. `original` is the client's own request. */
+  refusal(refused: NodeRefusedError, indexUid: string, original: IndexRequest): Promise<MeilisearchError>;
+  /**
+   * What Meilisearch finds wrong with a request before it looks for the index: unknown or malformed members and
+   * parameters. Nothing is executed: the node is asked for an index whose name no index can have.
+   *
+   * @returns undefined where the request is sound, or no node can tell
+   */
+  malformation(original: IndexRequest, signal: AbortSignal): Promise<MeilisearchError | undefined>;
+}
+
+/** No index can be called that: Meilisearch reads the whole request before it complains. */
+const IMPOSSIBLE_INDEX = "%20";
+const TIMEOUT_MS = 5_000;
+
+/** Asks nodes over `transport`. */
+export function createNodeRefusals(
+  transport: NodeTransport,
+  topology: TopologySource,
+  health: NodeHealth,
+): NodeRefusals {
+  const ask = (
+    node: NodeView,
+    index: string,
+    request: IndexRequest,
+    signal?: AbortSignal,
+  ): Promise<NodeResponse> =>
+    transport.request(request.asAdmin === true ? node.adminAddress : node.writeAddress, {
+      method: request.method,
+      path: `/indexes/${index}${request.path}`,
+      ...(request.body === undefined ? {} : { body: request.body, contentType: "application/json" }),
+      timeoutMs: TIMEOUT_MS,
+      ...(signal === undefined ? {} : { signal }),
+    });
+
+  return {
+    async refusal(refused, indexUid, original) {
+      let response = refused.response;
+      try {
+        const again = await ask(refused.node, refused.physicalName, original);
+        const code = parseErrorBody(again.body)?.code;
+        if (again.status >= 400 && again.status < 500 && code !== undefined && code !== "index_not_found") {
+          response = again;
+        }
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+      }
+      return clientError(response, refused.physicalName, indexUid);
+    },
+    async malformation(original, signal) {
+      const nodes = [...(topology.current()?.nodes.values() ?? [])].sort(
+        (a, b) => Number(health.isAvoided(a.id)) - Number(health.isAvoided(b.id)),
+      );
+      for (const node of nodes) {
+        try {
+          const response = await ask(node, IMPOSSIBLE_INDEX, original, signal);
+          const code = parseErrorBody(response.body)?.code;
+          if (response.status === 401 || response.status === 403 || response.status >= 500) continue;
+          if (response.status < 400 || code === undefined || code === "invalid_index_uid") return undefined;
+          if (code === "index_not_found") return undefined;
+          return clientError(response, IMPOSSIBLE_INDEX, IMPOSSIBLE_INDEX);
+        } catch (error) {
+          if (!(error instanceof NodeUnavailableError)) throw error;
+          signal.throwIfAborted();
+        }
+      }
+      return undefined;
+    },
+  };
+}
+
+/** A node's error body as the client is to see it (invariant 11). */
+export function clientError(
+  response: NodeResponse,
+  physicalName: string,
+  indexUid: string,
+): MeilisearchError {
+  const body = parseErrorBody(response.body) ?? unreadable(response);
+  return new MeilisearchError(response.status, {
+    ...body,
+    message: hideInjectedFields(body.message.replaceAll(physicalName, indexUid)),
+  });
+}
+
+function unreadable(response: NodeResponse): MeilisearchErrorBody {
+  return {
+    message: `A node answered with status ${response.status} and no error body.`,
+    code: "internal",
+    type: "internal",
+    link: errorLink("internal"),
+  };
+}

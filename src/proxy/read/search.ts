@@ -1,0 +1,112 @@
+import { parseErrorBody } from "../../meilisearch/errors.js";
+import {
+  askBody,
+  mergeSearch,
+  planSearch,
+  type SearchParameters,
+  type SearchPlan,
+} from "../../merge/index.js";
+import { apiError, checkedIndexUid, indexNotFound, notReady } from "../http/api-errors.js";
+import type { TopologySource } from "../topology/topology-view.js";
+import { type ReadHeaders, readHeaders } from "./degradation.js";
+import { indexFacts } from "./index-facts.js";
+import type { NodeRefusals } from "./node-refusals.js";
+import { type IndexRequest, NodeRefusedError, type ShardRead, type ShardReader } from "./shard-reader.js";
+
+/** A client's search. */
+export interface SearchRequest {
+  /** Undefined where the request is not sound; Meilisearch's reason is then looked for at a node. */
+  readonly parameters: SearchParameters | undefined;
+  /** The request as the client sent it. */
+  readonly original: IndexRequest;
+}
+
+/** The answer to a read. */
+export interface ReadAnswer {
+  readonly body: Buffer;
+  readonly headers: ReadHeaders;
+}
+
+/** Searches an index that lives on several nodes. */
+export interface SearchService {
+  /**
+   * The answer that one Meilisearch with all documents would give (invariant 10).
+   *
+   * @throws MeilisearchError
+   */
+  search(indexUid: string, request: SearchRequest, signal: AbortSignal): Promise<ReadAnswer>;
+}
+
+/** What a search service works with. */
+export interface SearchDependencies {
+  readonly topology: TopologySource;
+  readonly reader: ShardReader;
+  readonly refusals: NodeRefusals;
+  readonly unavailableShardPolicy: "partial" | "error";
+}
+
+/** Searches through `reader`. */
+export function createSearchService(dependencies: SearchDependencies): SearchService {
+  const { topology, reader, refusals } = dependencies;
+  return {
+    async search(indexUid, { parameters, original }, signal) {
+      const view = topology.current();
+      if (view === undefined) throw notReady();
+      if (parameters === undefined || !view.indexes.has(indexUid)) {
+        const malformation = await refusals.malformation(original, signal);
+        if (malformation !== undefined) throw malformation;
+        checkedIndexUid(indexUid);
+        if (!view.indexes.has(indexUid)) throw indexNotFound(indexUid);
+      }
+      if (parameters === undefined) {
+        throw apiError(400, "bad_request", "The search parameters could not be understood.");
+      }
+      const read = new SearchRead(parameters);
+      try {
+        const result = await reader.read(indexUid, read, signal);
+        const headers = readHeaders(result, dependencies.unavailableShardPolicy);
+        const plan = read.plan(result.parts, result.index);
+        const parts = result.answers.map(({ responses }) => ({
+          answers: responses.map((response) => (response.status < 300 ? response.body : null)),
+        }));
+        return { body: mergeSearch(plan, parts), headers };
+      } catch (error) {
+        if (error instanceof NodeRefusedError) throw await refusals.refusal(error, indexUid, original);
+        throw error;
+      }
+    },
+  };
+}
+
+/** The asks of one search; planned once, whatever number of nodes it goes to. */
+class SearchRead implements ShardRead {
+  private readonly plans = new Map<string, SearchPlan>();
+  private current: SearchPlan | undefined;
+
+  constructor(private readonly parameters: SearchParameters) {}
+
+  plan(parts: "one" | "many", index: Parameters<ShardRead["requests"]>[2]): SearchPlan {
+    const key = `${parts} ${index.settingsVersion}`;
+    let plan = this.plans.get(key);
+    if (plan === undefined) {
+      plan = planSearch(this.parameters, indexFacts(index), parts);
+      this.plans.set(key, plan);
+    }
+    return plan;
+  }
+
+  requests: ShardRead["requests"] = (ask, parts, index) => {
+    const plan = this.plan(parts, index);
+    this.current = plan;
+    return plan.asks.map((part) => ({
+      method: "POST",
+      path: "/search",
+      body: askBody(part, ask.filter),
+    }));
+  };
+
+  /** A hybrid search whose text cannot be embedded is answered by its keyword half alone. */
+  toleratesRefusal: NonNullable<ShardRead["toleratesRefusal"]> = (at, response) =>
+    this.current?.asks[at]?.role === "semantic" &&
+    parseErrorBody(response.body)?.code === "vector_embedding_error";
+}

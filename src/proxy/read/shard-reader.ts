@@ -1,0 +1,489 @@
+import { parseErrorBody } from "../../meilisearch/errors.js";
+import {
+  type NodeRequest,
+  type NodeResponse,
+  type NodeTransport,
+  NodeUnavailableError,
+} from "../../meilisearch/transport.js";
+import { physicalName } from "../../placement/physical-name.js";
+import type { Timer, World } from "../../runtime/world.js";
+import { indexNotFound, notReady } from "../http/api-errors.js";
+import type { ProxyMetrics } from "../http/metrics.js";
+import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
+import type { NodeHealth } from "./node-health.js";
+import type { Coverage, NodeAsk, ReplicaSelection } from "./replica-selection.js";
+
+/** A request to a node's index, before it is known under which name the node holds the index. */
+export interface IndexRequest {
+  readonly method: NodeRequest["method"];
+  /** What follows `/indexes/<name>`, beginning with a slash; empty for the index itself. */
+  readonly path: string;
+  /** JSON text. */
+  readonly body?: string | Buffer;
+  /** Uses the key that may read settings and statistics. */
+  readonly asAdmin?: boolean;
+}
+
+/** What a read asks of every node that serves a part of the index. */
+export interface ShardRead {
+  /** The requests for one node; all of them must be answered. `parts` is `one` where it alone serves the index. */
+  requests(ask: NodeAsk, parts: "one" | "many", index: IndexView): readonly IndexRequest[];
+  /** Whether the read can do without the request that a node refused; never unless given. `at` counts from 0. */
+  toleratesRefusal?(at: number, response: NodeResponse): boolean;
+}
+
+/** What one node answered to its requests, in their order. */
+export interface NodeAnswer {
+  readonly ask: NodeAsk;
+  readonly responses: readonly NodeResponse[];
+}
+
+/** What could be read. */
+export interface ShardReadResult {
+  readonly index: IndexView;
+  readonly view: TopologyView;
+  readonly parts: "one" | "many";
+  /** In ascending order of the lowest shard, which does not change from request to request as the nodes do. */
+  readonly answers: readonly NodeAnswer[];
+  /** Shards that no replica could be read of, ascending. */
+  readonly missing: readonly number[];
+}
+
+/** A node understood a request and refused it: what the client asked for is at fault, and every node would say the same. */
+export class NodeRefusedError extends Error {
+  override readonly name = "NodeRefusedError";
+
+  constructor(
+    readonly node: NodeView,
+    /** The name under which the node was asked. */
+    readonly physicalName: string,
+    readonly response: NodeResponse,
+  ) {
+    super(`node ${node.id} refused with status ${response.status}`);
+  }
+}
+
+/** Limits of {@link createShardReader}. Milliseconds. */
+export interface ShardReaderOptions {
+  readonly hedgeDelayMs: number;
+  readonly nodeTimeoutMs: number;
+  readonly readTimeoutMs: number;
+}
+
+/** What a shard reader works with. */
+export interface ShardReaderDependencies {
+  readonly world: World;
+  readonly topology: TopologySource;
+  readonly transport: NodeTransport;
+  readonly health: NodeHealth;
+  readonly selection: ReplicaSelection;
+  readonly metrics: Pick<ProxyMetrics, "secondTry">;
+}
+
+/** Reads from replicas so that every shard is served once. */
+export interface ShardReader {
+  /**
+   * Asks one in-sync replica of each shard and, where one fails or is slow, others for what it was to serve.
+   *
+   * @param shards all of the index's unless given
+   * @throws MeilisearchError where no topology is known, or the index is not in the catalogue
+   * @throws NodeRefusedError where a node refuses the request itself
+   */
+  read(
+    indexUid: string,
+    read: ShardRead,
+    signal: AbortSignal,
+    shards?: (index: IndexView) => readonly number[],
+  ): Promise<ShardReadResult>;
+}
+
+/** How often a read starts again because the topology under it changed. */
+const MAX_RESTARTS = 3;
+/** How long a read waits for a topology that explains why a node does not know the index. Milliseconds. */
+const TOPOLOGY_WAIT_MS = 250;
+/** Pauses before the only replica is asked again after a connection broke. Milliseconds. */
+const SAME_NODE_PAUSES_MS = [0, 50, 200] as const;
+
+interface Covered {
+  readonly answers: readonly NodeAnswer[];
+  readonly missing: readonly number[];
+}
+
+/** The index is not where the topology in hand says; a newer one may know better. */
+class IndexMovedError extends Error {
+  override readonly name = "IndexMovedError";
+}
+
+/** A reader over the nodes of `topology`. */
+export function createShardReader(
+  dependencies: ShardReaderDependencies,
+  options: ShardReaderOptions,
+): ShardReader {
+  const { world, topology } = dependencies;
+  const names = new WeakMap<IndexView, Map<string, string>>();
+
+  return {
+    async read(indexUid, read, signal, shards) {
+      const deadline = world.clock.monotonic() + options.readTimeoutMs;
+      for (let restart = 0; ; restart++) {
+        const view = topology.current();
+        if (view === undefined) throw notReady();
+        const index = view.indexes.get(indexUid);
+        if (index === undefined) throw indexNotFound(indexUid);
+        const pass = new ReadPass(dependencies, options, view, index, read, namesOf(names, index), deadline);
+        try {
+          return await pass.run(signal, shards?.(index), restart < MAX_RESTARTS);
+        } catch (error) {
+          if (!(error instanceof IndexMovedError)) throw error;
+        }
+      }
+    },
+  };
+}
+
+function namesOf(names: WeakMap<IndexView, Map<string, string>>, index: IndexView): Map<string, string> {
+  let known = names.get(index);
+  if (known === undefined) {
+    known = new Map();
+    names.set(index, known);
+  }
+  return known;
+}
+
+/** One attempt at a read under one topology. */
+class ReadPass {
+  constructor(
+    private readonly dependencies: ShardReaderDependencies,
+    private readonly options: ShardReaderOptions,
+    private readonly view: TopologyView,
+    private readonly index: IndexView,
+    private readonly shardRead: ShardRead,
+    /** By node: the name under which it last knew the index, where that is not the topology's. */
+    private readonly names: Map<string, string>,
+    private readonly deadline: number,
+  ) {}
+
+  async run(
+    signal: AbortSignal,
+    shards: readonly number[] | undefined,
+    mayRestart: boolean,
+  ): Promise<ShardReadResult> {
+    const { selection } = this.dependencies;
+    const { view, index } = this;
+    const first =
+      shards === undefined
+        ? selection.cover(view, index)
+        : selection.coverSome(view, index, shards, new Set());
+    const stop = new AbortController();
+    const onAbort = (): void => stop.abort(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      signal.throwIfAborted();
+      const { parts, covered } = await this.coverWhole(first, new Set(), stop.signal, mayRestart);
+      signal.throwIfAborted();
+      const answers = [...covered.answers].sort((a, b) => (a.ask.shards[0] ?? 0) - (b.ask.shards[0] ?? 0));
+      return { index, view, parts, answers, missing: [...covered.missing].sort((a, b) => a - b) };
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+      stop.abort(new Error("the read is over"));
+    }
+  }
+
+  /** Serves the whole read; as one part for as long as single nodes can. */
+  private async coverWhole(
+    coverage: Coverage,
+    excluded: ReadonlySet<string>,
+    signal: AbortSignal,
+    mayRestart: boolean,
+  ): Promise<{ parts: "one" | "many"; covered: Covered }> {
+    const [only, ...others] = coverage.asks;
+    if (only === undefined || others.length > 0 || coverage.missing.length > 0) {
+      return { parts: "many", covered: await this.coverMany(coverage, excluded, signal, mayRestart) };
+    }
+    const without = new Set(excluded).add(only.node.id);
+    const replacement = this.replacementFor(only, without);
+    return race(
+      (stop) =>
+        this.ask(only, "one", replacement === undefined, stop, mayRestart).then(
+          (answer) => ({ parts: "one", covered: { answers: [answer], missing: [] } }),
+          (error) => {
+            if (isFinal(error)) throw error;
+            return { parts: "many", covered: { answers: [], missing: only.shards } };
+          },
+        ),
+      replacement && ((stop) => this.coverWhole(replacement, without, stop, mayRestart)),
+      (result) => result.covered.missing.length,
+      this.raceOptions(signal),
+    );
+  }
+
+  private async coverMany(
+    coverage: Coverage,
+    excluded: ReadonlySet<string>,
+    signal: AbortSignal,
+    mayRestart: boolean,
+  ): Promise<Covered> {
+    const parts = await Promise.all(
+      coverage.asks.map((ask) => this.coverPart(ask, excluded, signal, mayRestart)),
+    );
+    return {
+      answers: parts.flatMap((part) => part.answers),
+      missing: [...coverage.missing, ...parts.flatMap((part) => part.missing)],
+    };
+  }
+
+  private coverPart(
+    ask: NodeAsk,
+    excluded: ReadonlySet<string>,
+    signal: AbortSignal,
+    mayRestart: boolean,
+  ): Promise<Covered> {
+    const without = new Set(excluded).add(ask.node.id);
+    const replacement = this.replacementFor(ask, without);
+    return race<Covered>(
+      (stop) =>
+        this.ask(ask, "many", replacement === undefined, stop, mayRestart).then(
+          (answer) => ({ answers: [answer], missing: [] }),
+          (error) => {
+            if (isFinal(error)) throw error;
+            return { answers: [], missing: ask.shards };
+          },
+        ),
+      replacement && ((stop) => this.coverMany(replacement, without, stop, mayRestart)),
+      (covered) => covered.missing.length,
+      this.raceOptions(signal),
+    );
+  }
+
+  /** Other replicas of what `ask` serves; undefined where there is none for any of it. */
+  private replacementFor(ask: NodeAsk, excluded: ReadonlySet<string>): Coverage | undefined {
+    const coverage = this.dependencies.selection.coverSome(this.view, this.index, ask.shards, excluded);
+    return coverage.asks.length === 0 ? undefined : coverage;
+  }
+
+  private raceOptions(signal: AbortSignal): RaceOptions {
+    return {
+      world: this.dependencies.world,
+      delayMs: this.options.hedgeDelayMs,
+      signal,
+      onSecondTry: (reason) => this.dependencies.metrics.secondTry(reason),
+    };
+  }
+
+  /** All requests to one node, under the name that it knows the index by. */
+  private async ask(
+    ask: NodeAsk,
+    parts: "one" | "many",
+    isLast: boolean,
+    signal: AbortSignal,
+    mayRestart: boolean,
+  ): Promise<NodeAnswer> {
+    const requests = this.shardRead.requests(ask, parts, this.index);
+    for (const name of this.namesToTry(ask.node)) {
+      const responses = await Promise.all(
+        requests.map((request) => this.send(ask.node, name, request, isLast, signal)),
+      );
+      if (responses.some(isIndexNotFound)) continue;
+      if (name !== this.index.physicalName) this.names.set(ask.node.id, name);
+      const refusal = responses.find(
+        (response, at) => response.status >= 400 && this.shardRead.toleratesRefusal?.(at, response) !== true,
+      );
+      if (refusal !== undefined) throw new NodeRefusedError(ask.node, name, refusal);
+      return { ask, responses };
+    }
+    this.names.delete(ask.node.id);
+    if (mayRestart && (await this.topologyChanges(signal))) throw new IndexMovedError("the index moved");
+    throw new NodeUnavailableError(ask.node.id, "unknown", `it does not know ${this.index.physicalName}`);
+  }
+
+  /** A rename may wait behind the node's queue, or have run before the topology that tells of it arrived. */
+  private namesToTry(node: NodeView): ReadonlySet<string> {
+    const { instance, generation } = this.index;
+    const names = new Set([this.names.get(node.id) ?? this.index.physicalName, this.index.physicalName]);
+    names.add(physicalName(instance, generation + 1n));
+    if (generation > 1n) names.add(physicalName(instance, generation - 1n));
+    return names;
+  }
+
+  /** Whether, now or within a moment, a topology says something else of the index. */
+  private async topologyChanges(signal: AbortSignal): Promise<boolean> {
+    const { topology, world } = this.dependencies;
+    const { uid, physicalName: name, instance } = this.index;
+    const wait = new AbortController();
+    const onAbort = (): void => wait.abort(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const timer = world.timers.after(Math.min(TOPOLOGY_WAIT_MS, this.remainingMs()), () =>
+      wait.abort(new Error("no newer topology arrived")),
+    );
+    try {
+      await topology.waitFor((view) => {
+        const index = view.indexes.get(uid);
+        return index?.instance !== instance || index.physicalName !== name;
+      }, wait.signal);
+      return true;
+    } catch {
+      signal.throwIfAborted();
+      return false;
+    } finally {
+      timer.cancel();
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** One request; to the last replica once more where a connection broke before the node could answer. */
+  private async send(
+    node: NodeView,
+    name: string,
+    request: IndexRequest,
+    isLast: boolean,
+    signal: AbortSignal,
+  ): Promise<NodeResponse> {
+    const pauses = isLast ? SAME_NODE_PAUSES_MS : SAME_NODE_PAUSES_MS.slice(0, 1);
+    let failure: unknown;
+    for (const pauseMs of pauses) {
+      if (pauseMs > 0) await this.dependencies.world.timers.sleep(pauseMs, signal);
+      const startedAt = this.dependencies.world.clock.monotonic();
+      try {
+        return await this.sendOnce(node, name, request, signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        failure = error;
+        // A node that was waited for once is not waited for again.
+        if (this.dependencies.world.clock.monotonic() - startedAt > this.options.hedgeDelayMs) break;
+      }
+    }
+    throw failure;
+  }
+
+  private async sendOnce(
+    node: NodeView,
+    name: string,
+    request: IndexRequest,
+    signal: AbortSignal,
+  ): Promise<NodeResponse> {
+    const timeoutMs = Math.min(this.options.nodeTimeoutMs, this.remainingMs());
+    if (timeoutMs <= 0) throw new NodeUnavailableError(node.id, "not-sent", "the read's time is over");
+    const call = this.dependencies.health.begin(node.id);
+    try {
+      const response = await this.dependencies.transport.request(
+        request.asAdmin === true ? node.adminAddress : node.writeAddress,
+        {
+          method: request.method,
+          path: `/indexes/${name}${request.path}`,
+          ...(request.body === undefined ? {} : { body: request.body, contentType: "application/json" }),
+          timeoutMs: Math.ceil(timeoutMs),
+          signal,
+        },
+      );
+      if (saysNodeIsUnfit(response)) {
+        throw new NodeUnavailableError(node.id, "unknown", `it answered with status ${response.status}`);
+      }
+      call.succeeded();
+      return response;
+    } catch (error) {
+      if (signal.aborted && signal.reason !== TOO_SLOW) call.abandoned();
+      else call.failed();
+      throw error;
+    }
+  }
+
+  private remainingMs(): number {
+    return Math.max(0, this.deadline - this.dependencies.world.clock.monotonic());
+  }
+}
+
+/** Broken, overloaded, or not taking Miroir's key: another replica may do better. */
+function saysNodeIsUnfit(response: NodeResponse): boolean {
+  return (
+    response.status >= 500 || response.status === 401 || response.status === 403 || response.status === 429
+  );
+}
+
+function isIndexNotFound(response: NodeResponse): boolean {
+  return response.status === 404 && parseErrorBody(response.body)?.code === "index_not_found";
+}
+
+/** Errors that no other replica can mend. */
+function isFinal(error: unknown): boolean {
+  return !(error instanceof NodeUnavailableError);
+}
+
+/** Why a call is given up when another replica answered first. */
+const TOO_SLOW = new Error("another replica answered first");
+/** Why a second try is given up when the first one answered after all. */
+const NOT_NEEDED = new Error("the replica that was asked first answered");
+
+interface RaceOptions {
+  readonly world: World;
+  readonly delayMs: number;
+  readonly signal: AbortSignal;
+  readonly onSecondTry: (reason: "retry" | "hedge") => void;
+}
+
+/**
+ * Runs `first`; when it has left something missing, or has not ended after a while, runs `second` as well.
+ * The first of the two that left nothing missing counts, else the better one. Whoever loses is aborted.
+ * An error of either one counts at once: neither throws one that the other could mend.
+ */
+async function race<T extends object>(
+  first: (signal: AbortSignal) => Promise<T>,
+  second: ((signal: AbortSignal) => Promise<T>) | undefined,
+  missing: (result: T) => number,
+  options: RaceOptions,
+): Promise<T> {
+  if (second === undefined) return first(options.signal);
+  const { world, signal } = options;
+  const stops = { first: new AbortController(), second: new AbortController() };
+  const onAbort = (): void => {
+    stops.first.abort(signal.reason);
+    stops.second.abort(signal.reason);
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  let timer: Timer | undefined;
+  try {
+    signal.throwIfAborted();
+    const firstResult = first(stops.first.signal);
+    const delay = new Promise<"hedge">((resolve) => {
+      timer = world.timers.after(options.delayMs, () => resolve("hedge"));
+    });
+    const early = await Promise.race([firstResult, delay]);
+    if (early !== "hedge" && missing(early) === 0) return early;
+    signal.throwIfAborted();
+    options.onSecondTry(early === "hedge" ? "hedge" : "retry");
+    const secondResult = second(stops.second.signal);
+    const complete = (result: T): T => {
+      if (missing(result) > 0) throw new Incomplete();
+      return result;
+    };
+    try {
+      return await firstSettled([firstResult.then(complete), secondResult.then(complete)]);
+    } catch (error) {
+      if (!(error instanceof Incomplete)) throw error;
+      const [a, b] = [await firstResult, await secondResult];
+      return missing(a) < missing(b) ? a : b;
+    }
+  } finally {
+    timer?.cancel();
+    signal.removeEventListener("abort", onAbort);
+    stops.first.abort(TOO_SLOW);
+    stops.second.abort(NOT_NEEDED);
+  }
+}
+
+/** A result that left something missing. */
+class Incomplete extends Error {
+  override readonly name = "Incomplete";
+}
+
+/** The first that is fulfilled, or the first error that is not {@link Incomplete}; {@link Incomplete} where all are. */
+function firstSettled<T>(attempts: readonly Promise<T>[]): Promise<T> {
+  return new Promise((resolve, reject) => {
+    let open = attempts.length;
+    for (const attempt of attempts) {
+      attempt.then(resolve, (error) => {
+        open--;
+        if (!(error instanceof Incomplete) || open === 0) reject(error);
+      });
+    }
+  });
+}

@@ -1,0 +1,236 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type ListTasksRequestSchema,
+  type Task,
+  type TaskError,
+  TaskStatus,
+  TaskType,
+} from "../../gen/miroir/v1/tasks_pb.js";
+import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
+import { apiError, controlUnavailable, indexUidFault } from "../http/api-errors.js";
+import {
+  boolean,
+  ParameterFault,
+  type ParameterReader,
+  readParameters,
+  starOrList,
+  unsigned32,
+} from "../http/query-parameters.js";
+import { formatDuration, formatInstant, type Instant, parseInstant } from "./rfc3339.js";
+
+const STATUSES: ReadonlyMap<string, TaskStatus> = new Map([
+  ["enqueued", TaskStatus.ENQUEUED],
+  ["processing", TaskStatus.PROCESSING],
+  ["succeeded", TaskStatus.SUCCEEDED],
+  ["failed", TaskStatus.FAILED],
+  ["canceled", TaskStatus.CANCELED],
+]);
+
+/** Types by the name that clients know; those that Miroir never has tasks of are undefined. */
+const TYPES: ReadonlyMap<string, TaskType | undefined> = new Map([
+  ["documentAdditionOrUpdate", TaskType.DOCUMENT_ADDITION_OR_UPDATE],
+  ["documentEdition", TaskType.DOCUMENT_EDITION],
+  ["documentDeletion", TaskType.DOCUMENT_DELETION],
+  ["settingsUpdate", TaskType.SETTINGS_UPDATE],
+  ["indexCreation", TaskType.INDEX_CREATION],
+  ["indexDeletion", TaskType.INDEX_DELETION],
+  ["indexUpdate", TaskType.INDEX_UPDATE],
+  ["indexSwap", TaskType.INDEX_SWAP],
+  ["taskCancelation", TaskType.TASK_CANCELATION],
+  ["taskDeletion", TaskType.TASK_DELETION],
+  ["dumpCreation", TaskType.DUMP_CREATION],
+  ["snapshotCreation", TaskType.SNAPSHOT_CREATION],
+  ["export", TaskType.EXPORT],
+  ["upgradeDatabase", TaskType.UPGRADE_DATABASE],
+  ["indexCompaction", TaskType.INDEX_COMPACTION],
+  ["networkTopologyChange", undefined],
+  ["dsrUpdate", undefined],
+  ["dsrClear", undefined],
+]);
+
+const STATUS_NAMES = new Map([...STATUSES].map(([name, status]) => [status, name]));
+const TYPE_NAMES = new Map([...TYPES].map(([name, type]) => [type, name]));
+
+function named<T>(
+  names: ReadonlyMap<string, T>,
+  kind: string,
+  plural: string,
+): ParameterReader<{ readonly value: T }> {
+  return (name) => {
+    const lower = name.toLowerCase();
+    for (const [known, value] of names) {
+      if (known.toLowerCase() === lower) return { value };
+    }
+    const available = [...names.keys()].map((known) => `\`${known}\``).join(", ");
+    return new ParameterFault(
+      `\`${name}\` is not a valid task ${kind}. Available ${plural} are ${available}.`,
+    );
+  };
+}
+
+const indexUid: ParameterReader<string> = (uid) => {
+  const fault = indexUidFault(uid);
+  return fault === undefined ? uid : new ParameterFault(fault);
+};
+
+/** A date alone means the whole day: `after` it begins with the next one. */
+function date(bound: "before" | "after"): ParameterReader<{ readonly at: Instant | undefined }> {
+  return (value) => {
+    if (value === "*") return { at: undefined };
+    const at = parseInstant(value, bound === "after" ? "next-day" : "that-day");
+    return at === undefined
+      ? new ParameterFault(
+          `\`${value}\` is an invalid date-time. It should follow the YYYY-MM-DD or RFC 3339 date-time format.`,
+        )
+      : { at };
+  };
+}
+
+const TASK_PARAMETERS = {
+  limit: { code: "invalid_task_limit", read: unsigned32 },
+  from: { code: "invalid_task_from", read: unsigned32 },
+  reverse: { code: "invalid_task_reverse", read: boolean },
+  batchUids: { code: "invalid_batch_uids", read: starOrList(unsigned32) },
+  uids: { code: "invalid_task_uids", read: starOrList(unsigned32) },
+  canceledBy: { code: "invalid_task_canceled_by", read: starOrList(unsigned32) },
+  types: { code: "invalid_task_types", read: starOrList(named(TYPES, "type", "types")) },
+  statuses: { code: "invalid_task_statuses", read: starOrList(named(STATUSES, "status", "statuses")) },
+  indexUids: { code: "invalid_index_uid", read: starOrList(indexUid) },
+  afterEnqueuedAt: { code: "invalid_task_after_enqueued_at", read: date("after") },
+  beforeEnqueuedAt: { code: "invalid_task_before_enqueued_at", read: date("before") },
+  afterStartedAt: { code: "invalid_task_after_started_at", read: date("after") },
+  beforeStartedAt: { code: "invalid_task_before_started_at", read: date("before") },
+  afterFinishedAt: { code: "invalid_task_after_finished_at", read: date("after") },
+  beforeFinishedAt: { code: "invalid_task_before_finished_at", read: date("before") },
+} as const;
+
+const DEFAULT_LIMIT = 20;
+const MAX_LIMIT = 1_000_000;
+const MAX_UID = 0xffff_ffffn;
+
+/**
+ * `GET /tasks`: Miroir's own tasks, printed as Meilisearch prints them.
+ *
+ * @param query the client's query string
+ * @throws MeilisearchError
+ */
+export async function listTasks(
+  control: ControlTransport,
+  query: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const given = readParameters(query, TASK_PARAMETERS);
+  const limit = given.limit ?? DEFAULT_LIMIT;
+  const uids = intersection(given.uids, given.batchUids);
+  const types = given.types?.flatMap(({ value }) => (value === undefined ? [] : [value]));
+  const statuses = given.statuses?.map(({ value }) => value);
+  const lists = [uids, types, statuses, given.indexUids, given.canceledBy];
+  // An empty list restricts to nothing, where the control plane would read it as no restriction.
+  if (lists.some((list) => list?.length === 0)) {
+    return JSON.stringify({ results: [], total: 0, limit, from: null, next: null });
+  }
+  const request: MessageInitShape<typeof ListTasksRequestSchema> = {
+    // A page of nothing still says where the next one begins: at its first task.
+    limit: Math.min(Math.max(limit, 1), MAX_LIMIT),
+    ...(given.from === undefined ? {} : { from: BigInt(given.from) }),
+    reverse: given.reverse ?? false,
+    uids: uids?.map(BigInt) ?? [],
+    indexUids: [...(given.indexUids ?? [])],
+    statuses: statuses ?? [],
+    types: types ?? [],
+    canceledBy: given.canceledBy?.map(BigInt) ?? [],
+    ...bound("beforeEnqueuedAt", given.beforeEnqueuedAt),
+    ...bound("afterEnqueuedAt", given.afterEnqueuedAt),
+    ...bound("beforeStartedAt", given.beforeStartedAt),
+    ...bound("afterStartedAt", given.afterStartedAt),
+    ...bound("beforeFinishedAt", given.beforeFinishedAt),
+    ...bound("afterFinishedAt", given.afterFinishedAt),
+  };
+  const answer = await asked(() => control.listTasks(request, { signal }));
+  const page = limit === 0 ? [] : answer.tasks;
+  const next = limit === 0 ? answer.tasks[0]?.uid : answer.next;
+  const from = page[0]?.uid;
+  const results = page.map(printTask).join(",");
+  return `{"results":[${results}],"total":${answer.total},"limit":${limit},"from":${from ?? null},"next":${next ?? null}}`;
+}
+
+/**
+ * `GET /tasks/{uid}`.
+ *
+ * @throws MeilisearchError
+ */
+export async function getTask(
+  control: ControlTransport,
+  uidText: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const uid = /^\+?[0-9]+$/.test(uidText) ? BigInt(uidText.replace("+", "")) : undefined;
+  if (uid === undefined || uid > MAX_UID) {
+    throw apiError(
+      400,
+      "invalid_task_uids",
+      `Task uid \`${uidText}\` is invalid. It should only contain numeric characters.`,
+    );
+  }
+  const task = await asked(
+    async () => (await control.getTask({ uid }, { signal })).task,
+    () => undefined,
+  );
+  if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
+  return printTask(task);
+}
+
+async function asked<T>(call: () => Promise<T>, notFound?: () => T): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof ControlUnavailableError) throw controlUnavailable(error);
+    if (error instanceof ControlRefusedError && error.code === "not_found" && notFound !== undefined) {
+      return notFound();
+    }
+    throw error;
+  }
+}
+
+function bound(name: string, value: { readonly at: Instant | undefined } | undefined): object {
+  return value?.at === undefined ? {} : { [name]: value.at };
+}
+
+function intersection(
+  a: readonly number[] | undefined,
+  b: readonly number[] | undefined,
+): readonly number[] | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return a.filter((value) => b.includes(value));
+}
+
+/** One task as JSON text, members in Meilisearch's order. Each task is a batch of its own, under its own uid. */
+export function printTask(task: Task): string {
+  const { startedAt, finishedAt } = task;
+  const duration =
+    startedAt === undefined || finishedAt === undefined ? null : formatDuration(startedAt, finishedAt);
+  const members = [
+    `"uid":${task.uid}`,
+    `"batchUid":${startedAt === undefined ? null : task.uid}`,
+    `"indexUid":${task.indexUid === "" ? null : JSON.stringify(task.indexUid)}`,
+    `"status":"${STATUS_NAMES.get(task.status) ?? "enqueued"}"`,
+    `"type":"${TYPE_NAMES.get(task.type) ?? "documentAdditionOrUpdate"}"`,
+    `"canceledBy":${task.canceledBy ?? null}`,
+    `"details":${task.detailsJson === "" ? null : task.detailsJson}`,
+    `"error":${task.error === undefined ? null : printError(task.error)}`,
+    `"duration":${JSON.stringify(duration)}`,
+    `"enqueuedAt":${time(task.enqueuedAt)}`,
+    `"startedAt":${time(startedAt)}`,
+    `"finishedAt":${time(finishedAt)}`,
+  ];
+  if (task.customMetadata !== "") members.push(`"customMetadata":${JSON.stringify(task.customMetadata)}`);
+  return `{${members.join(",")}}`;
+}
+
+function printError({ message, code, type, link }: TaskError): string {
+  return JSON.stringify({ message, code, type, link });
+}
+
+function time(instant: Instant | undefined): string {
+  return instant === undefined ? "null" : `"${formatInstant(instant)}"`;
+}
