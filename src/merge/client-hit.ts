@@ -2,21 +2,34 @@ import { removeMembers } from "../json/edit.js";
 import { arrayElements, type JsonMember, objectMembers } from "../json/members.js";
 import { type AttributeView, isDisplayed } from "./attribute-view.js";
 import { isInjectedField, SEQUENCE_RULE } from "./injected-fields.js";
-import type { SearchParameters } from "./search-parameters.js";
+import type { SearchPlan } from "./part-request.js";
 
 /** What a hit is turned into before a client sees it. */
 export type ClientView = {
   readonly attributes: AttributeView;
+  /** What nodes were asked to print behind the document, in their order. */
+  readonly tail: readonly TailMember[];
   readonly showRankingScore: boolean;
   readonly showRankingScoreDetails: boolean;
 };
 
+type TailMember = (typeof TAIL)[number];
+
 /** Builds the view that the client's own parameters ask for. */
-export function clientView(query: SearchParameters, attributes: AttributeView): ClientView {
+export function clientView({ query, parts, kind, view }: SearchPlan): ClientView {
+  const showRankingScore = query.showRankingScore === true;
+  const showRankingScoreDetails = query.showRankingScoreDetails === true;
+  const asked: Record<TailMember, boolean> = {
+    [FORMATTED]: (view.attributesToHighlight ?? []).length > 0 || (view.attributesToCrop ?? []).length > 0,
+    [MATCHES_POSITION]: query.showMatchesPosition === true,
+    [RANKING_SCORE]: showRankingScore || (parts === "many" && kind === "hybrid"),
+    [RANKING_SCORE_DETAILS]: showRankingScoreDetails || parts === "many",
+  };
   return {
-    attributes,
-    showRankingScore: query.showRankingScore === true,
-    showRankingScoreDetails: query.showRankingScoreDetails === true,
+    attributes: view,
+    tail: TAIL.filter((member) => asked[member]),
+    showRankingScore,
+    showRankingScoreDetails,
   };
 }
 
@@ -36,7 +49,7 @@ const TAIL = [FORMATTED, MATCHES_POSITION, RANKING_SCORE, RANKING_SCORE_DETAILS]
  */
 export function clientHit(hit: Buffer, view: ClientView): Buffer {
   const members = objectMembers(hit);
-  const tailStart = startOfTail(members);
+  const tailStart = startOfTail(members, view.tail);
   const pieces: Buffer[] = [];
   let changed = false;
   members.forEach((member, at) => {
@@ -61,11 +74,11 @@ export function needsNoView(body: Buffer, view: ClientView): boolean {
   );
 }
 
-/** The document may have members named like those of the tail; only the last run of them is the tail. */
-function startOfTail(members: readonly JsonMember[]): number {
+/** The document may have members named like those of the tail: only the last of each, where it was asked, is not its own. */
+function startOfTail(members: readonly JsonMember[], tail: readonly TailMember[]): number {
   let start = members.length;
-  for (let i = TAIL.length - 1; i >= 0 && start > 0; i--) {
-    if (members[start - 1]?.key === TAIL[i]) start--;
+  for (let i = tail.length - 1; i >= 0 && start > 0; i--) {
+    if (members[start - 1]?.key === tail[i]) start--;
   }
   return start;
 }

@@ -61,23 +61,35 @@ export function standInsInFilter(filter: string): string {
 const ATTRIBUTE_LIST =
   / (Available ([a-z-]+) attributes?(?: patterns)? are:) (`[^`]*`(?:, `[^`]*`)*)\.( To make it facet-searchable)?/g;
 
+/** What Meilisearch puts in the place of attributes that are not displayed. */
+const HIDDEN_ATTRIBUTES = "<..hidden-attributes>";
+
+/** The sentence in front of a list that shows displayed attributes only; the others show all. */
+const LISTS_DISPLAYED_ONLY =
+  /is not (?:sortable|searchable|facet-searchable)\.$|cannot be used as distinct attribute\.$/;
+
 /**
  * A node's error message as a node without Miroir's fields would word it: injected fields leave the lists
  * of available attributes, a list that held nothing else becomes the sentence for an index without such
  * attributes, and stand-ins turn back into the names that the client wrote.
+ *
+ * @param displayed the client's `displayedAttributes`, which nodes do not have; null, the default, for all
  */
-export function hideInjectedFields(message: string): string {
+export function hideInjectedFields(message: string, displayed: readonly string[] | null = null): string {
   let text = message;
-  if (text.includes(SHARD_FIELD) || text.includes(SEQUENCE_FIELD)) {
+  if (displayed !== null || text.includes(SHARD_FIELD) || text.includes(SEQUENCE_FIELD)) {
     text = text.replace(
       ATTRIBUTE_LIST,
-      (sentence, head: string, kind: string, list: string, hint: string | undefined) => {
+      (sentence, head: string, kind: string, list: string, hint: string | undefined, at: number) => {
         const names = list.replaceAll("`", "").split(", ");
-        const kept = names.filter((name) => !isInjectedField(name));
+        const known = names.filter((name) => !isInjectedField(name));
+        const hides = displayed !== null && LISTS_DISPLAYED_ONLY.test(message.slice(0, at));
+        const kept = hides ? known.filter((name) => displayed.includes(name)) : known;
         if (kept.length === names.length) return sentence;
         if (kept.length === 0 && kind !== "searchable") {
           return ` This index does not have configured ${kind} attributes.${hint ?? ""}`;
         }
+        if (kept.length < known.length) kept.push(HIDDEN_ATTRIBUTES);
         const separator = list.includes("`, `") ? "`, `" : ", ";
         return ` ${head} \`${kept.join(separator)}\`.${hint ?? ""}`;
       },

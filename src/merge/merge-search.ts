@@ -227,7 +227,7 @@ function sumOfTotals(answers: readonly PartAnswer[]): number {
 
 /** Prints the members in Meilisearch's order. */
 function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
-  const view = clientView(plan.query, plan.view);
+  const view = clientView(plan);
   const rest: string[] = [];
   const add = (name: string, raw: string | undefined): void => {
     if (raw !== undefined) rest.push(`"${name}":${raw}`);
@@ -284,7 +284,7 @@ function singleAnswer(plan: SearchPlan, parts: readonly PartAnswers[]): Buffer {
   if (parts.length !== 1 || body === null || body === undefined) {
     throw new RangeError(`a plan for one part takes exactly one answer, not ${parts.length}`);
   }
-  const view = clientView(plan.query, plan.view);
+  const view = clientView(plan);
   if (needsNoView(body, view) && !body.includes(METADATA_MEMBER)) return body;
   const answer = parsePartAnswer(body, 0);
   const rest = [...answer.members].map(([name, raw]) => `"${name}":${clientMember(plan, name, raw)}`);

@@ -67,7 +67,8 @@ export function planSearch(
   const pagination = paginationOf(query);
   const { from, end } = pageBounds(pagination, facts.maxTotalHits);
   const kind = searchKind(query);
-  const distinct = query.distinct ?? facts.distinctAttribute;
+  const asked = query.distinct ?? facts.distinctAttribute;
+  const distinct = asked === null ? null : standInForAttribute(asked);
   const plan = { parts, kind, query, facts, pagination, from, end, distinct };
   if (parts === "one") {
     const view = attributeView(query, facts.displayedAttributes, []);
