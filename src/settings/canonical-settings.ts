@@ -62,7 +62,8 @@ const SEQUENCE_OFF_RULE = deepFreeze({
 
 /**
  * What a node is sent for a client's settings change: the change itself, with Miroir's additions in
- * `filterableAttributes` and `rankingRules` where it names them. `null` resets to the default, so it
+ * `filterableAttributes`, `rankingRules` and `sortableAttributes` (lists of documents are sorted by the sequence) where it
+ * names them. `null` resets to the default, so it
  * becomes the default with the additions. Every other member, whatever its value, passes as it is;
  * the same goes for a value that no version of Meilisearch would take, so that the node can refuse it.
  *
@@ -79,12 +80,16 @@ export function toNodeSettings(clientPatch: SettingsObject): Record<string, unkn
     const rules = clientPatch.rankingRules ?? DEFAULT_RANKING_RULES;
     patch.rankingRules = Array.isArray(rules) ? [...rules, SEQUENCE_RANKING_RULE] : rules;
   }
+  if ("sortableAttributes" in clientPatch) {
+    const attributes = clientPatch.sortableAttributes ?? [];
+    patch.sortableAttributes = Array.isArray(attributes) ? [...attributes, SEQUENCE_FIELD] : attributes;
+  }
   return patch;
 }
 
 /** The settings change that makes a new physical index ready for Miroir's documents. */
 export function initialNodeSettings(): Record<string, unknown> {
-  return toNodeSettings({ filterableAttributes: null, rankingRules: null });
+  return toNodeSettings({ filterableAttributes: null, rankingRules: null, sortableAttributes: null });
 }
 
 /** A node's settings, whole or in part (a task's `details`), as the client is to see them (invariant 11). */
@@ -95,6 +100,9 @@ export function toClientSettings(nodeSettings: SettingsObject): Record<string, u
   }
   if (Array.isArray(settings.rankingRules)) {
     settings.rankingRules = settings.rankingRules.filter((rule) => rule !== SEQUENCE_RANKING_RULE);
+  }
+  if (Array.isArray(settings.sortableAttributes)) {
+    settings.sortableAttributes = settings.sortableAttributes.filter((name) => name !== SEQUENCE_FIELD);
   }
   return settings;
 }

@@ -36,6 +36,7 @@ const patch = fc.record(
   {
     filterableAttributes: fc.option(fc.array(rule, { maxLength: 4 })),
     rankingRules: fc.option(fc.array(rankingRule, { maxLength: 6 })),
+    sortableAttributes: fc.option(fc.array(attribute)),
     searchableAttributes: fc.option(fc.array(attribute)),
     displayedAttributes: fc.option(fc.array(attribute)),
     pagination: fc.record({ maxTotalHits: fc.nat() }),
@@ -50,6 +51,7 @@ describe("settings between clients and nodes", () => {
         const back = toClientSettings(toNodeSettings(client));
         const expected: Record<string, unknown> = { ...client };
         if (client.filterableAttributes === null) expected.filterableAttributes = [];
+        if (client.sortableAttributes === null) expected.sortableAttributes = [];
         if (client.rankingRules === null) expected.rankingRules = [...DEFAULT_RANKING_RULES];
         expect(back).toEqual(expected);
       }),
