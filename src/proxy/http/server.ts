@@ -16,6 +16,7 @@ import { createShardReader, type ShardReader } from "../read/shard-reader.js";
 import { createStatsService } from "../read/stats.js";
 import { createVersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
+import type { WriteService } from "../write/write-service.js";
 import { registerAdmin } from "./admin.js";
 import { overloaded } from "./api-errors.js";
 import { createAuthenticate } from "./authentication.js";
@@ -27,7 +28,6 @@ import { registerIndexes } from "./indexes.js";
 import type { ProxyMetrics } from "./metrics.js";
 import { countNodeCalls } from "./node-metrics.js";
 import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
-import type { ProxyWrites } from "./proxy-writes.js";
 import { createRouteTable } from "./route-table.js";
 import { registerSearch } from "./search.js";
 import type { RouteServices } from "./services.js";
@@ -43,7 +43,7 @@ export interface ProxyServerOptions {
   readonly lease: WriteLease;
   readonly control: ControlTransport;
   readonly transport: NodeTransport;
-  readonly writes: ProxyWrites;
+  readonly writes: WriteService;
   /** Members that are left out have their defaults. */
   readonly config?: Partial<ProxyConfig>;
   readonly logger: Logger;

@@ -8,10 +8,10 @@ import type { SettingsReader } from "../read/settings-read.js";
 import type { StatsService } from "../read/stats.js";
 import type { VersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
+import type { WriteService } from "../write/write-service.js";
 import type { ProxyConfig } from "./config.js";
 import type { ProxyMetrics } from "./metrics.js";
 import type { PeerTransport } from "./peer-transport.js";
-import type { ProxyWrites } from "./proxy-writes.js";
 
 /** What the route groups answer from. */
 export interface RouteServices {
@@ -20,7 +20,7 @@ export interface RouteServices {
   readonly topology: TopologySource;
   readonly lease: WriteLease;
   readonly control: ControlTransport;
-  readonly writes: ProxyWrites;
+  readonly writes: WriteService;
   readonly peers: PeerTransport;
   readonly search: SearchService;
   readonly documents: DocumentService;

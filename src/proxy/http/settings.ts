@@ -36,20 +36,19 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
     "PATCH",
     whole,
     writeRoute(services, async (request) => {
-      const patch = (await readChange(request, "PATCH", "/settings")) as Record<string, unknown>;
-      return writes.updateSettings(uidOf(request), patch, request.signal);
+      const body = await readChange(request, "PATCH", "/settings");
+      return writes.updateSettings(uidOf(request), "all", "PATCH", body, request.signal);
     }),
   );
   routes.on(
     "DELETE",
     whole,
-    writeRoute(services, async (request) => {
-      const members = [...SETTINGS_ROUTES.values()].map(({ member }) => [member, null] as const);
-      return writes.updateSettings(uidOf(request), Object.fromEntries(members), request.signal);
-    }),
+    writeRoute(services, async (request) =>
+      writes.updateSettings(uidOf(request), "all", "DELETE", undefined, request.signal),
+    ),
   );
 
-  for (const [route, { member, update }] of SETTINGS_ROUTES) {
+  for (const [route, { update }] of SETTINGS_ROUTES) {
     const path = `${whole}/${route}`;
     routes.on("GET", path, async (request) => {
       const index = currentIndex(topology, uidOf(request));
@@ -60,14 +59,14 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
       path,
       writeRoute(services, async (request) => {
         const value = await readChange(request, update, `/settings/${route}`);
-        return writes.updateSettings(uidOf(request), { [member]: value }, request.signal);
+        return writes.updateSettings(uidOf(request), route, update, value, request.signal);
       }),
     );
     routes.on(
       "DELETE",
       path,
       writeRoute(services, async (request) =>
-        writes.updateSettings(uidOf(request), { [member]: null }, request.signal),
+        writes.updateSettings(uidOf(request), route, "DELETE", undefined, request.signal),
       ),
     );
   }
