@@ -1,0 +1,496 @@
+import type { Logger } from "pino";
+import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
+import { laterNodeTime, nodeTimeMs, safeWatermark } from "../../meilisearch/node-time.js";
+import { parseTaskMetadata, type TaskMetadata } from "../../meilisearch/task-metadata.js";
+import { NodeUnavailableError } from "../../meilisearch/transport.js";
+import type { World } from "../../runtime/world.js";
+import {
+  type FencingToken,
+  type NodeId,
+  type NodeTaskUid,
+  type NodeTaskUpdate,
+  nodeTaskUid,
+  type TaskStore,
+  taskUid,
+} from "../../store/task-store.js";
+import type { ControlMetrics } from "../metrics.js";
+import { errorRow, type NodeLog } from "./node-log.js";
+import { SessionChains } from "./session-chains.js";
+import { Wakeup } from "./wakeup.js";
+
+/** A finished node task whose client task nobody registered, with what its metadata says. */
+export interface LostTask {
+  readonly record: NodeTaskRecord;
+  readonly metadata: TaskMetadata;
+}
+
+/** Where an audit loop brings what it finds. */
+export interface AuditSink {
+  /** Records what a node's log says. Resolves with the updates whose client task is not recorded. */
+  apply(updates: readonly NodeTaskUpdate[]): Promise<readonly NodeTaskUpdate[]>;
+  /** Records client tasks that only their node tasks' metadata tell of. */
+  rebuild(nodeId: NodeId, lost: readonly LostTask[]): Promise<void>;
+  /** What a node task without a client task is: Miroir's own work on indexes, or a stranger's. */
+  judgeUnregistered(nodeId: NodeId, record: NodeTaskRecord): Promise<"control" | "unexpected">;
+  /** A write of a session is missing between two others. */
+  missingWrite(nodeId: NodeId, record: NodeTaskRecord, metadata: TaskMetadata): Promise<void>;
+  /** The node's log is not the one that was followed before; what was open in that one will never finish. */
+  logReplaced(nodeId: NodeId, reason: string): Promise<void>;
+}
+
+/** How eagerly a log is followed. */
+export interface AuditTuning {
+  /** Milliseconds between turns while tasks are open and changing; 25 unless given. */
+  readonly busyIntervalMs?: number;
+  /** Milliseconds between turns while tasks are open and nothing changes, at most; 150 unless given. */
+  readonly waitingIntervalMs?: number;
+  /** Milliseconds between turns while nothing is open; 1,000 unless given. */
+  readonly idleIntervalMs?: number;
+  /** Milliseconds for which a node task may lack its registration; 5,000 unless given. */
+  readonly registrationGraceMs?: number;
+  /** Milliseconds between readings of everything above the frontier, whatever the node's clock says; 10,000 unless given. */
+  readonly rescanIntervalMs?: number;
+  /** Finished tasks that stay in a node's log; 1,000 unless given. */
+  readonly keepFinished?: number;
+  /** Finished tasks beyond those before the log is pruned; 5,000 unless given, 0 for never. */
+  readonly pruneAfter?: number;
+}
+
+/** What {@link NodeAudit} works with. */
+export interface NodeAuditOptions {
+  readonly nodeId: NodeId;
+  readonly log: NodeLog;
+  readonly sink: AuditSink;
+  readonly store: TaskStore;
+  readonly fence: () => FencingToken;
+  readonly world: World;
+  readonly logger: Logger;
+  readonly metrics: ControlMetrics;
+  readonly tuning: AuditTuning;
+}
+
+interface Pending {
+  readonly record: NodeTaskRecord;
+  readonly since: number;
+}
+
+/** Unregistered tasks held at once; the log is not read further while there are more. */
+const MAX_PENDING = 20_000;
+/** Uids named in one request. */
+const LOOK_UP = 500;
+/** Accounted tasks remembered above the frontier; what is forgotten is applied again, without effect. */
+const MAX_ACCOUNTED = 200_000;
+const FAILURE_BACKOFF_MS = 1_000;
+const SAVE_INTERVAL_MS = 1_000;
+
+/**
+ * Follows one node's task log: completion, crash recovery and detection in one loop (design §5, invariants 7 and 13).
+ *
+ * Everything below the frontier is final and accounted for. A turn reads what finished since the last one, in pages,
+ * never task by task; what is read twice has the same effect as once, so that the stored frontier
+ * may lag behind.
+ */
+export class NodeAudit {
+  readonly #options: NodeAuditOptions;
+  readonly #wakeup: Wakeup;
+  readonly #chains = new SessionChains();
+  /** Uids of registered node tasks that are not final. */
+  readonly #open = new Set<number>();
+  /** Final node tasks whose client task is not recorded yet. */
+  readonly #pending = new Map<number, Pending>();
+  /** Accounted for above the frontier, with the metadata that is checked in order of uid. */
+  readonly #accounted = new Map<number, { record: NodeTaskRecord; metadata: TaskMetadata | undefined }>();
+  #frontier = 0;
+  #highest = -1;
+  /** Marks the newest task that is known, to tell this log from another one. */
+  #anchor: { readonly uid: number; readonly enqueuedAt: string } | undefined;
+  #finishedAt: string | undefined;
+  #startedAt: string | undefined;
+  #lastRescan = Number.NEGATIVE_INFINITY;
+  #lastSave = Number.NEGATIVE_INFINITY;
+  #savedFrontier = -1;
+  #prunedBelow = 0;
+  #mustVerify = true;
+  /** Whether it is settled where this log begins to be Miroir's. */
+  #begun = false;
+  /** Announced by {@link registered} since the last turn. */
+  #registered: number[] = [];
+  #waiting: { readonly uids: ReadonlySet<number>; readonly resolve: () => void }[] = [];
+  #last: Promise<unknown> = Promise.resolve();
+  #stopped = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(options: NodeAuditOptions) {
+    this.#options = options;
+    this.#wakeup = new Wakeup(options.world.timers);
+  }
+
+  /** Takes up where the stored frontier is, and follows the log until {@link stop}. */
+  async start(): Promise<void> {
+    const { store, nodeId } = this.#options;
+    const cursor = await store.nodeCursors.get(nodeId);
+    if (cursor !== undefined) {
+      this.#begun = true;
+      this.#frontier = cursor.frontierUid === null ? 0 : cursor.frontierUid + 1;
+      this.#highest = cursor.lastSeenUid ?? -1;
+      this.#anchor = parseAnchor(cursor.identity);
+    }
+    let after: NodeTaskUid | undefined;
+    for (;;) {
+      const page = await store.tasks.openNodeTasks(nodeId, {
+        limit: 10_000,
+        ...(after === undefined ? {} : { after }),
+      });
+      for (const task of page) this.#open.add(task.nodeTaskUid);
+      after = page.at(-1)?.nodeTaskUid;
+      if (page.length < 10_000) break;
+    }
+    this.#loop = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wakeup.wake();
+    await this.#loop;
+  }
+
+  /** Node tasks of this node that Miroir waits for. */
+  get openTasks(): number {
+    return this.#open.size;
+  }
+
+  /** Client tasks with these unfinished node tasks have been recorded just now. */
+  registered(uids: readonly number[]): void {
+    for (const uid of uids) this.#open.add(uid);
+    this.#registered.push(...uids);
+    this.#wakeup.wake();
+  }
+
+  /** Compares the log with the one that was followed before, at the next turn and before anything is read from it. */
+  async verify(): Promise<void> {
+    await this.#alone(() => this.#verifyLog());
+    this.#wakeup.wake();
+  }
+
+  /** Resolves when every node task that is open now is final, or when the audit stops. */
+  settled(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#waiting.push({ uids: new Set(this.#open), resolve }));
+  }
+
+  /** Unfinished tasks in the node's log that carry Miroir's metadata. */
+  async unfinished(): Promise<readonly LostTask[]> {
+    const records = await this.#options.log.listUnfinished(10);
+    return records.flatMap((record) => {
+      const metadata = parseTaskMetadata(record.customMetadata);
+      return metadata === undefined ? [] : [{ record, metadata }];
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { tuning, logger, nodeId } = this.#options;
+    const busy = tuning.busyIntervalMs ?? 25;
+    let interval = busy;
+    while (!this.#stopped) {
+      try {
+        const changed = await this.#alone(() => this.#turn());
+        const slowest =
+          this.#open.size > 0 ? (tuning.waitingIntervalMs ?? 150) : (tuning.idleIntervalMs ?? 1_000);
+        interval = changed ? busy : Math.min(Math.max(interval, busy) * 1.5, slowest);
+        if (this.#pending.size > 0) interval = Math.min(interval, 250);
+      } catch (error) {
+        this.#mustVerify ||= error instanceof NodeUnavailableError;
+        if (!this.#stopped) logger.debug({ err: error, node: nodeId }, "could not read a node's task log");
+        interval = FAILURE_BACKOFF_MS;
+      }
+      if (this.#stopped) break;
+      if (await this.#wakeup.wait(interval)) interval = busy;
+    }
+    this.#releaseWaiting();
+    await this.#save().catch((error: unknown) => {
+      logger.warn({ err: error, node: nodeId }, "could not store how far a node's task log was read");
+    });
+  }
+
+  /** Turns and verifications take turns: both read the log and move the frontier. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const run = this.#last.then(work);
+    this.#last = run.catch(() => undefined);
+    return run;
+  }
+
+  /** Reads what is new. True where any task changed. */
+  async #turn(): Promise<boolean> {
+    if (this.#mustVerify) await this.#verifyLog();
+    if (!this.#begun) await this.#begin();
+    await this.#takeRegistered();
+    const { log, world, tuning, metrics, nodeId } = this.#options;
+    const now = world.clock.monotonic();
+    const seenBefore = this.#highest;
+    const lowest = (await log.unfinished()).lowest;
+    let changed = this.#open.size > 0 && (await this.#readProcessing());
+    const rescan = now - this.#lastRescan >= (tuning.rescanIntervalMs ?? 10_000);
+    if (this.#pending.size < MAX_PENDING) {
+      changed = (await this.#readFinished(rescan ? undefined : this.#finishedAt)) || changed;
+      if (rescan) this.#lastRescan = now;
+    }
+    await this.#settlePending();
+    await this.#advance(lowest ?? seenBefore + 1);
+    await this.#lookUp([...this.#open].filter((uid) => uid < this.#frontier));
+    if (now - this.#lastSave >= SAVE_INTERVAL_MS || (this.#open.size === 0 && changed)) await this.#save();
+    if (this.#open.size === 0 && lowest === undefined) await this.#prune();
+    metrics.openNodeTasks.set({ node: nodeId }, this.#open.size);
+    this.#releaseWaiting();
+    return changed;
+  }
+
+  #releaseWaiting(): void {
+    this.#waiting = this.#waiting.filter(({ uids, resolve }) => {
+      if (!this.#stopped && [...uids].some((uid) => this.#open.has(uid))) return true;
+      resolve();
+      return false;
+    });
+  }
+
+  /** A node that is met for the first time: what its log holds, but for what was registered, was not asked of it. */
+  async #begin(): Promise<void> {
+    const newest = await this.#options.log.newest();
+    this.#frontier = Math.min(newest === undefined ? 0 : newest.uid + 1, ...[...this.#open].slice(0, 10_000));
+    this.#highest = this.#frontier - 1;
+    this.#prunedBelow = this.#frontier;
+    this.#begun = true;
+    await this.#save();
+  }
+
+  /** Registrations that came after their node tasks had finished, or even after they had been judged. */
+  async #takeRegistered(): Promise<void> {
+    const uids = this.#registered;
+    this.#registered = [];
+    const finished: NodeTaskRecord[] = [];
+    const late: number[] = [];
+    for (const uid of uids) {
+      const known = this.#pending.get(uid)?.record ?? this.#accounted.get(uid)?.record;
+      if (known !== undefined) finished.push(known);
+      else if (uid < this.#frontier) late.push(uid);
+    }
+    if (finished.length > 0) await this.#account(finished);
+    await this.#lookUp(late);
+  }
+
+  /** Open tasks below the frontier: applied as the log has them, and as failed where it has them no longer. */
+  async #lookUp(uids: readonly number[]): Promise<void> {
+    for (let at = 0; at < uids.length; at += LOOK_UP) {
+      const asked = uids.slice(at, at + LOOK_UP);
+      const found = await this.#options.log.findMany(asked);
+      const final = found.filter((record) => record.finishedAt !== null);
+      if (final.length > 0) await this.#account(final);
+      const gone = asked.filter((uid) => !found.some((record) => record.uid === uid));
+      if (gone.length === 0) continue;
+      await this.#options.sink.apply(gone.map((uid) => goneUpdate(this.#options.nodeId, uid)));
+      for (const uid of gone) this.#open.delete(uid);
+    }
+  }
+
+  async #readProcessing(): Promise<boolean> {
+    const records = await this.#options.log.processing(this.#startedAt);
+    const started = records.filter((record) => this.#open.has(record.uid));
+    if (started.length > 0) await this.#options.sink.apply(started.map((record) => this.#update(record)));
+    for (const record of records) this.#startedAt = laterNodeTime(this.#startedAt, record.startedAt);
+    if (this.#startedAt !== undefined) this.#startedAt = safeWatermark(this.#startedAt);
+    return started.length > 0;
+  }
+
+  async #readFinished(finishedAfter: string | undefined): Promise<boolean> {
+    let changed = false;
+    let first = true;
+    for await (const page of this.#options.log.finished(this.#frontier, finishedAfter)) {
+      if (this.#stopped) break;
+      const fresh = page.filter(
+        ({ uid }) => uid >= this.#frontier && !this.#accounted.has(uid) && !this.#pending.has(uid),
+      );
+      if (fresh.length > 0) {
+        changed = true;
+        await this.#account(fresh);
+      }
+      // What a later page shows may have finished after the first one was read, and with it older tasks.
+      if (first) {
+        for (const { finishedAt } of page) this.#finishedAt = laterNodeTime(this.#finishedAt, finishedAt);
+        if (this.#finishedAt !== undefined) this.#finishedAt = safeWatermark(this.#finishedAt);
+        first = false;
+      }
+      if (this.#pending.size >= MAX_PENDING) break;
+    }
+    return changed;
+  }
+
+  /** Applies finished tasks; those without a client task wait for their registration. */
+  async #account(records: readonly NodeTaskRecord[]): Promise<void> {
+    const { sink, world, metrics, nodeId } = this.#options;
+    const unknown = new Set(
+      (await sink.apply(records.map((record) => this.#update(record)))).map((update) => update.nodeTaskUid),
+    );
+    const now = world.clock.now();
+    for (const record of records) {
+      this.#highest = Math.max(this.#highest, record.uid);
+      if (this.#anchor === undefined || record.uid > this.#anchor.uid) {
+        this.#anchor = { uid: record.uid, enqueuedAt: record.enqueuedAt };
+      }
+      if (unknown.has(record.uid as NodeTaskUid)) {
+        if (!this.#pending.has(record.uid)) {
+          this.#pending.set(record.uid, { record, since: world.clock.monotonic() });
+        }
+        continue;
+      }
+      this.#done(record, "registered");
+      const finishedAt = nodeTimeMs(record.finishedAt);
+      if (finishedAt !== null) metrics.stateLatency.observe(Math.max(0, now - finishedAt) / 1_000);
+    }
+    metrics.openNodeTasks.set({ node: nodeId }, this.#open.size);
+  }
+
+  #done(record: NodeTaskRecord, kind: string): void {
+    this.#open.delete(record.uid);
+    this.#pending.delete(record.uid);
+    this.#accounted.set(record.uid, { record, metadata: parseTaskMetadata(record.customMetadata) });
+    const oldest = this.#accounted.keys().next();
+    if (this.#accounted.size > MAX_ACCOUNTED && !oldest.done) this.#accounted.delete(oldest.value);
+    this.#options.metrics.auditTasks.inc({ node: this.#options.nodeId, kind });
+  }
+
+  /** Decides about tasks that nobody registered within the grace. */
+  async #settlePending(): Promise<void> {
+    if (this.#pending.size === 0) return;
+    const { sink, world, tuning, nodeId } = this.#options;
+    const due = world.clock.monotonic() - (tuning.registrationGraceMs ?? 5_000);
+    const lost: LostTask[] = [];
+    for (const { record, since } of [...this.#pending.values()]) {
+      const metadata = parseTaskMetadata(record.customMetadata);
+      if (since > due) continue;
+      if (metadata !== undefined) lost.push({ record, metadata });
+      else this.#done(record, await sink.judgeUnregistered(nodeId, record));
+    }
+    if (lost.length === 0) return;
+    await sink.rebuild(nodeId, lost);
+    for (const { record } of lost) this.#done(record, "rebuilt");
+  }
+
+  /** Moves the frontier up to `lowestUnfinished`, or to the first task that waits for its registration. */
+  async #advance(lowestUnfinished: number): Promise<void> {
+    let target = lowestUnfinished;
+    for (const uid of this.#pending.keys()) target = Math.min(target, uid);
+    if (target <= this.#frontier) return;
+    const passed = [...this.#accounted.keys()].filter((uid) => uid < target).sort((a, b) => a - b);
+    for (const uid of passed) {
+      const entry = this.#accounted.get(uid);
+      this.#accounted.delete(uid);
+      if (entry?.metadata !== undefined && this.#chains.note(entry.metadata)) {
+        await this.#options.sink.missingWrite(this.#options.nodeId, entry.record, entry.metadata);
+      }
+    }
+    this.#frontier = target;
+  }
+
+  async #save(): Promise<void> {
+    const { store, nodeId, world, fence } = this.#options;
+    this.#lastSave = world.clock.monotonic();
+    if (this.#savedFrontier === this.#frontier) return;
+    const row = {
+      nodeId,
+      frontierUid: this.#frontier === 0 ? null : nodeTaskUid(this.#frontier - 1),
+      lastSeenUid: this.#highest < 0 ? null : nodeTaskUid(this.#highest),
+      identity: this.#anchor === undefined ? "" : `${this.#anchor.uid}@${this.#anchor.enqueuedAt}`,
+      updatedAt: world.clock.now(),
+    };
+    await store.nodeCursors.put([row], fence());
+    this.#savedFrontier = this.#frontier;
+  }
+
+  /** A log that lacks the newest task known, or has another one in its place, belongs to another database. */
+  async #verifyLog(): Promise<void> {
+    const anchor = this.#anchor;
+    if (anchor !== undefined) {
+      const reason = await this.#difference(anchor);
+      if (reason !== undefined) await this.#startOver(reason);
+    }
+    this.#mustVerify = false;
+  }
+
+  async #difference(anchor: { uid: number; enqueuedAt: string }): Promise<string | undefined> {
+    const { log } = this.#options;
+    const found = await log.find(anchor.uid);
+    if (found !== undefined) {
+      if (found.enqueuedAt === anchor.enqueuedAt) return undefined;
+      return `its task ${anchor.uid} is another one than before`;
+    }
+    const newest = await log.newest();
+    if (newest === undefined || newest.uid < anchor.uid) {
+      return `its task uids went back from ${anchor.uid} to ${newest?.uid ?? "none"}`;
+    }
+    return (await log.wasPrunedAfter(anchor.uid)) ? undefined : `its task ${anchor.uid} is gone`;
+  }
+
+  /** Follows the new log from its end: what it holds so far is nothing that was asked of it. */
+  async #startOver(reason: string): Promise<void> {
+    const { log, sink, nodeId } = this.#options;
+    const newest = await log.newest();
+    await sink.logReplaced(nodeId, reason);
+    this.#open.clear();
+    this.#registered = [];
+    this.#pending.clear();
+    this.#accounted.clear();
+    this.#frontier = newest === undefined ? 0 : newest.uid + 1;
+    this.#highest = newest?.uid ?? -1;
+    this.#anchor = newest === undefined ? undefined : { uid: newest.uid, enqueuedAt: newest.enqueuedAt };
+    this.#finishedAt = undefined;
+    this.#startedAt = undefined;
+    this.#prunedBelow = this.#frontier;
+    await this.#save();
+  }
+
+  /** Renames and the node's queue limit need a short log. */
+  async #prune(): Promise<void> {
+    const { log, tuning } = this.#options;
+    const keep = tuning.keepFinished ?? 1_000;
+    const after = tuning.pruneAfter ?? 5_000;
+    if (after === 0 || this.#frontier - this.#prunedBelow < keep + after) return;
+    const oldestKept = await log.find(this.#frontier - keep);
+    if (oldestKept !== undefined) await log.prune(oldestKept.enqueuedAt);
+    this.#prunedBelow = this.#frontier - keep;
+  }
+
+  #update(record: NodeTaskRecord): NodeTaskUpdate {
+    const metadata = parseTaskMetadata(record.customMetadata);
+    return {
+      nodeId: this.#options.nodeId,
+      nodeTaskUid: nodeTaskUid(record.uid),
+      ...(metadata === undefined ? {} : { taskUid: taskUid(metadata.taskUid) }),
+      status: record.status,
+      error: errorRow(record.error),
+      detailsJson: record.details === null ? null : JSON.stringify(record.details),
+      startedAt: nodeTimeMs(record.startedAt),
+      finishedAt: nodeTimeMs(record.finishedAt),
+    };
+  }
+}
+
+function goneUpdate(nodeId: NodeId, uid: number): NodeTaskUpdate {
+  return {
+    nodeId,
+    nodeTaskUid: nodeTaskUid(uid),
+    status: "failed",
+    error: {
+      message: `Node ${nodeId} no longer knows its task ${uid}.`,
+      code: "internal",
+      type: "internal",
+      link: "https://docs.meilisearch.com/errors#internal",
+    },
+    detailsJson: null,
+    startedAt: null,
+    finishedAt: null,
+  };
+}
+
+function parseAnchor(text: string): { uid: number; enqueuedAt: string } | undefined {
+  const match = /^(\d+)@(.+)$/.exec(text);
+  return match?.[2] === undefined ? undefined : { uid: Number(match[1]), enqueuedAt: match[2] };
+}

@@ -1,0 +1,277 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { Logger } from "pino";
+import type { Registry } from "prom-client";
+import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
+import {
+  GroupSchema,
+  type NodeCredentials,
+  NodeSchema,
+  NodeState,
+  ReplicaState,
+  type Topology,
+} from "../gen/miroir/v1/topology_pb.js";
+import type { NodeTransport } from "../meilisearch/transport.js";
+import { createShardHasher } from "../placement/shard.js";
+import type { World } from "../runtime/world.js";
+import type { FencingToken, TaskStore } from "../store/task-store.js";
+import { Auditor } from "./audit/auditor.js";
+import type { AuditTuning } from "./audit/node-audit.js";
+import { IndexCreator } from "./indexes/index-creator.js";
+import { createIndexService, recordCreation } from "./indexes/index-service.js";
+import { UpdatedAt, type UpdatedAtTuning } from "./indexes/updated-at.js";
+import { createControlMetrics } from "./metrics.js";
+import { type BootstrappedNode, bootstrapNodes, type ConfiguredNode } from "./nodes/bootstrap-nodes.js";
+import { NodeDirectory } from "./nodes/node-directory.js";
+import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/node-monitor.js";
+import { SettingsCommits } from "./settings/settings-commits.js";
+import { TaskRegistry } from "./tasks/task-registry.js";
+import { createTaskService } from "./tasks/task-service.js";
+import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
+
+/** Why a node is suspect that came back. */
+const UNFINISHED = "tasks from before its return are unfinished";
+/** Why a node is suspect at the start. */
+const REPLICAS = "some of its replicas are suspect";
+
+/** What the deciding parts of the control plane are configured with. */
+export interface ControlPlaneConfig {
+  readonly nodes: readonly ConfiguredNode[];
+  /** Replica groups over which nodes without a group are dealt out; 1 unless given. */
+  readonly groups?: number;
+  /** Milliseconds for which a node may fail to answer at the start; 5,000 unless given. */
+  readonly bootstrapTimeoutMs?: number;
+  /** Milliseconds that a node may take to accept an index's creation; 3,000 unless given. */
+  readonly nodeTimeoutMs?: number;
+  readonly monitor?: NodeMonitorTuning;
+  readonly audit?: AuditTuning;
+  readonly updatedAt?: UpdatedAtTuning;
+}
+
+/** What {@link createControlPlane} works with. */
+export interface ControlPlaneOptions {
+  readonly world: World;
+  readonly transport: NodeTransport;
+  readonly store: TaskStore;
+  readonly topology: TopologyManager;
+  /** The fencing token of the leader's term; throws where this process does not lead. */
+  readonly fence: () => FencingToken;
+  readonly config: ControlPlaneConfig;
+  readonly logger: Logger;
+  readonly metrics: Registry;
+}
+
+/** The deciding parts of the control plane: nodes, indexes, tasks, audit and settings. */
+export interface ControlPlane {
+  readonly services: {
+    readonly tasks: ServiceImpl<typeof TaskService>;
+    readonly indexes: ServiceImpl<typeof IndexService>;
+  };
+  /** Health by node id, for every node of the topology. */
+  nodeStatus(): ReadonlyMap<string, NodeHealth>;
+  /** Node tasks that Miroir waits for, by node. */
+  openTaskCounts(): ReadonlyMap<string, number>;
+  /** Keys of the nodes for proxies; a node that did not answer yet is absent. */
+  credentials(): NodeCredentials[];
+  /** Calls back when {@link credentials} have changed; returns the function that ends it. */
+  onCredentialsChange(listener: () => void): () => void;
+  /**
+   * Visits the nodes, enters them in the topology, takes up unfinished work and follows the nodes. The term must have
+   * begun. @throws NodeSetupError
+   */
+  start(): Promise<void>;
+  /** Ends every loop; what is under way is finished first. */
+  stop(): Promise<void>;
+}
+
+/** The parts, bound together and not started. */
+export async function createControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { world, transport, store, topology, fence, config, logger } = options;
+  const metrics = createControlMetrics(options.metrics);
+  const directory = new NodeDirectory(transport);
+  const admin = (nodeId: string) => directory.admin(nodeId);
+  const common = { store, topology, fence, world, logger, metrics };
+  const updatedAt = new UpdatedAt(world, topology, logger, config.updatedAt);
+  const settings = new SettingsCommits({
+    ...common,
+    admin,
+    conclude: (verdicts) => registry.conclude(verdicts),
+  });
+  const registry: TaskRegistry = new TaskRegistry({
+    ...common,
+    settings,
+    onOpenNodeTasks: (nodeId, uids) => auditor.registered(nodeId, uids),
+    onWritten: (instance, at) => updatedAt.note(instance, at),
+    listUnfinished: () => auditor.listUnfinished(),
+  });
+  const monitor: NodeMonitor = new NodeMonitor({
+    world,
+    transport,
+    directory,
+    topology,
+    logger,
+    ...config.monitor,
+    onReturn: async (nodeId) => {
+      await auditor.verify(nodeId);
+      await holdBackUntilSettled(nodeId);
+    },
+  });
+  /** A node that came back with work unfinished is not read while another copy exists (invariant 13). */
+  const holdBackUntilSettled = async (nodeId: string): Promise<void> => {
+    const settled = auditor.settled(nodeId);
+    if (settled === undefined) return;
+    await monitor.suspect(nodeId, UNFINISHED);
+    settled
+      .then(() => monitor.clear(nodeId, UNFINISHED))
+      .catch((error: unknown) => logger.warn({ err: error, node: nodeId }, "could not clear a suspicion"));
+  };
+  const auditor: Auditor = new Auditor({
+    ...common,
+    admin,
+    tuning: config.audit ?? {},
+    registry: () => registry,
+    suspect: (nodeId, reason) => monitor.suspect(nodeId, reason),
+    reconcileSettings: (instance) => settings.reconcile(instance),
+  });
+  const creator = new IndexCreator({
+    ...common,
+    admin,
+    ...(config.nodeTimeoutMs === undefined ? {} : { nodeTimeoutMs: config.nodeTimeoutMs }),
+  });
+  const indexes = createIndexService({
+    ...common,
+    hasher: await createShardHasher(),
+    creator,
+    registry,
+    updatedAt: (instance) => updatedAt.pending(instance),
+  });
+  let endListening: (() => void) | undefined;
+
+  return {
+    services: { tasks: createTaskService({ store, registry, fence, world }), indexes },
+    nodeStatus: () => monitor.health(),
+    openTaskCounts: () => auditor.openTaskCounts(),
+    credentials: () => directory.credentials(),
+    onCredentialsChange: (listener) => directory.onChange(listener),
+    async start() {
+      const nodes = await bootstrap(options);
+      for (const node of nodes) {
+        const keys = node.status.kind === "ready" ? node.status.keys : undefined;
+        directory.put({ id: node.id, url: node.url, configuredKey: node.configuredKey, keys });
+        if (node.status.kind === "down") monitor.noteDown(node.id, node.status.error);
+      }
+      await topology.change("nodes as configured", (draft) => enterNodes(draft, nodes));
+      const ids = nodes.map((node) => node.id);
+      await auditor.start(ids);
+      for (const id of nodesToSettle(topology.current())) await monitor.suspect(id, REPLICAS);
+      monitor.start(ids);
+      for (const created of await creator.recover()) {
+        await recordCreation({ registry, creator, world }, created, created.taskUid);
+      }
+      await reopenSettings(store, settings);
+      await registry.settleAll();
+      const settle = settleAfterChanges(registry, logger);
+      endListening = topology.onChange((change) => {
+        settle(change);
+        clearSettledNodes(monitor, change.topology, logger);
+      });
+    },
+    async stop() {
+      endListening?.();
+      await monitor.stop();
+      await auditor.stop();
+      await settings.stop();
+      await updatedAt.flush().catch((error: unknown) => {
+        logger.debug({ err: error }, "could not publish when indexes were last updated");
+      });
+    },
+  };
+}
+
+function bootstrap({ world, transport, topology, config, logger }: ControlPlaneOptions) {
+  const current = topology.current();
+  return bootstrapNodes({
+    world,
+    transport,
+    logger,
+    clusterId: current.epoch?.clusterId ?? "",
+    configured: config.nodes,
+    known: current.nodes,
+    ...(config.groups === undefined ? {} : { groups: config.groups }),
+    ...(config.bootstrapTimeoutMs === undefined ? {} : { timeoutMs: config.bootstrapTimeoutMs }),
+  });
+}
+
+/** Enters nodes where they are new, and brings URL, version and reachability of the others up to date. */
+function enterNodes(draft: Topology, nodes: readonly BootstrappedNode[]): void {
+  for (const seen of nodes) {
+    const ready = seen.status.kind === "ready";
+    let node = draft.nodes.find((candidate) => candidate.id === seen.id);
+    if (node === undefined) {
+      node = create(NodeSchema, { id: seen.id, group: seen.group, state: NodeState.ACTIVE });
+      draft.nodes.push(node);
+      let group = draft.groups.find((candidate) => candidate.id === seen.group);
+      if (group === undefined) {
+        group = create(GroupSchema, { id: seen.group });
+        draft.groups.push(group);
+      }
+      group.nodeIds = [...group.nodeIds, seen.id].sort();
+    }
+    node.url = seen.url;
+    if (seen.status.kind === "ready") node.meilisearchVersion = seen.status.version;
+    if (node.state === NodeState.JOINING || node.state === NodeState.DRAINING) continue;
+    if (!ready) node.state = NodeState.UNREACHABLE;
+    else node.state = NodeState.ACTIVE;
+  }
+  draft.nodes.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+  draft.groups.sort((a, b) => a.id - b.id);
+}
+
+/** Nodes with replicas that are suspect. */
+function nodesToSettle(topology: Topology): ReadonlySet<string> {
+  return new Set(
+    topology.indexes.flatMap((index) =>
+      index.replicas.flatMap(({ nodeId, state }) => (state === ReplicaState.SUSPECT ? [nodeId] : [])),
+    ),
+  );
+}
+
+/** A node stays suspect until the writers of its indexes have settled every suspect replica on it. */
+function clearSettledNodes(monitor: NodeMonitor, topology: Topology, logger: Logger): void {
+  const unsettled = nodesToSettle(topology);
+  for (const node of topology.nodes) {
+    if (node.state !== NodeState.SUSPECT || unsettled.has(node.id)) continue;
+    monitor
+      .clearWhere(node.id, (reason) => reason !== UNFINISHED)
+      .catch((error: unknown) => logger.warn({ err: error, node: node.id }, "could not clear suspicions"));
+  }
+}
+
+/** Settings tasks that were open when the control plane stopped. */
+async function reopenSettings(store: TaskStore, settings: SettingsCommits): Promise<void> {
+  const page = await store.tasks.list(
+    { types: ["settingsUpdate"], statuses: ["enqueued", "processing"] },
+    { limit: 10_000 },
+  );
+  for (const { instance, uid } of page.tasks) if (instance !== null) await settings.opened(instance, uid);
+}
+
+/** A task waits for the replicas that count; which do may change with the topology. */
+function settleAfterChanges(registry: TaskRegistry, logger: Logger): (change: TopologyChange) => void {
+  const known = new Map<string, string>();
+  return ({ topology }) => {
+    const seen = new Set<string>();
+    for (const index of topology.indexes) {
+      seen.add(index.instance);
+      const states = index.replicas.map((replica) => `${replica.nodeId}=${replica.state}`).join();
+      const before = known.get(index.instance);
+      known.set(index.instance, states);
+      if (before === undefined || before === states) continue;
+      registry.settleIndex(index.uid).catch((error: unknown) => {
+        logger.error({ err: error, index: index.uid }, "could not judge an index's open tasks again");
+      });
+    }
+    for (const instance of known.keys()) if (!seen.has(instance)) known.delete(instance);
+  };
+}

@@ -1,0 +1,53 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+/** Counters of the deciding parts of the control plane. */
+export interface ControlMetrics {
+  /** Requests that audit loops sent, by node. */
+  readonly auditRequests: Counter<"node">;
+  /** Node tasks read from the nodes' logs, by node and by what they were taken for. */
+  readonly auditTasks: Counter<"node" | "kind">;
+  /** Node tasks that nobody accounts for, by node and reason. */
+  readonly unexpectedTasks: Counter<"node" | "reason">;
+  /** Node tasks that Miroir waits for, by node. */
+  readonly openNodeTasks: Gauge<"node">;
+  /** Seconds between a node's finishing a task and its being recorded, by the two machines' clocks. */
+  readonly stateLatency: Histogram;
+  /** Settings changes, by outcome. */
+  readonly settingsChanges: Counter<"outcome">;
+  /** Index creations, by outcome. */
+  readonly indexCreations: Counter<"outcome">;
+}
+
+/** Registers the metrics; a second control plane on the same registry shares them. */
+export function createControlMetrics(registry: Registry): ControlMetrics {
+  const registers = [registry];
+  const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]): Counter<T> =>
+    (registry.getSingleMetric(name) as Counter<T> | undefined) ??
+    new Counter({ name, help, labelNames: [...labelNames], registers });
+  return {
+    auditRequests: counter("miroir_audit_requests_total", "Requests of the audit loops", ["node"]),
+    auditTasks: counter("miroir_audit_tasks_total", "Node tasks read by the audit loops", ["node", "kind"]),
+    unexpectedTasks: counter("miroir_audit_unexpected_tasks_total", "Node tasks that nobody accounts for", [
+      "node",
+      "reason",
+    ]),
+    openNodeTasks:
+      (registry.getSingleMetric("miroir_open_node_tasks") as Gauge<"node"> | undefined) ??
+      new Gauge({
+        name: "miroir_open_node_tasks",
+        help: "Node tasks that Miroir waits for",
+        labelNames: ["node"],
+        registers,
+      }),
+    stateLatency:
+      (registry.getSingleMetric("miroir_task_state_latency_seconds") as Histogram | undefined) ??
+      new Histogram({
+        name: "miroir_task_state_latency_seconds",
+        help: "Seconds between a node's finishing a task and its being recorded",
+        buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+        registers,
+      }),
+    settingsChanges: counter("miroir_settings_changes_total", "Settings changes by outcome", ["outcome"]),
+    indexCreations: counter("miroir_index_creations_total", "Index creations by outcome", ["outcome"]),
+  };
+}
