@@ -205,6 +205,17 @@ export function describeFencing(factory: StoreFactory): void {
       await expect(store.tasks.upsert([task(1)], token)).rejects.toBeInstanceOf(FencedError);
     });
 
+    it("refuses an old number also of a holder that holds the lease again", async () => {
+      const old = await lead(store, "a", 100);
+      harness.clock.advance(100);
+      const current = await lead(store, "a");
+      await expect(store.tasks.upsert([task(1)], old)).rejects.toBeInstanceOf(FencedError);
+      await expect(store.tasks.allocateUids(1, old)).rejects.toBeInstanceOf(FencedError);
+      expect(await store.lease.renew(old, 100)).toBeUndefined();
+      expect(await store.lease.release(old)).toBe(false);
+      await expect(store.tasks.upsert([task(1)], current)).resolves.toHaveLength(1);
+    });
+
     it("lets a holder write after the end of its lease while nobody has taken over", async () => {
       const token = await lead(store, "a", 100);
       harness.clock.advance(1_000);
