@@ -165,7 +165,7 @@ function routeRequest(request: FastifyRequest, signal: AbortSignal, log: Logger)
 }
 
 function indexOf(params: unknown): string | undefined {
-  return (params as Record<string, string | undefined>)["indexUid"];
+  return (params as Record<string, string | undefined>).indexUid;
 }
 
 function send(reply: FastifyReply, answer: RouteAnswer): FastifyReply {
