@@ -1,0 +1,87 @@
+import { hostname } from "node:os";
+import type { Command } from "commander";
+import { request } from "undici";
+import { createSystemWorld } from "../runtime/world.js";
+import { splitHostPort } from "./config.js";
+import { CommandError, ExitCode } from "./exit-codes.js";
+import { createLogger } from "./logger.js";
+import {
+  addCommonFlags,
+  addControlFlags,
+  addProxyFlags,
+  collect,
+  configFromFlags,
+  type SharedFlags,
+} from "./options.js";
+import { runControl } from "./run-control.js";
+import { runProxy } from "./run-proxy.js";
+import { whenToldToStop } from "./shutdown.js";
+
+/** `miroir control`: the daemon that decides. */
+export function addControlCommand(program: Command): void {
+  const command = program
+    .command("control")
+    .description("run the control plane: topology, tasks, planning; gRPC and Connect on one port");
+  addControlFlags(addCommonFlags(command)).action(async (flags: SharedFlags) => {
+    const config = configFromFlags(flags, process.env);
+    if (config.nodes.length === 0) {
+      throw new CommandError(
+        ExitCode.usage,
+        "no nodes are configured; name each with --node URL, or under nodes: in --config FILE",
+      );
+    }
+    const logger = createLogger(config);
+    const stop = whenToldToStop();
+    const control = await runControl({ config, world: createSystemWorld(), logger });
+    logger.info(
+      { address: control.address, nodes: config.nodes.length, host: hostname() },
+      "control plane is serving",
+    );
+    logger.info({ signal: await stop }, "stopping");
+    await control.close();
+  });
+}
+
+/** `miroir proxy`: the stateless process that carries traffic. */
+export function addProxyCommand(program: Command): void {
+  const command = program
+    .command("proxy")
+    .description("run a proxy: Meilisearch's HTTP API over the fleet")
+    .option(
+      "--control <host:port>",
+      "a control plane; give it once for each (default: 127.0.0.1:7800)",
+      collect,
+    )
+    .option("--proxy-id <name>", "stable name of this proxy (default: host name and port)")
+    .option("--advertise <url>", "base URL under which other proxies reach this one");
+  addProxyFlags(addCommonFlags(command)).action(async (flags: SharedFlags) => {
+    const config = configFromFlags(flags, process.env);
+    const logger = createLogger(config);
+    const stop = whenToldToStop();
+    const proxy = await runProxy({ config, world: createSystemWorld(), logger });
+    logger.info({ url: proxy.url, control: config.control }, "proxy is serving");
+    logger.info({ signal: await stop }, "stopping");
+    await proxy.close();
+  });
+}
+
+/** `miroir healthcheck`: for containers; exit code 0 where the proxy on this machine is ready. */
+export function addHealthcheckCommand(program: Command): void {
+  program
+    .command("healthcheck")
+    .description("exit with 0 if the proxy on this machine is ready to serve")
+    .option("--http <host:port>", "the proxy (default: MIROIR_HTTP or 127.0.0.1:7700)")
+    .action(async (flags: SharedFlags) => {
+      const { host, port } = splitHostPort(
+        configFromFlags(flags.http === undefined ? {} : { http: flags.http }, process.env).http,
+      );
+      const reachable = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+      const url = `http://${reachable}:${port}/_miroir/ready`;
+      const answer = await request(url, { headersTimeout: 2_000 }).catch((error: unknown) => {
+        throw new CommandError(ExitCode.unreachable, `${url} does not answer`, { cause: error });
+      });
+      const text = await answer.body.text();
+      if (answer.statusCode !== 200)
+        throw new CommandError(ExitCode.failure, `${url} answered ${answer.statusCode}: ${text}`);
+    });
+}

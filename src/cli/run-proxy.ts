@@ -1,0 +1,118 @@
+import { hostname, tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import type { NodeTransport } from "../meilisearch/transport.js";
+import { createUndiciTransport } from "../meilisearch/undici-transport.js";
+import { createGrpcControlTransport } from "../proxy/grpc-control-transport.js";
+import { createProxyMetrics } from "../proxy/http/metrics.js";
+import { createProxyServer } from "../proxy/http/server.js";
+import { createTopologyClient } from "../proxy/topology/topology-client.js";
+import { defaultWriteConfig } from "../proxy/write/types.js";
+import { createWriteMetrics } from "../proxy/write/write-metrics.js";
+import { createWriteService } from "../proxy/write/write-service.js";
+import type { World } from "../runtime/world.js";
+import { type Config, splitHostPort } from "./config.js";
+import { packageVersion } from "./options.js";
+import { listenError, readPem } from "./run-control.js";
+
+/** What a proxy runs on. */
+export interface RunProxyOptions {
+  readonly config: Config;
+  readonly world: World;
+  readonly logger: Logger;
+  /** How nodes are reached; over HTTP unless given. */
+  readonly transport?: NodeTransport;
+}
+
+/** A running proxy. */
+export interface RunningProxy {
+  /** Base URL of the Meilisearch API. */
+  readonly url: string;
+  /** Resolves once a topology was accepted and the write lease is held here or elsewhere; rejects when the signal aborts. */
+  whenReady(signal: AbortSignal): Promise<void>;
+  /** Finishes requests under way, gives the write lease back and ends. */
+  close(): Promise<void>;
+}
+
+/** How long writes under way may take when the proxy stops, in milliseconds. */
+const DRAIN_MS = 15_000;
+
+/**
+ * Starts a proxy. It serves as soon as it has a topology, and keeps trying to get one.
+ *
+ * @throws CommandError for a busy port.
+ */
+export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> {
+  const { config, world, logger } = options;
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry, prefix: "miroir_" });
+  const transport = options.transport ?? createUndiciTransport();
+  const tls = config.grpc_tls;
+  const control = createGrpcControlTransport({
+    addresses: config.control,
+    ...(config.admin_key === undefined ? {} : { adminKey: config.admin_key }),
+    ...(tls === undefined ? {} : { tls: tls.ca === undefined ? {} : { ca: readPem(tls.ca) } }),
+  });
+  const { host, port } = splitHostPort(config.http);
+  const topology = createTopologyClient({
+    control,
+    world,
+    logger,
+    proxyId: config.proxy_id ?? `${hostname()}-${port}`,
+    address: config.advertise ?? `http://${host === "0.0.0.0" || host === "::" ? hostname() : host}:${port}`,
+    version: packageVersion(),
+  });
+  const writes = createWriteService({
+    world,
+    topology,
+    lease: topology,
+    control,
+    transport,
+    config: {
+      ...defaultWriteConfig(join(tmpdir(), "miroir")),
+      maxBodyBytes: config.http_payload_size_limit,
+      spoolMemoryBytes: config.spool_threshold,
+    },
+    logger,
+    metrics: createWriteMetrics(registry),
+  });
+  const server = await createProxyServer({
+    world,
+    topology,
+    lease: topology,
+    control,
+    transport,
+    writes,
+    config: {
+      masterKey: config.master_key,
+      maxBodyBytes: config.http_payload_size_limit,
+      unavailableShardPolicy: config.unavailable_shard_policy,
+    },
+    logger,
+    metrics: createProxyMetrics(registry),
+  });
+  const close = async (): Promise<void> => {
+    await server.close();
+    await writes.drain(AbortSignal.timeout(DRAIN_MS));
+    await topology.close();
+    control.close();
+    if (options.transport === undefined) await transport.close();
+  };
+  let url: string;
+  try {
+    url = await server.listen({ host, port });
+  } catch (error) {
+    await close();
+    throw listenError("http", config.http, error);
+  }
+  topology.start();
+  return {
+    url,
+    whenReady: async (signal) => {
+      await topology.waitFor(() => true, signal);
+      while (topology.state().kind === "none") await world.timers.sleep(20, signal);
+    },
+    close,
+  };
+}
