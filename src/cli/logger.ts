@@ -6,7 +6,7 @@ export function createLogger(config: Config): Logger {
   return pino(
     {
       level: config.log_level,
-      base: undefined,
+      base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: {

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from "commander";
 import { NodeSetupError } from "../control/nodes/errors.js";
+import { NodeLaunchError } from "../nodes/errors.js";
 import { addControlCommand, addHealthcheckCommand, addProxyCommand } from "./commands.js";
 import { addIndexCommands } from "./ctl/indexes.js";
 import { addStatusCommand } from "./ctl/status.js";
@@ -60,6 +61,10 @@ function report(error: unknown): ExitCode {
     console.error(`miroir: ${error.message}${causes(error)}`);
     if (error.code === "unreachable") return ExitCode.unreachable;
     return error.code === "foreign_key" ? ExitCode.refused : ExitCode.usage;
+  }
+  if (error instanceof NodeLaunchError) {
+    console.error(`miroir: ${error.message}${causes(error)}`);
+    return ExitCode.failure;
   }
   console.error("miroir:", error);
   return ExitCode.failure;
