@@ -1,20 +1,29 @@
+import { create } from "@bufbuild/protobuf";
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import { create } from "@bufbuild/protobuf";
 import { EpochSchema } from "../../src/gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../../src/meilisearch/transport.js";
 import { createUndiciTransport } from "../../src/meilisearch/undici-transport.js";
-import { physicalName } from "../../src/placement/physical-name.js";
 import { sequenceCode, shardCode } from "../../src/placement/injected-fields.js";
+import { physicalName } from "../../src/placement/physical-name.js";
 import { createShardHasher } from "../../src/placement/shard.js";
 import type { ControlTransport } from "../../src/proxy/control-transport.js";
 import type { ProxyConfig } from "../../src/proxy/http/config.js";
 import { createProxyMetrics } from "../../src/proxy/http/metrics.js";
 import { createProxyServer } from "../../src/proxy/http/server.js";
-import type { IndexView, NodeView, TopologySource, TopologyView } from "../../src/proxy/topology/topology-view.js";
+import type {
+  IndexView,
+  NodeView,
+  TopologySource,
+  TopologyView,
+} from "../../src/proxy/topology/topology-view.js";
 import type { WriteService } from "../../src/proxy/write/write-service.js";
 import { createSystemWorld } from "../../src/runtime/world.js";
-import { DEFAULT_CLIENT_SETTINGS, initialNodeSettings, toNodeSettings } from "../../src/settings/canonical-settings.js";
+import {
+  DEFAULT_CLIENT_SETTINGS,
+  initialNodeSettings,
+  toNodeSettings,
+} from "../../src/settings/canonical-settings.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
 import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
 
@@ -113,7 +122,11 @@ export function indexView(
   placement: readonly (readonly string[])[],
   settings: Readonly<Record<string, unknown>> = DEFAULT_CLIENT_SETTINGS,
 ): IndexView {
-  const instance = uid.toLowerCase().replace(/[^a-z2-7]/g, "").padEnd(8, "a").slice(0, 8);
+  const instance = uid
+    .toLowerCase()
+    .replace(/[^a-z2-7]/g, "")
+    .padEnd(8, "a")
+    .slice(0, 8);
   const shardsByNode = new Map<string, number[]>();
   placement.forEach((nodeIds, shard) => {
     for (const id of nodeIds) shardsByNode.set(id, [...(shardsByNode.get(id) ?? []), shard]);
@@ -153,12 +166,16 @@ export function topologyView(nodes: readonly NodeView[], indexes: readonly Index
 /** Fails loudly when a test reaches for what it did not give. */
 export function notGiven<T extends object>(name: string): T {
   return new Proxy({} as T, {
-    get: (_target, member) => () => Promise.reject(new Error(`${name}.${String(member)} is not part of this test`)),
+    get: (_target, member) => () =>
+      Promise.reject(new Error(`${name}.${String(member)} is not part of this test`)),
   });
 }
 
 /** Starts the nodes, fills them, and puts a proxy in front. */
-export async function startReadFleet(layout: FleetLayout, indexes: readonly FleetIndex[]): Promise<ReadFleet> {
+export async function startReadFleet(
+  layout: FleetLayout,
+  indexes: readonly FleetIndex[],
+): Promise<ReadFleet> {
   const count = layout.groups * layout.nodesPerGroup;
   const nodes = await startNodes(count + 1);
   const [plainNode, ...fleetNodes] = nodes.nodes;
@@ -230,7 +247,10 @@ async function fillNodes(view: IndexView, index: FleetIndex, nodes: readonly Nod
       const http = meilisearchHttp(node.url, DEFAULT_MASTER_KEY);
       const path = `/indexes/${view.physicalName}`;
       await http.ok("POST", "/indexes", { uid: view.physicalName, primaryKey: index.primaryKey });
-      await http.ok("PATCH", `${path}/settings`, { ...initialNodeSettings(), ...toNodeSettings(index.settings) });
+      await http.ok("PATCH", `${path}/settings`, {
+        ...initialNodeSettings(),
+        ...toNodeSettings(index.settings),
+      });
       const documents = stored.filter(({ shard }) => held.has(shard)).map(({ text }) => text);
       const task = await http.ok("POST", `${path}/documents`, `[${documents.join(",")}]`);
       await http.waitForTask(task.taskUid as number);

@@ -4,6 +4,7 @@ import type { TopologySource } from "../topology/topology-view.js";
 import { readHeaders } from "./degradation.js";
 import { listDocuments, withoutInjectedFields } from "./document-list.js";
 import type { DocumentQuery } from "./document-query.js";
+import { currentIndex } from "./indexes.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import type { ReadAnswer } from "./search.js";
 import { type IndexRequest, NodeRefusedError, type ShardReader } from "./shard-reader.js";
@@ -82,7 +83,9 @@ export function createDocumentService(dependencies: DocumentDependencies): Docum
     async list(indexUid, query, original, signal) {
       await check(indexUid, query !== undefined, original, signal);
       if (query === undefined) {
-        throw apiError(400, "bad_request", "The document query could not be understood.");
+        const index = currentIndex(topology, indexUid);
+        const judgement = await refusals.judgement(index, original, signal);
+        throw judgement ?? apiError(400, "bad_request", "The document query could not be understood.");
       }
       try {
         const page = await listDocuments(reader, hasher, indexUid, query, signal);

@@ -6,7 +6,7 @@ import {
 } from "../../meilisearch/errors.js";
 import { type NodeResponse, type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
 import { hideInjectedFields } from "../../merge/index.js";
-import type { NodeView, TopologySource } from "../topology/topology-view.js";
+import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
 import type { IndexRequest, NodeRefusedError } from "./shard-reader.js";
 
@@ -25,6 +25,16 @@ export interface NodeRefusals {
    * @returns undefined where the request is sound, or no node can tell
    */
   malformation(original: IndexRequest, signal: AbortSignal): Promise<MeilisearchError | undefined>;
+  /**
+   * What a node that holds the index says to a read that Miroir cannot make sense of.
+   *
+   * @returns undefined where no node refuses it
+   */
+  judgement(
+    index: IndexView,
+    original: IndexRequest,
+    signal: AbortSignal,
+  ): Promise<MeilisearchError | undefined>;
 }
 
 /** No index can be called that: Meilisearch reads the whole request before it complains. */
@@ -51,12 +61,37 @@ export function createNodeRefusals(
       ...(signal === undefined ? {} : { signal }),
     });
 
+  const firstRefusal = async (
+    nodes: readonly NodeView[],
+    index: string,
+    original: IndexRequest,
+    signal: AbortSignal,
+  ): Promise<NodeResponse | undefined> => {
+    for (const node of nodes) {
+      try {
+        const response = await ask(node, index, original, signal);
+        const { status } = response;
+        if (status === 401 || status === 403 || status >= 500) continue;
+        return status >= 400 && codeOf(response) !== undefined ? response : undefined;
+      } catch (error) {
+        if (!(error instanceof NodeUnavailableError)) throw error;
+        signal.throwIfAborted();
+      }
+    }
+    return undefined;
+  };
+
+  const nodesInOrder = (accept: (node: NodeView) => boolean): NodeView[] =>
+    [...(topology.current()?.nodes.values() ?? [])]
+      .filter(accept)
+      .sort((a, b) => Number(health.isAvoided(a.id)) - Number(health.isAvoided(b.id)));
+
   return {
     async refusal(refused, indexUid, original) {
       let response = refused.response;
       try {
         const again = await ask(refused.node, refused.physicalName, original);
-        const code = parseErrorBody(again.body)?.code;
+        const code = codeOf(again);
         if (again.status >= 400 && again.status < 500 && code !== undefined && code !== "index_not_found") {
           response = again;
         }
@@ -66,25 +101,24 @@ export function createNodeRefusals(
       return clientError(response, refused.physicalName, indexUid);
     },
     async malformation(original, signal) {
-      const nodes = [...(topology.current()?.nodes.values() ?? [])].sort(
-        (a, b) => Number(health.isAvoided(a.id)) - Number(health.isAvoided(b.id)),
-      );
-      for (const node of nodes) {
-        try {
-          const response = await ask(node, IMPOSSIBLE_INDEX, original, signal);
-          const code = parseErrorBody(response.body)?.code;
-          if (response.status === 401 || response.status === 403 || response.status >= 500) continue;
-          if (response.status < 400 || code === undefined || code === "invalid_index_uid") return undefined;
-          if (code === "index_not_found") return undefined;
-          return clientError(response, IMPOSSIBLE_INDEX, IMPOSSIBLE_INDEX);
-        } catch (error) {
-          if (!(error instanceof NodeUnavailableError)) throw error;
-          signal.throwIfAborted();
-        }
-      }
-      return undefined;
+      const nodes = nodesInOrder(() => true);
+      const response = await firstRefusal(nodes, IMPOSSIBLE_INDEX, original, signal);
+      const code = response === undefined ? undefined : codeOf(response);
+      if (response === undefined || code === "invalid_index_uid" || code === "index_not_found")
+        return undefined;
+      return clientError(response, IMPOSSIBLE_INDEX, IMPOSSIBLE_INDEX);
+    },
+    async judgement(index, original, signal) {
+      const nodes = nodesInOrder((node) => index.replicas.get(node.id) === "in_sync");
+      const response = await firstRefusal(nodes, index.physicalName, original, signal);
+      if (response === undefined || codeOf(response) === "index_not_found") return undefined;
+      return clientError(response, index.physicalName, index.uid);
     },
   };
+}
+
+function codeOf(response: NodeResponse): string | undefined {
+  return parseErrorBody(response.body)?.code;
 }
 
 /** A node's error body as the client is to see it (invariant 11). */

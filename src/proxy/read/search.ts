@@ -56,10 +56,12 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
         const malformation = await refusals.malformation(original, signal);
         if (malformation !== undefined) throw malformation;
         checkedIndexUid(indexUid);
-        if (!view.indexes.has(indexUid)) throw indexNotFound(indexUid);
       }
+      const index = view.indexes.get(indexUid);
+      if (index === undefined) throw indexNotFound(indexUid);
       if (parameters === undefined) {
-        throw apiError(400, "bad_request", "The search parameters could not be understood.");
+        const judgement = await refusals.judgement(index, original, signal);
+        throw judgement ?? apiError(400, "bad_request", "The search parameters could not be understood.");
       }
       const read = new SearchRead(parameters);
       try {
