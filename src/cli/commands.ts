@@ -13,8 +13,6 @@ import {
   configFromFlags,
   type SharedFlags,
 } from "./options.js";
-import { runControl } from "./run-control.js";
-import { runProxy } from "./run-proxy.js";
 import { whenToldToStop } from "./shutdown.js";
 
 /** `miroir control`: the daemon that decides. */
@@ -32,6 +30,7 @@ export function addControlCommand(program: Command): void {
     }
     const logger = createLogger(config);
     const stop = whenToldToStop();
+    const { runControl } = await import("./run-control.js");
     const control = await runControl({ config, world: createSystemWorld(), logger });
     logger.info(
       { address: control.address, nodes: config.nodes.length, host: hostname() },
@@ -58,6 +57,7 @@ export function addProxyCommand(program: Command): void {
     const config = configFromFlags(flags, process.env);
     const logger = createLogger(config);
     const stop = whenToldToStop();
+    const { runProxy } = await import("./run-proxy.js");
     const proxy = await runProxy({ config, world: createSystemWorld(), logger });
     logger.info({ url: proxy.url, control: config.control }, "proxy is serving");
     logger.info({ signal: await stop }, "stopping");

@@ -9,8 +9,6 @@ import {
   configFromFlags,
   type SharedFlags,
 } from "../options.js";
-import { runControl } from "../run-control.js";
-import { runProxy } from "../run-proxy.js";
 import { whenToldToStop } from "../shutdown.js";
 import { checkFleet } from "./check.js";
 import { type DevNodes, startDevNodes } from "./dev-nodes.js";
@@ -38,6 +36,11 @@ export function addDevCommand(program: Command): void {
 }
 
 async function runDev(config: Config, flags: DevFlags): Promise<void> {
+  // The servers are loaded where they run, so that the operator's tool starts fast.
+  const [{ runControl }, { runProxy }] = await Promise.all([
+    import("../run-control.js"),
+    import("../run-proxy.js"),
+  ]);
   const world = createSystemWorld();
   const logger = createLogger(config);
   const stop = whenToldToStop();
