@@ -1,0 +1,117 @@
+// Measures through Miroir and directly on one plain node, side by side in one run, and prints ratios.
+import { readFileSync } from "node:fs";
+import { Command, Option } from "commander";
+import { table } from "../../src/cli/output.js";
+import { type Fleet, startFleet } from "../support/fleet.js";
+import { meilisearchHttp } from "../support/meilisearch-http.js";
+import { nodeBackend, startNodes } from "../support/nodes.js";
+import { benchIngest } from "./ingest.js";
+import { benchSearch } from "./search.js";
+import type { BenchRow, BenchTarget } from "./target.js";
+
+const program = new Command("bench").description("measures Miroir beside a single node, in one run");
+for (const [name, description] of [
+  ["search", "mixed searches: throughput and latency"],
+  ["ingest", "document additions: until accepted, and until searchable"],
+] as const) {
+  program
+    .command(name)
+    .description(description)
+    .option("--corpus <file>", "documents, a JSON array or one a line (default: the shipped sample)")
+    .option("--nodes <count>", "nodes of the fleet", Number, 3)
+    .option("--replication-factor <count>", "copies of each shard", Number, 1)
+    .option("--seconds <count>", "length of each search measurement", Number, 5)
+    .option("--repeats <count>", "measurements of each kind", Number, 5)
+    .addOption(
+      new Option("--clients <counts...>", "numbers of clients for searches")
+        .argParser(addNumber)
+        .default([1, 16]),
+    )
+    .option("--json", "print one JSON document")
+    .action((options: BenchOptions) => run(name, options));
+}
+await program.parseAsync();
+process.exit(0);
+
+interface BenchOptions {
+  readonly corpus?: string;
+  readonly nodes: number;
+  readonly replicationFactor: number;
+  readonly seconds: number;
+  readonly repeats: number;
+  readonly clients: number[];
+  readonly json?: boolean;
+}
+
+async function run(kind: "search" | "ingest", options: BenchOptions): Promise<void> {
+  const documents = readDocuments(options.corpus);
+  const plain = await startNodes(1);
+  let fleet: Fleet | undefined;
+  try {
+    fleet = await startFleet({
+      nodes: options.nodes,
+      replicationFactor: options.replicationFactor,
+      shards: 64,
+    });
+    const node = plain.nodes[0];
+    if (node === undefined) throw new Error("no plain node");
+    const targets: readonly BenchTarget[] = [
+      { name: "one node", api: meilisearchHttp(node.url, node.masterKey), key: node.masterKey },
+      { name: `miroir over ${options.nodes}`, api: fleet.api, key: undefined },
+    ];
+    const rows =
+      kind === "search"
+        ? await benchSearch(targets, documents, {
+            durationMs: options.seconds * 1_000,
+            repeats: options.repeats,
+            clients: options.clients,
+          })
+        : await benchIngest(targets, documents, options.repeats);
+    print(kind, options, documents.length, rows);
+  } finally {
+    await fleet?.stop();
+    await plain.stop();
+  }
+}
+
+function print(kind: string, options: BenchOptions, documents: number, rows: readonly BenchRow[]): void {
+  const { corpus: _corpus, ...settings } = options;
+  if (options.json === true) {
+    console.log(JSON.stringify({ kind, backend: nodeBackend.kind, documents, settings, rows }, null, 2));
+    return;
+  }
+  console.log(
+    `${kind}: ${documents} documents, ${nodeBackend.kind} nodes, replication factor ${options.replicationFactor}, median of ${options.repeats}`,
+  );
+  console.log(
+    table(
+      ["MEASURE", "ONE NODE", "MIROIR", "RATIO", "SPREAD OF RATIO"],
+      rows.map((row) => [
+        row.measure,
+        format(row.node),
+        format(row.miroir),
+        format(row.ratio),
+        `${format(row.ratioLow)} to ${format(row.ratioHigh)}`,
+      ]),
+    ),
+  );
+}
+
+function format(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(2);
+}
+
+function readDocuments(file: string | undefined): Record<string, unknown>[] {
+  const text = readFileSync(file ?? new URL("../../samples/movies.ndjson", import.meta.url), "utf8");
+  if (text.trimStart().startsWith("[")) return JSON.parse(text) as Record<string, unknown>[];
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+function addNumber(text: string, previous: number[] | undefined): number[] {
+  // Commander hands the default over as the previous value of the first argument.
+  const given = previous !== undefined && !(previous.length === 2 && previous[0] === 1 && previous[1] === 16);
+  return [...(given ? previous : []), Number(text)];
+}
