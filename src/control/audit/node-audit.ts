@@ -46,7 +46,7 @@ export interface AuditTuning {
   readonly waitingIntervalMs?: number;
   /** Milliseconds between turns while nothing is open; 1,000 unless given. */
   readonly idleIntervalMs?: number;
-  /** Milliseconds for which a node task may lack its registration; 5,000 unless given. */
+  /** Milliseconds for which a node task may lack its registration; 10,000 unless given. */
   readonly registrationGraceMs?: number;
   /** Milliseconds between readings of everything above the frontier, whatever the node's clock says; 10,000 unless given. */
   readonly rescanIntervalMs?: number;
@@ -361,7 +361,7 @@ export class NodeAudit {
   async #settlePending(): Promise<void> {
     if (this.#pending.size === 0) return;
     const { sink, world, tuning, nodeId } = this.#options;
-    const due = world.clock.monotonic() - (tuning.registrationGraceMs ?? 5_000);
+    const due = world.clock.monotonic() - (tuning.registrationGraceMs ?? 10_000);
     const lost: LostTask[] = [];
     for (const { record, since } of [...this.#pending.values()]) {
       const metadata = parseTaskMetadata(record.customMetadata);

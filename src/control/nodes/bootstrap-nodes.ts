@@ -65,6 +65,11 @@ const COMPATIBLE = /^1\.50\.\d+/;
 const REQUEST_TIMEOUT_MS = 2_000;
 const RETRY_MS = 200;
 
+interface Keys {
+  readonly writeKey: string;
+  readonly adminKey: string;
+}
+
 type Visit =
   | { readonly kind: "down"; readonly error: NodeUnavailableError }
   | {
@@ -95,7 +100,7 @@ export async function bootstrapNodes(options: BootstrapOptions): Promise<Bootstr
     const group = node.group ?? known?.group ?? at % (options.groups ?? 1);
     const common = { id, url: node.url, group, configuredKey: node.key };
     if (seen.kind === "down") return { ...common, status: { kind: "down", error: seen.error.message } };
-    const keys = seen.keys ?? { writeKey: "", adminKey: "" };
+    const keys = handedOut(seen.keys);
     return { ...common, status: { kind: "ready", version: seen.version, keys } };
   });
   await refuseSameServers(options, nodes, visits);
@@ -112,7 +117,11 @@ export async function visitNode(
   readonly keys: { readonly writeKey: string; readonly adminKey: string };
 }> {
   const seen = await inspect(transport, clusterId, node.id, node);
-  return { version: seen.version, keys: seen.keys ?? { writeKey: "", adminKey: "" } };
+  return { version: seen.version, keys: handedOut(seen.keys) };
+}
+
+function handedOut(keys: Keys | undefined): Keys {
+  return { writeKey: keys?.writeKey ?? "", adminKey: keys?.adminKey ?? "" };
 }
 
 async function visit(options: BootstrapOptions, node: ConfiguredNode, at: number): Promise<Visit> {
