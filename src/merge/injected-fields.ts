@@ -57,6 +57,9 @@ export function standInsInFilter(filter: string): string {
   return result + filter.slice(copied);
 }
 
+/** The end of a message that prints a filter narrowed to shards, with the position of what is wrong. */
+const NARROWED_FILTER = /\n(\d+):(\d+) (.*) AND \("_miroir_shard" IN \[(?:"[^"]*"(?:, "[^"]*")*)?\]\)$/s;
+
 /** A list of attributes between back quotes, as one quoted list or as a list of quoted names. */
 const ATTRIBUTE_LIST =
   / (Available ([a-z-]+) attributes?(?: patterns)? are:) (`[^`]*`(?:, `[^`]*`)*)\.( To make it facet-searchable)?/g;
@@ -71,19 +74,25 @@ const LISTS_DISPLAYED_ONLY =
 /**
  * A node's error message as a node without Miroir's fields would word it: injected fields leave the lists
  * of available attributes, a list that held nothing else becomes the sentence for an index without such
- * attributes, and stand-ins turn back into the names that the client wrote.
+ * attributes, the shards leave a printed filter, and stand-ins turn back into the names that the client
+ * wrote. Names of physical indexes stay.
  *
  * @param displayed the client's `displayedAttributes`, which nodes do not have; null, the default, for all
  */
 export function hideInjectedFields(message: string, displayed: readonly string[] | null = null): string {
-  let text = message;
+  let text = message.replace(NARROWED_FILTER, (_end, from: string, to: string, filter: string) => {
+    // A node puts each element of the array in parentheses, but not a filter that stands alone.
+    if (!isParenthesised(filter)) return `\n${from}:${to} ${filter}`;
+    return `\n${Number(from) - 1}:${Number(to) - 1} ${filter.slice(1, -1)}`;
+  });
   if (displayed !== null || text.includes(SHARD_FIELD) || text.includes(SEQUENCE_FIELD)) {
-    text = text.replace(
+    const before = text;
+    text = before.replace(
       ATTRIBUTE_LIST,
       (sentence, head: string, kind: string, list: string, hint: string | undefined, at: number) => {
         const names = list.replaceAll("`", "").split(", ");
         const known = names.filter((name) => !isInjectedField(name));
-        const hides = displayed !== null && LISTS_DISPLAYED_ONLY.test(message.slice(0, at));
+        const hides = displayed !== null && LISTS_DISPLAYED_ONLY.test(before.slice(0, at));
         const kept = hides ? known.filter((name) => displayed.includes(name)) : known;
         if (kept.length === names.length) return sentence;
         if (kept.length === 0 && kind !== "searchable") {
@@ -97,4 +106,15 @@ export function hideInjectedFields(message: string, displayed: readonly string[]
   }
   for (const [field, standIn] of STAND_INS) text = text.replaceAll(standIn, field);
   return text;
+}
+
+/** Whether the first parenthesis closes at the very end, and not before. */
+function isParenthesised(filter: string): boolean {
+  if (!filter.startsWith("(")) return false;
+  let depth = 0;
+  for (const { 0: token, index } of filter.matchAll(/"(?:[^"\\]|\\.)*"|[()]/gs)) {
+    if (token === "(") depth++;
+    if (token === ")" && --depth === 0) return index === filter.length - 1;
+  }
+  return false;
 }

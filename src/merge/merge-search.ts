@@ -75,12 +75,11 @@ function rankedResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   const universe = byRole.get("universe");
   const ranked = takeHits(mergeHits(answers.map((answer) => answer.hits)), plan.end, plan.distinct);
   const page = ranked.hits.slice(plan.from);
-  // A page that could be filled stopped the node before it had met everything it would have taken away.
-  const isFilled = ranked.hits.length === plan.end;
+  const isFilled = stopsEarly(plan, ranked.hits.length);
   const facets = rankedFacets(plan, answers, universe, isFilled, ranked.distinctValues);
   return {
     page,
-    total: Math.min(rankedTotal(plan, byRole, ranked, isFilled), plan.facts.maxTotalHits),
+    total: rankedTotal(plan, byRole, ranked, isFilled),
     facets,
     semanticHitCount: plan.kind === "semantic" ? page.length : undefined,
     answers: [...answers, ...(universe ?? [])],
@@ -91,13 +90,20 @@ function rankedTotal(plan: SearchPlan, byRole: AnswersByRole, ranked: RankedHits
   const values = byRole.get("values");
   if (values !== undefined && plan.distinct !== null) return countDistinct(values, plan.distinct);
   const total = sumOfTotals(byRole.get("page") ?? []);
-  // Nothing is taken away from what matches, or (with page numbers) nodes look at all of it.
-  if (plan.distinct === null && (!hasThreshold(plan) || plan.pagination.style === "page")) return total;
-  if (!isFilled) return ranked.hits.length;
+  if (plan.distinct === null && !hasThreshold(plan)) return total;
+  if (!isFilled) return plan.distinct === null ? total : ranked.hits.length;
   const universe = byRole.get("universe");
   if (universe === undefined) return total;
   if (plan.distinct === null) return sumOfTotals(universe);
   return plan.countsDistinctValues ? withoutDuplicates(plan.distinct, universe, ranked) : total;
+}
+
+/**
+ * Whether one node would have stopped, at the page's end, before it had met everything that a threshold or
+ * distinct takes away. Asked for page numbers, it looks at all documents for the sake of a threshold.
+ */
+function stopsEarly(plan: SearchPlan, found: number): boolean {
+  return found === plan.end && !(plan.pagination.style === "page" && hasThreshold(plan));
 }
 
 function hasThreshold(plan: SearchPlan): boolean {
@@ -124,6 +130,8 @@ function countDistinct(answers: readonly PartAnswer[], distinct: string): number
     for (const hit of answer.hits) {
       if (values.keep(distinctKeys(hit, distinct))) count++;
     }
+    // What lies beyond the longest list that a node gives is counted, but not compared.
+    count += totalOf(answer) - answer.hits.length;
   }
   return count;
 }
@@ -187,7 +195,7 @@ function hybridResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   const covering = merged.keywordOnly ? keyword : semantic;
   return {
     page,
-    total: Math.min(hybridTotal(plan, byRole, merged, covering), plan.facts.maxTotalHits),
+    total: hybridTotal(plan, byRole, merged, covering),
     facets: asksForFacets(plan) ? facetsOf(covering) : undefined,
     semanticHitCount: page.filter((hit) => merged.semantic.has(hit)).length,
     answers: merged.keywordOnly ? keyword : [...semantic, ...keyword],
@@ -252,7 +260,7 @@ function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
     add("totalHits", `${merged.total}`);
   } else {
     add("limit", `${plan.pagination.limit}`);
-    add("offset", `${plan.from}`);
+    add("offset", `${plan.pagination.offset}`);
     add("estimatedTotalHits", `${merged.total}`);
   }
   if (merged.facets !== undefined) {

@@ -32,9 +32,9 @@ export type SearchPlan = {
   readonly query: SearchParameters;
   readonly facts: IndexFacts;
   readonly pagination: Pagination;
-  /** First hit of the page, from 0, within `maxTotalHits`. */
+  /** First hit of the page, from 0. */
   readonly from: number;
-  /** Behind the last hit of the page; what every part is asked for. */
+  /** Behind the last hit of the page, within `maxTotalHits`; what every part is asked for. */
   readonly end: number;
   /** The attribute of which each value is shown once; null for none. */
   readonly distinct: string | null;
@@ -131,8 +131,7 @@ function pageBounds(pagination: Pagination, maxTotalHits: number): { from: numbe
     offset = (pagination.page - 1) * pagination.hitsPerPage;
     limit = pagination.hitsPerPage;
   }
-  const from = Math.min(offset, maxTotalHits);
-  return { from, end: from + Math.min(limit, maxTotalHits - from) };
+  return { from: offset, end: Math.min(offset + limit, maxTotalHits) };
 }
 
 /** Which search a node would run; the order of the conditions is Meilisearch's. */

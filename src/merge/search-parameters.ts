@@ -54,7 +54,7 @@ export type IndexFacts = {
    * from the score details that the merge compares; hiding is done here.
    */
   readonly displayedAttributes: readonly string[] | null;
-  /** `pagination.maxTotalHits`; 1000 on a fresh index. */
+  /** `pagination.maxTotalHits`; 1000 on a fresh index. Limits hits, not totals. */
   readonly maxTotalHits: number;
   /** `faceting.maxValuesPerFacet`; 100 on a fresh index. Nodes may be set higher, never lower. */
   readonly maxValuesPerFacet: number;

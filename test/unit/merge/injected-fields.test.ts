@@ -37,6 +37,18 @@ describe("hideInjectedFields", () => {
       "Attribute `_miroir_5hard` is not filterable. Available filterable attribute patterns are: `_miroir_shard`, `genres`.\n1:14 _miroir_5hard = 1",
       "Attribute `_miroir_shard` is not filterable. Available filterable attribute patterns are: `genres`.\n1:14 _miroir_shard = 1",
     ],
+    [
+      'Attribute `x` is not filterable. Available filterable attribute patterns are: `_miroir_shard`, `year`.\n3:4 ("x" = "1") AND ("_miroir_shard" IN ["((((", "(()]"])',
+      'Attribute `x` is not filterable. Available filterable attribute patterns are: `year`.\n2:3 "x" = "1"',
+    ],
+    [
+      '\n24:25 (("year" = "1)") AND (("x" = "1") OR ("year" > "3"))) AND ("_miroir_shard" IN ["(((("])',
+      '\n23:24 ("year" = "1)") AND (("x" = "1") OR ("year" > "3"))',
+    ],
+    [
+      '\n38:39 ("year" = "1") AND (("x" = "1") OR ("y" = "2")) AND ("_miroir_shard" IN [])',
+      '\n38:39 ("year" = "1") AND (("x" = "1") OR ("y" = "2"))',
+    ],
     ["Index `movies` not found.", "Index `movies` not found."],
     [
       "Attribute `year` is not sortable. Available sortable attributes are: `title`.",
@@ -106,11 +118,11 @@ describe("filterWithShards", () => {
   it("puts the shards beside the client's filter, never into it", () => {
     expect(filterWithShards(undefined, [3, 10])).toBe(shards);
     expect(filterWithShards(null, [3, 10])).toBe(shards);
-    expect(filterWithShards("a = 1) OR (b = 2", [3, 10])).toEqual([shards, "a = 1) OR (b = 2"]);
+    expect(filterWithShards("a = 1) OR (b = 2", [3, 10])).toEqual(["a = 1) OR (b = 2", shards]);
     expect(filterWithShards(["a = 1", ["b = 2", "c = 3"]], [3, 10])).toEqual([
-      shards,
       "a = 1",
       ["b = 2", "c = 3"],
+      shards,
     ]);
     expect(filterWithShards([], [3, 10])).toEqual([shards]);
   });

@@ -152,10 +152,12 @@ describe("mergeSearch", () => {
         pagination,
         fc.constantFrom(0.3, 0.5, 0.75, 1),
         fc.constantFrom(undefined, ["colour"]),
-        (rows, pages, rankingScoreThreshold, facets) => {
+        fc.constantFrom(7, 1000),
+        (rows, pages, rankingScoreThreshold, facets, maxTotalHits) => {
           const asked = { ...pages, rankingScoreThreshold, facets };
-          expect(withoutCasing(fleetAnswer(rows, asked, FACTS))).toBe(
-            withoutCasing(wholeAnswer(rows, asked, FACTS)),
+          const facts = { ...FACTS, maxTotalHits };
+          expect(withoutCasing(fleetAnswer(rows, asked, facts))).toBe(
+            withoutCasing(wholeAnswer(rows, asked, facts)),
           );
         },
       ),

@@ -49,10 +49,9 @@ export function modelSearch(
   const page = query.page ?? 1;
   const askedOffset = finite ? (page === 0 ? 0 : (page - 1) * hitsPerPage) : (query.offset ?? 0);
   const askedLimit = finite ? (page === 0 ? 0 : hitsPerPage) : (query.limit ?? 20);
-  const offset = Math.min(askedOffset, settings.maxTotalHits);
-  const limit = Math.min(askedLimit, settings.maxTotalHits - offset);
-  const ranked = rank(documents, query, offset, limit, finite);
-  const total = Math.min(ranked.candidates.length, settings.maxTotalHits);
+  const end = Math.min(askedOffset + askedLimit, settings.maxTotalHits);
+  const ranked = rank(documents, query, askedOffset, end, finite);
+  const total = ranked.candidates.length;
   const members = [`"hits":[${ranked.hits.map((hit) => printHit(hit, query, settings)).join(",")}]`];
   members.push('"query":""', '"processingTimeMs":0');
   if (finite) {
@@ -64,7 +63,7 @@ export function modelSearch(
       `"totalHits":${total}`,
     );
   } else {
-    members.push(`"limit":${askedLimit}`, `"offset":${offset}`, `"estimatedTotalHits":${total}`);
+    members.push(`"limit":${askedLimit}`, `"offset":${askedOffset}`, `"estimatedTotalHits":${total}`);
   }
   if (query.facets !== undefined) {
     members.push(`"facetDistribution":${printFacets(ranked.candidates, query.facets, settings)}`);
@@ -77,8 +76,8 @@ function rank(
   documents: readonly ModelDocument[],
   query: ModelQuery,
   offset: number,
-  limit: number,
-  finite: boolean,
+  end: number,
+  exhaustive: boolean,
 ): { hits: ModelDocument[]; candidates: readonly ModelDocument[] } {
   const ordered = [...documents].sort(
     (a, b) =>
@@ -88,9 +87,9 @@ function rank(
   );
   const candidates = new Set(documents);
   const shown: ModelDocument[] = [];
-  const exhaustive = finite && query.rankingScoreThreshold !== undefined;
+  const looksAtAll = exhaustive && query.rankingScoreThreshold !== undefined;
   for (const document of ordered) {
-    if (!exhaustive && shown.length >= offset + limit) break;
+    if (!looksAtAll && shown.length >= end) break;
     if (!candidates.has(document)) continue;
     if (document.words / MAX_WORDS < (query.rankingScoreThreshold ?? 0)) {
       candidates.delete(document);
@@ -101,8 +100,8 @@ function rank(
     for (const other of documents)
       if (sameColour(other, document) && other !== document) candidates.delete(other);
   }
-  const hits = shown.slice(offset, offset + limit);
-  if (!finite || query.distinct === undefined) return { hits, candidates: [...candidates] };
+  const hits = shown.slice(offset, end);
+  if (!exhaustive || query.distinct === undefined) return { hits, candidates: [...candidates] };
   const first = [...candidates].filter(
     (document) =>
       document.colour === null ||

@@ -164,8 +164,8 @@ describe("askBody", () => {
     const plan = planSearch({ filter: "a = 1" }, FACTS);
     for (const ask of plan.asks) {
       expect(JSON.parse(askBody(ask, [2])).filter).toEqual([
-        `${SHARD_FIELD} IN ["${shardCode(2)}"]`,
         "a = 1",
+        `${SHARD_FIELD} IN ["${shardCode(2)}"]`,
       ]);
       expect(JSON.parse(askBody(ask, null)).filter).toBe("a = 1");
     }
