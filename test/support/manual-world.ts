@@ -29,7 +29,7 @@ export function createManualWorld(seed = 1): ManualWorld {
   }
 
   return {
-    clock: { now: () => 1_700_000_000_000 + now, monotonic: () => now },
+    clock: { now: () => 1_700_000_000_000 + Math.floor(now), monotonic: () => now },
     random: {
       next: random.next,
       bytes: (length) => Uint8Array.from({ length }, () => random.below(256)),
@@ -38,11 +38,16 @@ export function createManualWorld(seed = 1): ManualWorld {
       after,
       sleep: (delayMs, signal) =>
         new Promise((resolve, reject) => {
-          const timer = after(delayMs, resolve);
-          signal?.addEventListener("abort", () => {
+          const onAbort = () => {
             timer.cancel();
-            reject(new Error("aborted", { cause: signal.reason }));
+            reject(new Error("aborted", { cause: signal?.reason }));
+          };
+          const timer = after(delayMs, () => {
+            signal?.removeEventListener("abort", onAbort);
+            resolve();
           });
+          if (signal?.aborted) onAbort();
+          else signal?.addEventListener("abort", onAbort, { once: true });
         }),
     },
     async advance(ms) {
@@ -63,4 +68,29 @@ export function createManualWorld(seed = 1): ManualWorld {
 /** Lets promises that need no time settle. */
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A process's view of `world` that can be made to stop: after `kill` none of its timers runs. */
+export function mortal(world: World): { readonly world: World; kill(): void } {
+  let dead = false;
+  const guarded = (callback: () => void) => () => {
+    if (!dead) callback();
+  };
+  return {
+    world: {
+      ...world,
+      timers: {
+        after: (delayMs, callback) => world.timers.after(delayMs, guarded(callback)),
+        sleep: (delayMs, signal) =>
+          new Promise((resolve, reject) => {
+            world.timers
+              .sleep(delayMs, signal)
+              .then(guarded(resolve), (error) => guarded(() => reject(error))());
+          }),
+      },
+    },
+    kill() {
+      dead = true;
+    },
+  };
 }

@@ -123,7 +123,8 @@ export class WriterElection {
           { err: error },
           "the store did not take the new writer; the next heartbeat tries again",
         );
-        if (round === this.#round && this.#isRecording(candidate)) this.#become({ kind: "vacant" });
+        // Told to nobody: who is told tries again, and would at once, for as long as the store fails.
+        if (round === this.#round && this.#isRecording(candidate)) this.#state = { kind: "vacant" };
       },
     );
   }
