@@ -1,3 +1,4 @@
+import { planCoverage } from "../../placement/coverage.js";
 import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
 
@@ -8,6 +9,8 @@ export interface NodeAsk {
   readonly shards: readonly number[];
   /** The shards to filter by; null where the node holds nothing else of the index (invariant 5). */
   readonly filter: readonly number[] | null;
+  /** Whether the replica is suspect: only to be asked once every other copy has failed (invariant 13). */
+  readonly isSuspect: boolean;
 }
 
 /** Which nodes serve which shards of a read. */
@@ -21,13 +24,15 @@ export interface Coverage {
 export interface ReplicaSelection {
   /** Nodes for every shard of the index: few of them, from one group where one group can serve everything. */
   cover(view: TopologyView, index: IndexView): Coverage;
-  /** Nodes for some shards, none of them in `excluded`. */
-  coverSome(
+  /** Nodes for some shards. */
+  coverSome(view: TopologyView, index: IndexView, shards: readonly number[]): Coverage;
+  /** Nodes for what `ask` was to serve, none of them in `excluded`; undefined where there is none for any of it. */
+  replace(
     view: TopologyView,
     index: IndexView,
-    shards: readonly number[],
+    ask: NodeAsk,
     excluded: ReadonlySet<string>,
-  ): Coverage;
+  ): Coverage | undefined;
 }
 
 /**
@@ -48,6 +53,10 @@ interface CachedCovers {
  */
 export function createReplicaSelection(health: NodeHealth): ReplicaSelection {
   const cache = new WeakMap<TopologyView, Map<IndexView, CachedCovers>>();
+  const replacements = new WeakMap<
+    NodeAsk,
+    { readonly version: number; readonly coverage: Coverage | undefined }
+  >();
 
   const coversOf = (view: TopologyView, index: IndexView): CachedCovers => {
     let byIndex = cache.get(view);
@@ -72,9 +81,26 @@ export function createReplicaSelection(health: NodeHealth): ReplicaSelection {
       if (first === undefined || second === undefined) return NOTHING;
       return load(second, health) < load(first, health) ? second : first;
     },
-    coverSome: (view, index, shards, excluded) => {
+    coverSome: (view, index, shards) =>
+      coverage(
+        index,
+        shards,
+        candidatesOf(view, index, health, () => true),
+        0,
+      ),
+    replace(view, index, ask, excluded) {
+      // Asks of cached covers live on, and so do the replacements for the first node that fails.
+      const known = replacements.get(ask);
+      if (known !== undefined && known.version === health.version && excluded.size === 1) {
+        return known.coverage;
+      }
       const candidates = candidatesOf(view, index, health, (node) => !excluded.has(node.id));
-      return coverage(index, shards, candidates, 0);
+      const found = coverage(index, ask.shards, candidates, 0);
+      const replacement = found.asks.length === 0 ? undefined : found;
+      if (excluded.size === 1) {
+        replacements.set(ask, { version: health.version, coverage: replacement });
+      }
+      return replacement;
     },
   };
 }
@@ -140,51 +166,35 @@ function tierOf(node: NodeView, index: IndexView, health: NodeHealth): Tier | un
   return node.state === "unreachable" || health.isAvoided(node.id) ? 1 : 0;
 }
 
-/** Better tiers first; within a tier the node that serves most of what is still open, so that few are asked. */
+/** Serves each shard by a replica of the best tier that there is, from as few nodes as can be. */
 function coverage(
   index: IndexView,
   wanted: readonly number[],
   candidates: readonly Candidate[],
   rotation: number,
 ): Coverage {
-  const open = new Set(wanted);
-  const asks: NodeAsk[] = [];
+  const byShard = new Map<number, string[]>(wanted.map((shard) => [shard, []]));
   for (const tier of [0, 1, 2] as const) {
-    const left = rotate(
-      candidates.filter((candidate) => candidate.tier === tier),
-      rotation,
-    );
-    while (open.size > 0) {
-      let best: Candidate | undefined;
-      let bestCount = 0;
-      for (const candidate of left) {
-        const count = candidate.shards.reduce((sum, shard) => sum + (open.has(shard) ? 1 : 0), 0);
-        if (count > bestCount) {
-          best = candidate;
-          bestCount = count;
-        }
+    const open = new Set(wanted.filter((shard) => byShard.get(shard)?.length === 0));
+    for (const candidate of candidates) {
+      if (candidate.tier !== tier) continue;
+      for (const shard of candidate.shards) {
+        if (open.has(shard)) byShard.get(shard)?.push(candidate.node.id);
       }
-      if (best === undefined) break;
-      asks.push(askOf(index, best.node, best.shards, open));
-      for (const shard of best.shards) open.delete(shard);
     }
   }
+  const byId = new Map(candidates.map((candidate) => [candidate.node.id, candidate]));
+  const turns = new Map([...byId.keys()].map((id, at) => [id, (at + rotation) % Math.max(1, byId.size)]));
+  const { picks, uncovered } = planCoverage(byShard, (id) => turns.get(id) ?? 0);
+  const asks = picks.flatMap(({ node: id, shards }) => {
+    const candidate = byId.get(id);
+    return candidate === undefined ? [] : [askOf(index, candidate, shards)];
+  });
   asks.sort((a, b) => (a.node.id < b.node.id ? -1 : 1));
-  return { asks, missing: [...open].sort((a, b) => a - b) };
+  return { asks, missing: uncovered };
 }
 
-function askOf(
-  index: IndexView,
-  node: NodeView,
-  held: readonly number[],
-  open: ReadonlySet<number>,
-): NodeAsk {
-  const shards = held.filter((shard) => open.has(shard)).sort((a, b) => a - b);
+function askOf(index: IndexView, { node, tier }: Candidate, shards: readonly number[]): NodeAsk {
   const holdsMore = shards.length < (index.shardsByNode.get(node.id)?.length ?? 0);
-  return { node, shards, filter: holdsMore ? shards : null };
-}
-
-function rotate<T>(list: readonly T[], by: number): T[] {
-  const at = list.length === 0 ? 0 : by % list.length;
-  return [...list.slice(at), ...list.slice(0, at)];
+  return { node, shards, filter: holdsMore ? shards : null, isSuspect: tier === 2 };
 }

@@ -171,9 +171,7 @@ class ReadPass {
     const { selection } = this.dependencies;
     const { view, index } = this;
     const first =
-      shards === undefined
-        ? selection.cover(view, index)
-        : selection.coverSome(view, index, shards, new Set());
+      shards === undefined ? selection.cover(view, index) : selection.coverSome(view, index, shards);
     const stop = new AbortController();
     const onAbort = (): void => stop.abort(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -201,7 +199,7 @@ class ReadPass {
       return { parts: "many", covered: await this.coverMany(coverage, excluded, signal, mayRestart) };
     }
     const without = new Set(excluded).add(only.node.id);
-    const replacement = this.replacementFor(only, without);
+    const replacement = this.dependencies.selection.replace(this.view, this.index, only, without);
     return race(
       (stop) =>
         this.ask(only, "one", replacement === undefined, stop, mayRestart).then(
@@ -213,7 +211,7 @@ class ReadPass {
         ),
       replacement && ((stop) => this.coverWhole(replacement, without, stop, mayRestart)),
       (result) => result.covered.missing.length,
-      this.raceOptions(signal),
+      this.raceOptions(signal, replacement),
     );
   }
 
@@ -239,7 +237,7 @@ class ReadPass {
     mayRestart: boolean,
   ): Promise<Covered> {
     const without = new Set(excluded).add(ask.node.id);
-    const replacement = this.replacementFor(ask, without);
+    const replacement = this.dependencies.selection.replace(this.view, this.index, ask, without);
     return race<Covered>(
       (stop) =>
         this.ask(ask, "many", replacement === undefined, stop, mayRestart).then(
@@ -251,20 +249,15 @@ class ReadPass {
         ),
       replacement && ((stop) => this.coverMany(replacement, without, stop, mayRestart)),
       (covered) => covered.missing.length,
-      this.raceOptions(signal),
+      this.raceOptions(signal, replacement),
     );
   }
 
-  /** Other replicas of what `ask` serves; undefined where there is none for any of it. */
-  private replacementFor(ask: NodeAsk, excluded: ReadonlySet<string>): Coverage | undefined {
-    const coverage = this.dependencies.selection.coverSome(this.view, this.index, ask.shards, excluded);
-    return coverage.asks.length === 0 ? undefined : coverage;
-  }
-
-  private raceOptions(signal: AbortSignal): RaceOptions {
+  private raceOptions(signal: AbortSignal, replacement: Coverage | undefined): RaceOptions {
     return {
       world: this.dependencies.world,
-      delayMs: this.options.hedgeDelayMs,
+      // A slow copy is still another copy, so that a suspect one has to wait until it has failed.
+      delayMs: replacement?.asks.some((ask) => ask.isSuspect) ? undefined : this.options.hedgeDelayMs,
       signal,
       onSecondTry: (reason) => this.dependencies.metrics.secondTry(reason),
     };
@@ -415,7 +408,8 @@ const NOT_NEEDED = new Error("the replica that was asked first answered");
 
 interface RaceOptions {
   readonly world: World;
-  readonly delayMs: number;
+  /** When `second` runs beside `first`; undefined for not before it has ended. */
+  readonly delayMs: number | undefined;
   readonly signal: AbortSignal;
   readonly onSecondTry: (reason: "retry" | "hedge") => void;
 }
@@ -432,7 +426,7 @@ async function race<T extends object>(
   options: RaceOptions,
 ): Promise<T> {
   if (second === undefined) return first(options.signal);
-  const { world, signal } = options;
+  const { world, signal, delayMs } = options;
   const stops = { first: new AbortController(), second: new AbortController() };
   const onAbort = (): void => {
     stops.first.abort(signal.reason);
@@ -444,7 +438,7 @@ async function race<T extends object>(
     signal.throwIfAborted();
     const firstResult = first(stops.first.signal);
     const delay = new Promise<"hedge">((resolve) => {
-      timer = world.timers.after(options.delayMs, () => resolve("hedge"));
+      if (delayMs !== undefined) timer = world.timers.after(delayMs, () => resolve("hedge"));
     });
     const early = await Promise.race([firstResult, delay]);
     if (early !== "hedge" && missing(early) === 0) return early;
