@@ -26,6 +26,7 @@ import { type BootstrappedNode, bootstrapNodes, type ConfiguredNode } from "./no
 import { NodeDirectory } from "./nodes/node-directory.js";
 import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/node-monitor.js";
 import { SettingsCommits } from "./settings/settings-commits.js";
+import { IndexLookup } from "./tasks/index-replicas.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
 import { createTaskService } from "./tasks/task-service.js";
 import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
@@ -98,8 +99,10 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     admin,
     conclude: (verdicts) => registry.conclude(verdicts),
   });
+  const lookup = new IndexLookup();
   const registry: TaskRegistry = new TaskRegistry({
     ...common,
+    lookup,
     settings,
     onOpenNodeTasks: (nodeId, uids) => auditor.registered(nodeId, uids),
     onWritten: (instance, at) => updatedAt.note(instance, at),
@@ -172,7 +175,9 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await reopenSettings(store, settings);
       await registry.settleAll();
       const settle = settleAfterChanges(registry, logger);
+      lookup.published(topology.current());
       endListening = topology.onChange((change) => {
+        lookup.published(change.topology);
         settle(change);
         clearSettledNodes(monitor, change.topology, logger);
       });

@@ -28,6 +28,34 @@ export function findInstance(topology: Topology, instance: string | null): Index
   return instance === null ? undefined : topology.indexes.find((index) => index.instance === instance);
 }
 
+/** Removed indexes that are remembered. */
+const MAX_REMOVED = 1_000;
+
+/** Finds indexes by instance, for a while also after they left the catalogue: tasks on them finish later, and count by their placement. */
+export class IndexLookup {
+  #current: Topology | undefined;
+  readonly #removed = new Map<string, Index>();
+
+  /** Takes note of a newly published topology. */
+  published(topology: Topology): void {
+    const before = this.#current;
+    this.#current = topology;
+    if (before === undefined || before.indexes.length === 0) return;
+    const kept = new Set(topology.indexes.map((index) => index.instance));
+    for (const index of before.indexes)
+      if (!kept.has(index.instance)) this.#removed.set(index.instance, index);
+    for (const instance of this.#removed.keys()) {
+      if (this.#removed.size <= MAX_REMOVED) break;
+      this.#removed.delete(instance);
+    }
+  }
+
+  /** The index as it is in `topology`, or as it was before it was removed. */
+  find(topology: Topology, instance: string | null): Index | undefined {
+    return findInstance(topology, instance) ?? (instance === null ? undefined : this.#removed.get(instance));
+  }
+}
+
 /**
  * Marks replicas of a draft's index suspect: read only where no other copy exists, and a request to the index's
  * writer to settle it by a new generation (`CommitGeneration` with the node among the stale ones, or in sync

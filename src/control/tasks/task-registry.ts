@@ -1,5 +1,4 @@
 import type { Logger } from "pino";
-import { NodeState } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
 import { nodeTimeMs } from "../../meilisearch/node-time.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
@@ -20,7 +19,7 @@ import type { LostTask } from "../audit/node-audit.js";
 import { errorRow, knownType } from "../audit/node-log.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { aggregateTask, type TaskVerdict } from "./aggregate.js";
-import { findInstance, indexReplicas, markSuspect } from "./index-replicas.js";
+import { findInstance, type IndexLookup, indexReplicas, markSuspect } from "./index-replicas.js";
 
 /** Decides what a settings task became, once its node tasks are final. */
 export interface SettingsOutcomes {
@@ -38,6 +37,7 @@ export interface TaskRegistryOptions {
   readonly world: World;
   readonly logger: Logger;
   readonly settings: SettingsOutcomes;
+  readonly lookup: IndexLookup;
   /** Node tasks have been recorded that are not final yet. */
   readonly onOpenNodeTasks: (nodeId: NodeId, uids: readonly number[]) => void;
   /** Documents of this index have changed. */
@@ -95,12 +95,12 @@ export class TaskRegistry {
 
   /** Brings client tasks up to their node tasks. */
   async settle(rows: readonly TaskRow[]): Promise<void> {
-    const { topology, settings } = this.#options;
+    const { topology, settings, lookup } = this.#options;
     const current = topology.current();
     const ready: { row: TaskRow; verdict: TaskVerdict }[] = [];
     for (const row of rows) {
       if (isFinalStatus(row.status) || this.#rebuilt.has(row.uid)) continue;
-      const index = findInstance(current, row.instance);
+      const index = lookup.find(current, row.instance);
       const verdict = aggregateTask(row, index === undefined ? undefined : indexReplicas(index));
       if (!isFinalStatus(verdict.status)) {
         if (verdict.status !== row.status || verdict.startedAt !== row.startedAt)
@@ -226,7 +226,7 @@ export class TaskRegistry {
     if (type === undefined) return undefined;
     const physical = parsePhysicalName(record.indexUid ?? "");
     const instance = physical === undefined ? null : indexInstance(physical.instance);
-    const index = findInstance(this.#options.topology.current(), instance);
+    const index = this.#options.lookup.find(this.#options.topology.current(), instance);
     return {
       uid,
       indexUid: index?.uid ?? null,
@@ -244,11 +244,6 @@ export class TaskRegistry {
       nodeTasks: [],
     };
   }
-}
-
-/** Nodes that count as reachable when work is handed out. */
-export function isUsable(state: NodeState): boolean {
-  return state === NodeState.ACTIVE || state === NodeState.SUSPECT;
 }
 
 function updateOf(nodeId: NodeId, { record, metadata }: LostTask): NodeTaskUpdate {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { TaskStatus } from "../../../src/gen/miroir/v1/tasks_pb.js";
+import { TaskStatus, TaskType } from "../../../src/gen/miroir/v1/tasks_pb.js";
 import { NodeState, ReplicaState } from "../../../src/gen/miroir/v1/topology_pb.js";
 import { physicalName } from "../../../src/placement/physical-name.js";
 import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../../support/nodes.js";
@@ -111,6 +111,33 @@ describe("document tasks", () => {
     expect(Number(after?.seconds) * 1e9 + (after?.nanos ?? 0)).toBeGreaterThan(
       Number(before?.seconds) * 1e9 + (before?.nanos ?? 0),
     );
+  });
+});
+
+describe("the deletion of an index", () => {
+  it("counts its documents once, though the catalogue has forgotten where they were", async () => {
+    const added = await writer.add("films", documents);
+    await writer.register(added);
+    await harness.finished(added.uid);
+    const { index } = await harness.indexes.getIndex({ uid: "films" });
+    await harness.indexes.removeIndex({ instance: index?.instance ?? "", session: "s" });
+    const { firstUid } = await harness.tasks.allocateTaskUids({ count: 1, session: "s" });
+    const nodeTasks = [];
+    for (const { nodeId } of index?.replicas ?? []) {
+      const sent = await harness.admin(nodeId).deleteIndex(physicalName(index?.instance ?? "", 1));
+      nodeTasks.push({ nodeId, nodeTaskUid: sent.taskUid, status: TaskStatus.ENQUEUED });
+    }
+    const task = {
+      uid: firstUid,
+      indexUid: "films",
+      instance: index?.instance ?? "",
+      type: TaskType.INDEX_DELETION,
+      status: TaskStatus.ENQUEUED,
+      detailsJson: '{"deletedDocuments":null}',
+      nodeTasks,
+    };
+    await harness.tasks.registerTasks({ session: "s", tasks: [task] });
+    expect(JSON.parse((await harness.finished(firstUid)).detailsJson)).toEqual({ deletedDocuments: 60 });
   });
 });
 
