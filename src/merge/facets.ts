@@ -1,4 +1,6 @@
 import { objectMembers } from "../json/members.js";
+import { distinctKeys, hasFacetValue } from "./distinct.js";
+import type { Hit } from "./hit.js";
 import { isInjectedField } from "./injected-fields.js";
 import type { FacetOrder, IndexFacts } from "./search-parameters.js";
 import { compareUtf8, normalizeFacet } from "./text-order.js";
@@ -84,6 +86,41 @@ export function mergeFacetStats(stats: readonly (Buffer | undefined)[]): string 
     .sort(([a], [b]) => compareUtf8(a, b))
     .map(([attribute, { min, max }]) => `${JSON.stringify(attribute)}:{"min":${min},"max":${max}}`);
   return `{${printed.join(",")}}`;
+}
+
+/**
+ * The part of summed facets that given hits make up: their counts over these hits alone, labels as the
+ * parts printed them. Rests on hits that hold the attributes.
+ */
+export function facetsOfHits(facets: FacetCounts, attribute: string, hits: readonly Hit[]): FacetCounts {
+  const counts = new Map<string, FacetCount>();
+  const values = hits.map((hit) => new Set(distinctKeys(hit, attribute)));
+  for (const [key, facet] of facets) {
+    const count = values.filter((own) => hasFacetValue(own, facet.key, facet.isNumber)).length;
+    if (count > 0) counts.set(key, { ...facet, count });
+  }
+  return counts;
+}
+
+/** The `facetStats` of given hits, for the attributes that have numbers among them. */
+export function statsOfHits(attributes: Iterable<string>, hits: readonly Hit[]): string {
+  const printed: string[] = [];
+  for (const attribute of attributes) {
+    const numbers = hits.flatMap((hit) =>
+      distinctKeys(hit, attribute).flatMap((key) => (key.startsWith("n") ? [Number(key.slice(1))] : [])),
+    );
+    if (numbers.length === 0) continue;
+    const min = printFloat(numbers.reduce((a, b) => Math.min(a, b)));
+    const max = printFloat(numbers.reduce((a, b) => Math.max(a, b)));
+    printed.push(`${JSON.stringify(attribute)}:{"min":${min},"max":${max}}`);
+  }
+  return `{${printed.join(",")}}`;
+}
+
+/** A double as serde_json prints it. */
+function printFloat(value: number): string {
+  const text = String(value).replace("e+", "e");
+  return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
 /** A lower bound of the documents counted: a value cannot occur in more documents than there are. */

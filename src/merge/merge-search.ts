@@ -2,7 +2,15 @@ import { removeMembers } from "../json/edit.js";
 import { objectMembers } from "../json/members.js";
 import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
-import { type FacetCounts, leastCandidates, mergeFacetStats, printFacets, sumFacets } from "./facets.js";
+import {
+  type FacetCounts,
+  facetsOfHits,
+  leastCandidates,
+  mergeFacetStats,
+  printFacets,
+  statsOfHits,
+  sumFacets,
+} from "./facets.js";
 import type { Hit } from "./hit.js";
 import { type HybridHits, mergeHybrid } from "./hybrid.js";
 import { isInjectedField } from "./injected-fields.js";
@@ -76,7 +84,7 @@ function rankedResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   const ranked = takeHits(mergeHits(answers.map((answer) => answer.hits)), plan.end, plan.distinct);
   const page = ranked.hits.slice(plan.from);
   const isFilled = stopsEarly(plan, ranked.hits.length);
-  const facets = rankedFacets(plan, answers, universe, isFilled, ranked.distinctValues);
+  const facets = rankedFacets(plan, answers, universe, isFilled, ranked);
   return {
     page,
     total: rankedTotal(plan, byRole, ranked, isFilled),
@@ -141,18 +149,31 @@ function rankedFacets(
   answers: readonly PartAnswer[],
   universe: readonly PartAnswer[] | undefined,
   isFilled: boolean,
-  shownValues: ReadonlySet<string>,
+  ranked: RankedHits,
 ): MergedFacets | undefined {
   if (!asksForFacets(plan)) return undefined;
   const own = facetsOf(answers);
-  if (universe === undefined) return withDistinctFacet(plan, own, undefined, isFilled, shownValues);
+  if (plan.distinct !== null && ranked.hits.length < plan.end) return hitFacets(plan, own, ranked.hits);
+  if (universe === undefined) return withDistinctFacet(plan, own, undefined, ranked.distinctValues);
   const all = facetsOf(universe);
   // Counting distinct values may have added their attribute.
   for (const attribute of all.distribution.keys()) {
     if (!own.distribution.has(attribute)) all.distribution.delete(attribute);
   }
   if (isFilled && plan.distinct === null) return all;
-  return withDistinctFacet(plan, own, all, isFilled, shownValues);
+  return withDistinctFacet(plan, own, isFilled ? all : undefined, ranked.distinctValues);
+}
+
+/**
+ * Facets under distinct where all hits are known: what is left of the documents is these hits. Only
+ * attributes asked for by name are sure to be in them.
+ */
+function hitFacets(plan: SearchPlan, own: MergedFacets, hits: readonly Hit[]): MergedFacets {
+  if ((plan.query.facets ?? []).some((facet) => facet.includes("*"))) return own;
+  const distribution = new Map(
+    [...own.distribution].map(([attribute, counts]) => [attribute, facetsOfHits(counts, attribute, hits)]),
+  );
+  return { distribution, stats: statsOfHits(distribution.keys(), hits) };
 }
 
 /** The facet of the distinct attribute itself can be exact: a value that is shown counts once. */
@@ -160,12 +181,10 @@ function withDistinctFacet(
   plan: SearchPlan,
   own: MergedFacets,
   all: MergedFacets | undefined,
-  isFilled: boolean,
   shownValues: ReadonlySet<string>,
 ): MergedFacets {
   if (plan.distinct === null) return own;
-  const counts =
-    (isFilled ? all : undefined)?.distribution.get(plan.distinct) ?? own.distribution.get(plan.distinct);
+  const counts = all?.distribution.get(plan.distinct) ?? own.distribution.get(plan.distinct);
   if (counts === undefined) return own;
   const capped = new Map(counts);
   for (const [key, value] of counts) {
@@ -196,10 +215,15 @@ function hybridResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   return {
     page,
     total: hybridTotal(plan, byRole, merged, covering),
-    facets: asksForFacets(plan) ? facetsOf(covering) : undefined,
+    facets: asksForFacets(plan) ? hybridFacets(plan, covering, merged.hits) : undefined,
     semanticHitCount: page.filter((hit) => merged.semantic.has(hit)).length,
     answers: merged.keywordOnly ? keyword : [...semantic, ...keyword],
   };
+}
+
+function hybridFacets(plan: SearchPlan, covering: readonly PartAnswer[], hits: readonly Hit[]): MergedFacets {
+  const facets = facetsOf(covering);
+  return plan.distinct !== null && hits.length < plan.end ? hitFacets(plan, facets, hits) : facets;
 }
 
 function hybridTotal(

@@ -77,6 +77,10 @@ export function planSearch(
   }
   const needed: string[] = [];
   if (distinct !== null) needed.push(distinct);
+  // Where all hits are on the page, facets under distinct are counted over them.
+  for (const facet of distinct === null ? [] : (query.facets ?? []).map(standInForAttribute)) {
+    if (!facet.includes("*") && !needed.includes(facet)) needed.push(facet);
+  }
   if (kind === "hybrid" && facts.primaryKey !== null && !needed.includes(facts.primaryKey)) {
     needed.push(facts.primaryKey);
   }

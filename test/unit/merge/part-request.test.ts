@@ -52,6 +52,9 @@ describe("planSearch", () => {
     expect(
       sent({ distinct: "brand.id", attributesToRetrieve: ["brand"] }).page?.attributesToRetrieve,
     ).toEqual(["brand"]);
+    expect(
+      sent({ distinct: "brand", attributesToRetrieve, facets: ["size", "a.*"] }).page?.attributesToRetrieve,
+    ).toEqual(["title", "brand", "size"]);
     expect(sent({ distinct: "brand" }).page).not.toHaveProperty("attributesToRetrieve");
     expect(sent({ distinct: "brand", attributesToRetrieve: ["*"] }).page).not.toHaveProperty(
       "attributesToRetrieve",
