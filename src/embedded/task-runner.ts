@@ -4,7 +4,7 @@ import { ApiError, type ErrorBody, indexNotFound } from "./errors.js";
 import type { JsonObject } from "./exact-json.js";
 import { checkFilter, filterIds, parseFilterValue } from "./filter/evaluate.js";
 import type { DocumentChange, IndexState } from "./index-state.js";
-import { checkVectors } from "./search/vectors.js";
+import { checkVectors, checkVectorsPresent } from "./search/vectors.js";
 import type { Task, TaskContent } from "./tasks.js";
 
 /** How a task ended: its details, and the error if it failed. */
@@ -84,7 +84,11 @@ function runDocuments(catalog: Catalog, tasks: readonly Task[]): Outcome[] {
   const changes = new Map<string, DocumentChange>();
   const outcomes = tasks.map((task) => attempt(task, () => stageTask(target, task, changes)));
   try {
-    for (const [key, document] of changes) if (document !== undefined) checkDocument(target, key, document);
+    const written = [...changes].flatMap(([key, document]) =>
+      document === undefined ? [] : [[key, document] as const],
+    );
+    for (const [key, document] of written) checkDocument(target, key, document);
+    checkVectorsPresent(written, target.settings.embedders);
   } catch (error) {
     if (error instanceof ApiError) throw new BatchFailure(error, uid);
     throw error;

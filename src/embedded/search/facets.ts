@@ -9,6 +9,9 @@ export interface FacetResult {
   readonly stats: string;
 }
 
+/** Up to this many documents Meilisearch orders the numbers of a facet by their digits. */
+const FEW_DOCUMENTS = 3000;
+
 /** The facet names that `facets` stands for: `*` and patterns mean every filterable field that exists. */
 function facetNames(index: IndexState, facets: readonly string[]): string[] {
   const names = new Set<string>();
@@ -20,12 +23,13 @@ function facetNames(index: IndexState, facets: readonly string[]): string[] {
       names.add(facet);
       continue;
     }
-    for (const id of index.ids) {
-      for (const name of index.document(id)?.keys() ?? []) {
-        if (matchesPattern(facet, name) && matchingRule(index.rules, name) !== undefined && name !== "_geo")
-          names.add(name);
-      }
-    }
+    const known = [...index.fields, ...index.settings.searchableAttributes.filter((name) => name !== "*")];
+    const found = known.filter(
+      (name) => matchesPattern(facet, name) && matchingRule(index.rules, name) !== undefined,
+    );
+    // A pattern that no known field fits is refused, even on an index that is only empty.
+    if (found.length === 0) throw notFilterable(index, facet);
+    for (const name of found) if (name !== "_geo" && index.fields.includes(name)) names.add(name);
   }
   return [...names].sort();
 }
@@ -64,15 +68,15 @@ export function facetDistribution(
       }
     }
     const order = sortFacetValuesBy[name] ?? sortFacetValuesBy["*"] ?? "alpha";
-    const all = [
-      ...[...numbers]
-        .sort(([a], [b]) => a - b)
-        .map(([number, count]) => ({ label: numberLabel(number), count })),
-      ...[...strings].sort(([a], [b]) => compareBytes(a, b)).map(([, entry]) => entry),
-    ];
-    if (order === "count") all.sort((a, b) => b.count - a.count);
-    const kept = all.slice(0, maxValuesPerFacet);
-    if (order === "alpha") kept.sort((a, b) => compareBytes(a.label, b.label));
+    const byText = order === "alpha" && ids.length <= FEW_DOCUMENTS;
+    const ofNumbers = [...numbers].map(([number, count]) => ({ number, label: String(number), count }));
+    ofNumbers.sort((a, b) => (byText ? compareBytes(a.label, b.label) : a.number - b.number));
+    const ofStrings = [...strings].sort(([a], [b]) => compareBytes(a, b)).map(([, entry]) => entry);
+    if (order === "count") {
+      ofNumbers.sort((a, b) => b.count - a.count);
+      ofStrings.sort((a, b) => b.count - a.count);
+    }
+    const kept = [...ofNumbers, ...ofStrings].slice(0, maxValuesPerFacet);
     distributions.push(
       `${JSON.stringify(name)}:{${kept.map(({ label, count }) => `${JSON.stringify(label)}:${count}`).join(",")}}`,
     );
@@ -84,10 +88,6 @@ export function facetDistribution(
     }
   }
   return { distribution: `{${distributions.join(",")}}`, stats: `{${stats.join(",")}}` };
-}
-
-function numberLabel(number: number): string {
-  return String(number);
 }
 
 function asFloat(number: number): string {

@@ -27,20 +27,33 @@ export interface MatchPosition {
 /** Finds the words of a query in texts. */
 export class Matcher {
   readonly #tokenizer: Tokenizer;
-  /** Word → how much of it is marked: all, or the length of a prefix. */
-  readonly #words = new Map<string, number>();
+  readonly #words = new Set<string>();
+  /** Words of the query's last term, which may go on: how many letters of them are marked. */
+  readonly #prefixes = new Map<string, number>();
   readonly #phrases: (readonly (string | null)[])[] = [];
 
   constructor(tokenizer: Tokenizer, query: ParsedQuery | undefined) {
     this.#tokenizer = tokenizer;
     for (const node of query?.nodes ?? []) {
       for (const derivation of node.derivations) {
-        if (derivation.kind === "word") {
-          const marked = derivation.prefixOf ? node.word.length : Number.POSITIVE_INFINITY;
-          this.#words.set(derivation.word, Math.max(marked, this.#words.get(derivation.word) ?? 0));
-        } else this.#phrases.push(derivation.phrase);
+        if (derivation.kind === "phrase") this.#phrases.push(derivation.phrase);
+        else if (!node.isPrefix) this.#words.add(derivation.word);
+        else if (!derivation.common) {
+          const marked = Math.min(derivation.word.length, node.word.length);
+          this.#prefixes.set(derivation.word, Math.max(marked, this.#prefixes.get(derivation.word) ?? 0));
+        }
       }
     }
+  }
+
+  /** How many letters of a word are marked; 0 for none. */
+  #marked(lemma: string): number {
+    if (this.#words.has(lemma)) return Number.POSITIVE_INFINITY;
+    for (let length = 1; length <= lemma.length; length++) {
+      const marked = this.#prefixes.get(lemma.slice(0, length));
+      if (marked !== undefined) return marked;
+    }
+    return 0;
   }
 
   spans(text: string): Span[] {
@@ -48,8 +61,8 @@ export class Matcher {
     const words = tokens.filter((token) => token.kind === "word" || token.kind === "stopWord");
     const marked = new Map<Token, number>();
     for (const [i, token] of words.entries()) {
-      const length = this.#words.get(token.lemma);
-      if (length !== undefined) marked.set(token, length);
+      const length = this.#marked(token.lemma);
+      if (length > 0) marked.set(token, length);
       for (const phrase of this.#phrases) {
         const part = words.slice(i, i + phrase.length);
         if (part.length < phrase.length) continue;

@@ -14,6 +14,8 @@ export type Derivation =
       readonly typos: 0 | 1 | 2;
       readonly exact: boolean;
       readonly prefixOf: boolean;
+      /** Found through a prefix that very many words share. */
+      readonly common: boolean;
     }
   | { readonly kind: "phrase"; readonly phrase: Phrase; readonly typos: 0 | 1; readonly exact: boolean };
 
@@ -22,6 +24,8 @@ export interface Match {
   readonly typos: 0 | 1 | 2;
   readonly exact: boolean;
   readonly phrase: Phrase | undefined;
+  /** Whether the match counts as near another word only where it follows it. */
+  readonly forwardOnly: boolean;
   readonly first: readonly Place[];
   readonly last: readonly Place[];
 }
@@ -64,6 +68,10 @@ interface Term {
 }
 
 const MAX_TERMS = 10;
+
+/** Meilisearch looks prefixes of this many words and no more than this many letters up as wholes. */
+const COMMON_PREFIX_WORDS = 100;
+const COMMON_PREFIX_LENGTH = 4;
 
 /** What a search restricts of the index. */
 export interface SearchScope {
@@ -209,18 +217,21 @@ function wordDerivations(
   isNgram: boolean,
 ): Derivation[] {
   const derivations: Derivation[] = [];
-  if (text.has(word)) derivations.push({ kind: "word", word, typos: 0, exact: !isNgram, prefixOf: false });
+  if (text.has(word))
+    derivations.push({ kind: "word", word, typos: 0, exact: !isNgram, prefixOf: false, common: false });
   if (isPrefix) {
-    for (const longer of withPrefix(text.dictionary, word)) {
-      if (longer !== word)
-        derivations.push({ kind: "word", word: longer, typos: 0, exact: false, prefixOf: true });
+    const longer = withPrefix(text.dictionary, word);
+    const common = longer.length >= COMMON_PREFIX_WORDS && [...word].length <= COMMON_PREFIX_LENGTH;
+    for (const other of longer) {
+      if (other !== word)
+        derivations.push({ kind: "word", word: other, typos: 0, exact: false, prefixOf: true, common });
     }
   }
   const close = closeWords(text.dictionary, word, allowed, isPrefix);
   for (const other of close.one)
-    derivations.push({ kind: "word", word: other, typos: 1, exact: false, prefixOf: false });
+    derivations.push({ kind: "word", word: other, typos: 1, exact: false, prefixOf: false, common: false });
   for (const other of close.two)
-    derivations.push({ kind: "word", word: other, typos: 2, exact: false, prefixOf: false });
+    derivations.push({ kind: "word", word: other, typos: 2, exact: false, prefixOf: false, common: false });
   return derivations;
 }
 
@@ -268,7 +279,14 @@ function collectMatches(scope: SearchScope, derivations: readonly Derivation[]):
     if (derivation.kind === "phrase") {
       const { phrase } = derivation;
       for (const [id, first] of phrasePlaces(scope, phrase)) {
-        add(id, { typos, exact, phrase, first, last: first.map((place) => place + phrase.length - 1) });
+        add(id, {
+          typos,
+          exact,
+          phrase,
+          forwardOnly: false,
+          first,
+          last: first.map((place) => place + phrase.length - 1),
+        });
       }
       continue;
     }
@@ -276,7 +294,16 @@ function collectMatches(scope: SearchScope, derivations: readonly Derivation[]):
     for (const [id, all] of scope.text.postings(derivation.word)) {
       if (!scope.universe.has(id)) continue;
       const places = visiblePlaces(scope, all, !tolerant);
-      if (places.length > 0) add(id, { typos, exact, phrase: undefined, first: places, last: places });
+      if (places.length > 0) {
+        add(id, {
+          typos,
+          exact,
+          phrase: undefined,
+          forwardOnly: derivation.common,
+          first: places,
+          last: places,
+        });
+      }
     }
   }
   return matches;

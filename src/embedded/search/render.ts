@@ -1,27 +1,18 @@
 import { type Document, printDocument } from "../documents.js";
-import type { JsonObject, JsonValue } from "../exact-json.js";
+import { type JsonObject, type JsonValue, printFloat } from "../exact-json.js";
 import type { IndexState } from "../index-state.js";
 import { vectorsOf } from "./vectors.js";
 
-/** Prints a 32-bit float in the fewest digits that read back as the same one. */
+/** Prints a number that was kept as a 32-bit float, as Meilisearch does: as the double of the same value. */
 export function printFloat32(value: number): string {
-  const wanted = Math.fround(value);
-  for (let digits = 1; digits < 9; digits++) {
-    const text = Number(wanted.toPrecision(digits));
-    if (Math.fround(text) === wanted) return Number.isInteger(text) ? `${text}.0` : String(text);
-  }
-  return String(wanted);
+  return printFloat(Math.fround(value));
 }
 
 /** The `_vectors` member of a document as `retrieveVectors` shows it. */
 export function renderVectors(document: Document, embedders: readonly string[]): string {
-  const members = embedders.flatMap((name) => {
-    const vectors = vectorsOf(document, name);
-    if (vectors.length === 0 && document.get("_vectors") === undefined) return [];
-    const printed = vectors.map((vector) => `[${vector.map(printFloat32).join(",")}]`);
-    return vectors.length === 0
-      ? []
-      : [`${JSON.stringify(name)}:{"embeddings":[${printed.join(",")}],"regenerate":false}`];
+  const members = embedders.map((name) => {
+    const printed = vectorsOf(document, name).map((vector) => `[${vector.map(printFloat32).join(",")}]`);
+    return `${JSON.stringify(name)}:{"embeddings":[${printed.join(",")}],"regenerate":false}`;
   });
   return `{${members.join(",")}}`;
 }

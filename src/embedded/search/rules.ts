@@ -152,7 +152,8 @@ export const typoRule: Rule = (ids, paths) => {
   );
 };
 
-const MAX_PROXIMITY = 7;
+/** Words further apart than this, or in different fields, are equally far apart. */
+const MAX_PROXIMITY = 3;
 
 /** `proximity`: the closer neighbouring terms stand, the better; the wrong order costs one more. */
 export function proximityRule(byAttribute: boolean): Rule {
@@ -192,7 +193,7 @@ function closest(left: readonly Match[], right: readonly Match[], byAttribute: b
   let best = MAX_PROXIMITY;
   for (const a of left) {
     for (const b of right) {
-      const reversible = a.phrase === undefined && b.phrase === undefined;
+      const reversible = a.phrase === undefined && b.phrase === undefined && !b.forwardOnly;
       for (const from of a.last) {
         for (const to of b.first) {
           if (fieldOf(from) !== fieldOf(to)) continue;

@@ -79,7 +79,8 @@ export function search(index: IndexState, request: SearchQuery): SearchAnswer {
       ids.sort((a, b) => a - b),
       distinct,
     );
-  const total = Math.min(ids.length, maxTotal);
+  // `maxTotalHits` limits the hits that can be reached, not the totals.
+  const total = ids.length;
   const printer = new HitPrinter(index, request, found.query, sorts);
   const rest = [
     `"query":${JSON.stringify(request.q ?? "")}`,
@@ -171,7 +172,7 @@ function find(
     if (request.vector !== undefined && request.vector.length !== embedder.dimensions) {
       throw new ApiError(
         "invalid_vector_dimensions",
-        `Index \`${index.uid}\`: Invalid vector dimensions: expected: \`${embedder.dimensions}\`, found: \`${request.vector.length}\`.`,
+        `Invalid vector dimensions: expected: \`${embedder.dimensions}\`, found: \`${request.vector.length}\`.`,
       );
     }
   }
@@ -180,13 +181,10 @@ function find(
     const result = keyword();
     return { ...result, semanticHits: hybrid === undefined ? undefined : 0 };
   }
-  if (request.vector === undefined) {
-    throw new ApiError(
-      "vector_embedding_error",
-      `Error while generating embeddings: user error: attempt to embed the following text in a configuration where embeddings must be user provided:\n  - \`${request.q ?? ""}\``,
-    );
-  }
-  const semantic = () => vectorRanking(index, scope, hybrid.embedder, request.vector ?? [], sorts, options);
+  // Without a vector to compare with, a `userProvided` embedder leaves the keyword half.
+  if (request.vector === undefined) return { ...keyword(), semanticHits: 0 };
+  const target = request.vector;
+  const semantic = () => vectorRanking(index, scope, hybrid.embedder, target, sorts, options);
   if (hybrid.semanticRatio === 1 || request.q === undefined || request.q.trim() === "") {
     const ranking = semantic();
     const counted = ranking.hits.filter((hit) =>
@@ -279,7 +277,8 @@ class HitPrinter {
     if (body !== "{}") members.push(body.slice(1, -1));
     const geo = this.#sorts.find((sort) => sort.kind === "geo");
     const point = this.#index.geo.get(id);
-    if (geo?.kind === "geo" && point !== undefined) {
+    const showsGeo = this.#fields === undefined || this.#fields.includes("_geo");
+    if (geo?.kind === "geo" && point !== undefined && showsGeo) {
       members.push(`"_geoDistance":${Math.round(distanceInMeters(geo.point, point))}`);
     }
     const formatted = this.#formatted(id);

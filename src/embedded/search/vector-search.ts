@@ -30,28 +30,24 @@ export function vectorRanking(
       rules.push(similarityRule(index, embedder, target));
     }
   }
-  const ids = [...scope.universe].filter((id) => hasVectors(index, id, embedder));
-  return rank(index, ids, [], rules, options);
-}
-
-function hasVectors(index: IndexState, id: number, embedder: string): boolean {
-  const document = index.document(id);
-  return document !== undefined && vectorsOf(document, embedder).length > 0;
+  return rank(index, [...scope.universe], [], rules, options);
 }
 
 function similarityRule(index: IndexState, embedder: string, target: readonly number[]): Rule {
   return (ids: readonly number[], paths: readonly Path[]): Bucket[] => {
-    const groups = new Map<number, number[]>();
+    // Documents without vectors come last.
+    const groups = new Map<number | null, number[]>();
     for (const id of ids) {
       const document = index.document(id);
       const vectors = document === undefined ? [] : vectorsOf(document, embedder);
-      const best = Math.max(0, ...vectors.map((vector) => similarity(vector, target)));
+      const best =
+        vectors.length === 0 ? null : Math.max(...vectors.map((vector) => similarity(vector, target)));
       const group = groups.get(best);
       if (group === undefined) groups.set(best, [id]);
       else group.push(id);
     }
     return [...groups]
-      .sort(([a], [b]) => b - a)
+      .sort(([a], [b]) => (b ?? -1) - (a ?? -1))
       .map(([value, group]) => ({ ids: group, paths, detail: { kind: "vector", similarity: value } }));
   };
 }

@@ -34,6 +34,13 @@ export function checkVectors(document: Document, key: string, embedders: IndexSe
     );
   }
   for (const [name, { dimensions }] of Object.entries(embedders)) {
+    const given = member.value[name];
+    if (given !== undefined && given !== null && typeof given !== "object") {
+      throw new ApiError(
+        "invalid_vectors_type",
+        `Bad embedder configuration in the document with id: \`${key}\`. Expected \`._vectors.${name}\` to be an array of floats, an array of arrays of floats, or an object with at least the field \`regenerate\`, but got the ${typeof given} \`${given}\``,
+      );
+    }
     for (const [i, vector] of vectorsOf(document, name).entries()) {
       if (vector.length === dimensions) continue;
       throw new ApiError(
@@ -41,6 +48,33 @@ export function checkVectors(document: Document, key: string, embedders: IndexSe
         `Invalid vector dimensions in document with id \`${key}\` in \`._vectors.${name}\`.\n  - note: embedding #${i} has dimensions ${vector.length}\n  - note: embedder \`${name}\` requires ${dimensions}`,
       );
     }
+  }
+}
+
+/**
+ * Checks that every document has vectors for every embedder, or says `null` to have none.
+ *
+ * @throws ApiError `vector_embedding_error` naming the first that does not.
+ */
+export function checkVectorsPresent(
+  documents: Iterable<readonly [string, Document]>,
+  embedders: IndexSettings["embedders"],
+): void {
+  for (const name of Object.keys(embedders)) {
+    const missing: string[] = [];
+    for (const [key, document] of documents) {
+      const all = document.get("_vectors")?.value;
+      const given = typeof all === "object" && all !== null && !Array.isArray(all) && all[name] !== undefined;
+      if (!given) missing.push(key);
+    }
+    const [first] = missing;
+    if (first === undefined) continue;
+    const others =
+      missing.length > 1 ? ` and at least ${Math.min(missing.length, 100) - 1} other document(s)` : "";
+    throw new ApiError(
+      "vector_embedding_error",
+      `While embedding documents for embedder \`${name}\`: no vectors provided for document \`${first}\`${others}\n- Note: \`${name}\` has \`source: userProvided\`, so documents must provide embeddings as an array in \`_vectors.${name}\`.\n- Hint: opt-out for a document with \`_vectors.${name}: null\``,
+    );
   }
 }
 
