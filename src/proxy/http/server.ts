@@ -109,15 +109,20 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   routes.finish();
   registerGauges(metrics, services, health);
 
+  const stop = async (): Promise<void> => {
+    isStopping = true;
+    const timer = world.timers.after(config.closeTimeoutMs, () => app.server.closeAllConnections());
+    await app.close();
+    timer.cancel();
+    health.close();
+    if (options.peers === undefined) await peers.close();
+  };
+  let closed: Promise<void> | undefined;
   return {
     listen: (address) => app.listen(address),
-    async close() {
-      isStopping = true;
-      const timer = world.timers.after(config.closeTimeoutMs, () => app.server.closeAllConnections());
-      await app.close();
-      timer.cancel();
-      health.close();
-      if (options.peers === undefined) await peers.close();
+    close() {
+      closed ??= stop();
+      return closed;
     },
   };
 }

@@ -331,7 +331,9 @@ class ReadPass {
     isLast: boolean,
     signal: AbortSignal,
   ): Promise<NodeResponse> {
-    const pauses = isLast ? SAME_NODE_PAUSES_MS : SAME_NODE_PAUSES_MS.slice(0, 1);
+    // A node that has been failing for a while is asked, but not pressed: clients wait for it on every read.
+    const isPatient = isLast && !this.dependencies.health.isAvoided(node.id);
+    const pauses = isPatient ? SAME_NODE_PAUSES_MS : SAME_NODE_PAUSES_MS.slice(0, 1);
     let failure: unknown;
     for (const pauseMs of pauses) {
       if (pauseMs > 0) await this.dependencies.world.timers.sleep(pauseMs, signal);
@@ -354,9 +356,11 @@ class ReadPass {
     request: IndexRequest,
     signal: AbortSignal,
   ): Promise<NodeResponse> {
-    const timeoutMs = Math.min(this.options.nodeTimeoutMs, this.remainingMs());
+    const { health } = this.dependencies;
+    const patienceMs = health.isAvoided(node.id) ? this.options.hedgeDelayMs * 2 : this.options.nodeTimeoutMs;
+    const timeoutMs = Math.min(patienceMs, this.remainingMs());
     if (timeoutMs <= 0) throw new NodeUnavailableError(node.id, "not-sent", "the read's time is over");
-    const call = this.dependencies.health.begin(node.id);
+    const call = health.begin(node.id);
     try {
       const response = await this.dependencies.transport.request(
         request.asAdmin === true ? node.adminAddress : node.writeAddress,
