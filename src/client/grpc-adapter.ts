@@ -225,9 +225,16 @@ function decoder(schema: DescMessage): (bytes: Buffer) => MessageShape<DescMessa
 
 function wrap(method: DescMethod, error: unknown): GrpcError {
   if (error instanceof GrpcError) return error;
-  if (isServiceError(error)) return new GrpcError(method.name, error.code, error.details, { cause: error });
+  if (isServiceError(error)) {
+    return new GrpcError(method.name, error.code, unescapeReserved(error.details), { cause: error });
+  }
   const text = error instanceof Error ? error.message : String(error);
   return new GrpcError(method.name, status.UNKNOWN, text, { cause: error });
+}
+
+/** Servers may escape any character of a status message; grpc-js leaves these as they came. */
+function unescapeReserved(details: string): string {
+  return details.replace(/%(?:23|24|26|2B|2C|2F|3A|3B|3D|3F|40)/gi, decodeURIComponent);
 }
 
 function isServiceError(error: unknown): error is ServiceError {

@@ -199,6 +199,8 @@ export async function stopAll(): Promise<void> {
   await Promise.all([...openProxies].map((proxy) => proxy.close()));
   openProxies.clear();
   for (const cleanUp of cleanUps.splice(0)) cleanUp();
+  // Control planes may share a store, which must be there until the last of them has stopped.
+  for (const rig of openRigs) await rig.stop();
   for (const rig of [...openRigs]) await rig.close();
 }
 
@@ -266,19 +268,30 @@ export class HandDrivenProxy {
     return result.done === true ? undefined : result.value.message;
   }
 
+  /** The next message that is not a lease. */
+  async #nextTopology() {
+    for (;;) {
+      const message = await this.next();
+      if (message?.case !== "lease") return message;
+    }
+  }
+
+  /** The next topology, which must be a snapshot. */
   async snapshot() {
-    const message = await this.next();
+    const message = await this.#nextTopology();
     if (message?.case !== "snapshot") throw new Error(`expected a snapshot, got ${message?.case}`);
     if (message.value.topology === undefined) throw new Error("the snapshot holds no topology");
     return { ...message.value, topology: message.value.topology };
   }
 
+  /** The next topology, which must be a delta. */
   async delta() {
-    const message = await this.next();
+    const message = await this.#nextTopology();
     if (message?.case !== "delta") throw new Error(`expected a delta, got ${message?.case}`);
     return message.value;
   }
 
+  /** The next message, which must be a lease. */
   async lease() {
     const message = await this.next();
     if (message?.case !== "lease") throw new Error(`expected a lease, got ${message?.case}`);
