@@ -8,9 +8,10 @@ import { createClusterService } from "../control/cluster/cluster-service.js";
 import { createControlPlane } from "../control/control-plane.js";
 import { createControlServer } from "../control/server/control-server.js";
 import { createServerMetrics } from "../control/server/server-metrics.js";
+import type { ProxyFleet } from "../control/topology/proxy-fleet.js";
 import { createTopologyService } from "../control/topology/subscribe.js";
 import { createTopologyControl } from "../control/topology/topology-control.js";
-import { type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
+import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
 import { createUndiciTransport } from "../meilisearch/undici-transport.js";
 import type { World } from "../runtime/world.js";
@@ -36,6 +37,9 @@ export interface RunningControl {
   /** Gives the leader lease back and ends; calls under way are finished first. */
   close(): Promise<void>;
 }
+
+/** How long a task that left a replica behind waits for proxies to know of it, in milliseconds. */
+const ACKNOWLEDGE_WAIT_MS = 3_000;
 
 /** How long a control plane waits for the leader lease at its start, in milliseconds: longer than another's lease can last. */
 const LEADER_WAIT_MS = 30_000;
@@ -104,6 +108,7 @@ async function assemble({ config, world, logger, store, transport, closers }: As
     config: { nodes: nodesOf(config), groups: config.groups },
     logger,
     metrics: registry,
+    acknowledged: (epoch) => acknowledgedByAll(control.fleet, epoch),
   });
   credentials = () => plane.credentials();
   plane.onCredentialsChange(() => {
@@ -157,6 +162,12 @@ async function assemble({ config, world, logger, store, transport, closers }: As
     throw listenError("grpc", config.grpc, error);
   });
   return `${host.includes(":") ? `[${host}]` : host}:${bound.port}`;
+}
+
+/** Resolves when every connected proxy knows an epoch; one that stays behind is waited for no longer than its lease may take to end. */
+async function acknowledgedByAll(fleet: ProxyFleet, epoch: Epoch): Promise<void> {
+  const signal = AbortSignal.timeout(ACKNOWLEDGE_WAIT_MS);
+  await Promise.allSettled(fleet.proxies().map(({ session }) => fleet.waitForAck(epoch, session, signal)));
 }
 
 /** The stored cluster's id with today's configuration; a fresh id for a fresh store. */

@@ -5,6 +5,7 @@ import type { Registry } from "prom-client";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import {
+  type Epoch,
   GroupSchema,
   type NodeCredentials,
   NodeSchema,
@@ -28,6 +29,7 @@ import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/no
 import { SettingsCommits } from "./settings/settings-commits.js";
 import { IndexLookup } from "./tasks/index-replicas.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
+import { type RetentionTuning, TaskRetention } from "./tasks/task-retention.js";
 import { createTaskService } from "./tasks/task-service.js";
 import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
 
@@ -48,6 +50,7 @@ export interface ControlPlaneConfig {
   readonly monitor?: NodeMonitorTuning;
   readonly audit?: AuditTuning;
   readonly updatedAt?: UpdatedAtTuning;
+  readonly retention?: RetentionTuning;
 }
 
 /** What {@link createControlPlane} works with. */
@@ -61,6 +64,11 @@ export interface ControlPlaneOptions {
   readonly config: ControlPlaneConfig;
   readonly logger: Logger;
   readonly metrics: Registry;
+  /**
+   * Resolves when every connected proxy has acknowledged an epoch, or cannot be waited for any longer (invariant 2). A task that
+   * left a replica behind becomes final only then. Not waited for unless given.
+   */
+  readonly acknowledged?: (epoch: Epoch) => Promise<void>;
 }
 
 /** The deciding parts of the control plane: nodes, indexes, tasks, audit and settings. */
@@ -103,6 +111,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   const registry: TaskRegistry = new TaskRegistry({
     ...common,
     lookup,
+    ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
     settings,
     onOpenNodeTasks: (nodeId, uids) => auditor.registered(nodeId, uids),
     onWritten: (instance, at) => updatedAt.note(instance, at),
@@ -149,6 +158,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     registry,
     updatedAt: (instance) => updatedAt.pending(instance),
   });
+  const retention = new TaskRetention(store, fence, world, logger, config.retention);
   let endListening: (() => void) | undefined;
 
   return {
@@ -165,6 +175,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         if (node.status.kind === "down") monitor.noteDown(node.id, node.status.error);
       }
       await topology.change("nodes as configured", (draft) => enterNodes(draft, nodes));
+      warnOfUnconfigured(topology.current(), nodes, logger);
       const ids = nodes.map((node) => node.id);
       await auditor.start(ids);
       for (const id of nodesToSettle(topology.current())) await monitor.suspect(id, REPLICAS);
@@ -176,6 +187,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await registry.settleAll();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
+      retention.start();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
         settle(change);
@@ -184,6 +196,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     },
     async stop() {
       endListening?.();
+      await retention.stop();
       await monitor.stop();
       await auditor.stop();
       await settings.stop();
@@ -226,11 +239,24 @@ function enterNodes(draft: Topology, nodes: readonly BootstrappedNode[]): void {
     node.url = seen.url;
     if (seen.status.kind === "ready") node.meilisearchVersion = seen.status.version;
     if (node.state === NodeState.JOINING || node.state === NodeState.DRAINING) continue;
-    if (!ready) node.state = NodeState.UNREACHABLE;
-    else node.state = NodeState.ACTIVE;
+    node.state = ready ? NodeState.ACTIVE : NodeState.UNREACHABLE;
+  }
+  for (const node of draft.nodes) {
+    if (!nodes.some((seen) => seen.id === node.id)) node.state = NodeState.UNREACHABLE;
   }
   draft.nodes.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
   draft.groups.sort((a, b) => a.id - b.id);
+}
+
+/** Nodes that hold data and have left the configuration: nobody has a key for them. */
+function warnOfUnconfigured(topology: Topology, nodes: readonly BootstrappedNode[], logger: Logger): void {
+  for (const node of topology.nodes) {
+    if (nodes.some((seen) => seen.id === node.id)) continue;
+    logger.warn(
+      { node: node.id, url: node.url },
+      "node is in the topology but not configured, so it counts as unreachable; configure it again",
+    );
+  }
 }
 
 /** Nodes with replicas that are suspect. */

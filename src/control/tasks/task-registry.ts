@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
 import { nodeTimeMs } from "../../meilisearch/node-time.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
@@ -38,6 +39,8 @@ export interface TaskRegistryOptions {
   readonly logger: Logger;
   readonly settings: SettingsOutcomes;
   readonly lookup: IndexLookup;
+  /** Resolves when the connected proxies know an epoch, or cannot be waited for any longer. */
+  readonly acknowledged?: (epoch: Epoch) => Promise<void>;
   /** Node tasks have been recorded that are not final yet. */
   readonly onOpenNodeTasks: (nodeId: NodeId, uids: readonly number[]) => void;
   /** Documents of this index have changed. */
@@ -210,7 +213,7 @@ export class TaskRegistry {
         "replicas disagree about a task; the odd ones are suspect",
       );
     }
-    await topology.change("outcome of tasks", (draft) => {
+    const next = await topology.change("outcome of tasks", (draft) => {
       for (const { row, verdict } of divergent) {
         if (row.instance !== null) markSuspect(draft, row.instance, verdict.divergent);
       }
@@ -219,6 +222,7 @@ export class TaskRegistry {
         if (index !== undefined) index.primaryKey = primaryKey;
       }
     });
+    if (divergent.length > 0 && next.epoch !== undefined) await this.#options.acknowledged?.(next.epoch);
   }
 
   #rebuiltRow(uid: TaskUid, record: NodeTaskRecord): TaskRow | undefined {
