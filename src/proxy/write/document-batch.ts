@@ -1,0 +1,251 @@
+import { Readable } from "node:stream";
+import { type JsonMember, objectMembers } from "../../json/members.js";
+import {
+  isReservedField,
+  SEQUENCE_FIELD,
+  SHARD_FIELD,
+  sequenceCode,
+  shardCode,
+} from "../../placement/injected-fields.js";
+import type { ShardHasher } from "../../placement/shard.js";
+import { type ContentRules, checkContent, hasCheckedField } from "./document-checks.js";
+import { documentId, inferPrimaryKey, noPrimaryKeyCandidate } from "./document-key.js";
+import { reservedField } from "./refusals.js";
+import type { DocumentSpool, SpoolPool } from "./spool.js";
+import type { TaskFailure } from "./task-failure.js";
+
+/** Bytes that injection adds to a document, and the line feed behind it. */
+const INJECTED_BYTES =
+  Buffer.byteLength(`,"${SHARD_FIELD}":"${shardCode(0)}","${SEQUENCE_FIELD}":"${sequenceCode(0)}"`) + 1;
+
+/** Bytes gathered before they are handed to the connection. */
+const CHUNK_BYTES = 64 * 1024;
+
+/** Failing documents remembered because a later version of the same document may make them good. */
+const MAX_REPLACED_FAILURES = 1_000;
+
+/** Against what documents are read. Another index or key needs another reading. */
+export interface BatchTerms {
+  readonly indexUid: string;
+  /** The index's own, or the client's; undefined to infer it from the first document. */
+  readonly primaryKey: string | undefined;
+  readonly shards: number;
+  readonly rules: ContentRules;
+  readonly hasher: ShardHasher;
+}
+
+/** Documents of one shard in a batch. */
+export interface ShardShare {
+  readonly documents: number;
+  readonly bytes: number;
+}
+
+/** Documents that were read, checked and dealt to shards, in their order. */
+export interface DocumentBatch {
+  readonly terms: BatchTerms;
+  /** The key that counts; undefined for a batch without documents where none was given. */
+  readonly primaryKey: string | undefined;
+  readonly documents: number;
+  readonly shares: ReadonlyMap<number, ShardShare>;
+  /** Why Meilisearch would fail the task; such a batch holds no documents. */
+  readonly failure: TaskFailure | undefined;
+  readonly spool: DocumentSpool;
+}
+
+/** Reads documents one after another into a {@link DocumentBatch}. */
+export class BatchBuilder {
+  private readonly shares = new Map<number, { documents: number; bytes: number }>();
+  private readonly contentFailures = new Map<string, TaskFailure>();
+  private readonly spool: DocumentSpool;
+  private primaryKey: string | undefined;
+  private failure: TaskFailure | undefined;
+  private documents = 0;
+
+  /** @param dropDuplicates keep only the last of members with one name, as Meilisearch does with JSON arrays and CSV */
+  constructor(
+    private readonly terms: BatchTerms,
+    pool: SpoolPool,
+    private readonly dropDuplicates: boolean,
+  ) {
+    this.spool = pool.create();
+    this.primaryKey = terms.primaryKey;
+  }
+
+  /**
+   * @throws MeilisearchError for a document with a reserved field
+   * @throws SpoolFullError
+   */
+  async add(document: Buffer): Promise<void> {
+    let bytes = document;
+    let members = objectMembers(document);
+    refuseReservedFields(members);
+    this.documents++;
+    if (this.failure !== undefined) return;
+    if (this.dropDuplicates && hasDuplicates(members)) {
+      bytes = withoutDuplicates(document, members);
+      members = objectMembers(bytes);
+    }
+    const id = this.identify(bytes, members);
+    if (id === undefined) return;
+    this.checkContent(bytes, members, id);
+    const shard = this.terms.hasher.shardOf(id, this.terms.shards);
+    const share = this.shares.get(shard);
+    if (share === undefined) this.shares.set(shard, { documents: 1, bytes: bytes.length });
+    else {
+      share.documents++;
+      share.bytes += bytes.length;
+    }
+    await this.spool.add(shard, bytes);
+  }
+
+  finish(): DocumentBatch {
+    const [contentFailure] = this.contentFailures.values();
+    return {
+      terms: this.terms,
+      primaryKey: this.primaryKey,
+      documents: this.documents,
+      shares: this.shares,
+      failure: this.failure ?? contentFailure,
+      spool: this.spool,
+    };
+  }
+
+  dispose(): Promise<void> {
+    return this.spool.dispose();
+  }
+
+  private identify(bytes: Buffer, members: readonly JsonMember[]): string | undefined {
+    if (this.primaryKey === undefined) {
+      const inferred = inferPrimaryKey(members.map((member) => member.key));
+      if ("failure" in inferred) {
+        this.failure = inferred.failure;
+        return undefined;
+      }
+      this.primaryKey = inferred.primaryKey;
+    }
+    const found = documentId(bytes, members, this.primaryKey);
+    if ("id" in found) return found.id;
+    this.failure = found.failure;
+    return undefined;
+  }
+
+  private checkContent(bytes: Buffer, members: readonly JsonMember[], id: string): void {
+    if (!hasCheckedField(members)) {
+      // Meilisearch looks at the last version of a document only.
+      if (this.contentFailures.size > 0) this.contentFailures.delete(id);
+      return;
+    }
+    const failure = checkContent(this.terms.indexUid, bytes, members, id, this.terms.rules);
+    if (failure === undefined) {
+      this.contentFailures.delete(id);
+      return;
+    }
+    this.contentFailures.delete(id);
+    this.contentFailures.set(id, failure);
+    if (this.contentFailures.size > MAX_REPLACED_FAILURES) this.failure = failure;
+  }
+}
+
+/**
+ * The same documents under other terms: another primary key was recorded meanwhile, or the index was not known yet.
+ * The documents' own spool stays.
+ */
+export async function rereadBatch(
+  documents: AsyncIterable<{ readonly bytes: Buffer }>,
+  terms: BatchTerms,
+  pool: SpoolPool,
+): Promise<DocumentBatch> {
+  const builder = new BatchBuilder(terms, pool, false);
+  try {
+    for await (const { bytes } of documents) await builder.add(bytes);
+    return builder.finish();
+  } catch (error) {
+    await builder.dispose();
+    throw error;
+  }
+}
+
+/** The failure of a batch that has no document to infer the key from, which Meilisearch does not count as one. */
+export const emptyBatchFailure = noPrimaryKeyCandidate;
+
+/** What one node gets of a batch. */
+export interface NodePayload {
+  readonly contentLength: number;
+  readonly documents: number;
+  /** A fresh stream of NDJSON for every attempt. */
+  readonly open: () => Readable;
+}
+
+/**
+ * The documents of `shards`, as NDJSON in their order, each with its shard and its sequence appended
+ * (`firstSequence` plus its place in the batch) and otherwise byte for byte (invariant 14).
+ */
+export function nodePayload(
+  batch: DocumentBatch,
+  shards: ReadonlySet<number>,
+  firstSequence: bigint,
+): NodePayload {
+  let documents = 0;
+  let bytes = 0;
+  for (const [shard, share] of batch.shares) {
+    if (!shards.has(shard)) continue;
+    documents += share.documents;
+    bytes += share.bytes;
+  }
+  return {
+    documents,
+    contentLength: bytes + documents * INJECTED_BYTES,
+    open: () => Readable.from(payloadChunks(batch, shards, firstSequence), { objectMode: false }),
+  };
+}
+
+async function* payloadChunks(
+  batch: DocumentBatch,
+  shards: ReadonlySet<number>,
+  firstSequence: bigint,
+): AsyncGenerator<Buffer> {
+  const codes = new Map([...shards].map((shard) => [shard, shardCode(shard)]));
+  let sequence = firstSequence;
+  let parts: Buffer[] = [];
+  let size = 0;
+  for await (const { shard, bytes } of batch.spool.documents()) {
+    const code = codes.get(shard);
+    if (code !== undefined) {
+      const injected = `,"${SHARD_FIELD}":"${code}","${SEQUENCE_FIELD}":"${sequenceCode(sequence)}"}\n`;
+      // A document ends in its closing brace: the splitter cuts there.
+      parts.push(bytes.subarray(0, bytes.length - 1), Buffer.from(injected, "latin1"));
+      size += bytes.length + INJECTED_BYTES;
+      if (size >= CHUNK_BYTES) {
+        yield Buffer.concat(parts);
+        parts = [];
+        size = 0;
+      }
+    }
+    sequence += 1n;
+  }
+  if (size > 0) yield Buffer.concat(parts);
+}
+
+/** @throws MeilisearchError `miroir_reserved_field` */
+export function refuseReservedFields(members: readonly JsonMember[]): void {
+  for (const { key } of members) {
+    if (isReservedField(key)) throw reservedField(key);
+  }
+}
+
+function hasDuplicates(members: readonly JsonMember[]): boolean {
+  if (members.length < 2) return false;
+  return new Set(members.map((member) => member.key)).size !== members.length;
+}
+
+/** The object with each name once: where it first stood, with its last value. */
+export function withoutDuplicates(document: Buffer, members: readonly JsonMember[]): Buffer {
+  const last = new Map<string, JsonMember>();
+  for (const member of members) last.set(member.key, member);
+  const parts: Buffer[] = [];
+  for (const member of last.values()) {
+    parts.push(Buffer.from(parts.length === 0 ? "{" : ","));
+    parts.push(document.subarray(member.keyStart, member.valueEnd));
+  }
+  return Buffer.concat([...parts, Buffer.from("}")]);
+}

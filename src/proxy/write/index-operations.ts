@@ -1,0 +1,273 @@
+import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import { MeilisearchError } from "../../meilisearch/errors.js";
+import { NodeUnavailableError } from "../../meilisearch/transport.js";
+import { physicalName } from "../../placement/physical-name.js";
+import { maskSecrets, reservedSettingsName, toNodeSettings } from "../../settings/canonical-settings.js";
+import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
+import { checkedIndexUid } from "../http/api-errors.js";
+import { formatInstant } from "../read/rfc3339.js";
+import type { IndexView } from "../topology/topology-view.js";
+import { primaryKeyTaken } from "./document-key.js";
+import type { AcceptedNodeTask } from "./index-writer.js";
+import type { OpenSettings } from "./open-settings.js";
+import { controlRefused, noQuorum, notServedHere, outcomeUnknown, reservedSetting } from "./refusals.js";
+import { readSettingsChange, type SettingsChange, subRouteRefusal } from "./settings-change.js";
+import { standingOf } from "./standing.js";
+import { indexNotFoundFailure } from "./task-failure.js";
+import type { SettingsMethod, SettingsRoute, WriteResult } from "./types.js";
+import { type TaskDraft, type Turn, taskTypeName, type WriteCore } from "./write-core.js";
+
+/** An index uid that no node takes: a node that gets as far as complaining of it has found nothing wrong with the body. */
+const NO_UID = "%20";
+
+/** Index creation, change, deletion, and settings: writes in the index's lane like any other. */
+export class IndexOperations {
+  constructor(
+    private readonly core: WriteCore,
+    private readonly openSettings: OpenSettings,
+  ) {}
+
+  /** The control plane creates the index and records the task, failed where the name is taken. */
+  async create(uid: string, primaryKey: string | undefined, signal: AbortSignal): Promise<WriteResult> {
+    checkedIndexUid(uid);
+    this.core.requireWritable();
+    const { control, config, lease, world } = this.core.context;
+    return this.core.inLaneUnregistered(uid, signal, async () => {
+      const taskUid = await this.core.uids.take();
+      const enqueuedAt = this.core.now();
+      const call = () =>
+        control.createIndex(
+          { taskUid, uid, session: lease.session, ...(primaryKey === undefined ? {} : { primaryKey }) },
+          { timeoutMs: config.controlTimeoutMs },
+        );
+      const deadline = world.clock.monotonic() + config.settleHoldMs;
+      const answer = await this.untilAnswered(call, deadline, taskUid, "creating the index");
+      // The client's next request may be about the index; that the topology is late does not undo the creation.
+      await this.core.waitForEpoch(answer?.epoch).catch(() => undefined);
+      return {
+        status: 202,
+        body: {
+          taskUid: Number(taskUid),
+          indexUid: uid,
+          status: "enqueued",
+          type: taskTypeName(TaskType.INDEX_CREATION),
+          enqueuedAt: formatInstant(enqueuedAt),
+        },
+      };
+    });
+  }
+
+  async update(
+    indexUid: string,
+    change: { readonly primaryKey?: string | undefined; readonly newUid?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    checkedIndexUid(indexUid);
+    if (change.newUid !== undefined) throw notServedHere("renaming an index yet");
+    this.core.requireWritable();
+    const { primaryKey } = change;
+    const draft: TaskDraft = {
+      type: TaskType.INDEX_UPDATE,
+      indexUid,
+      detailsJson: JSON.stringify({ primaryKey: primaryKey ?? null }),
+    };
+    return this.core.inLane(indexUid, signal, async () => {
+      const index = this.core.findIndex(indexUid);
+      if (index === undefined) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
+      if (primaryKey === undefined || primaryKey === index.primaryKey) {
+        return this.core.finalTurn(draft, index.instance, undefined);
+      }
+      if (index.primaryKey !== undefined) {
+        const failure = primaryKeyTaken(index.primaryKey);
+        const message = `Index \`${indexUid}\`: ${failure.error.message}`;
+        return this.core.finalTurn(draft, index.instance, { error: { ...failure.error, message } });
+      }
+      const keyed = await this.core.ensureIndex(indexUid, primaryKey);
+      return this.core.dispatch({
+        index: keyed,
+        draft,
+        touched: "all",
+        kind: "index",
+        request: (_, name) => ({
+          method: "PATCH",
+          path: `/indexes/${name}`,
+          contentType: "application/json",
+          body: JSON.stringify({ primaryKey: keyed.primaryKey }),
+        }),
+      });
+    });
+  }
+
+  /** Out of the catalogue first, so that nobody reads it any more, then off the nodes. */
+  async delete(indexUid: string, signal: AbortSignal): Promise<WriteResult> {
+    checkedIndexUid(indexUid);
+    this.core.requireWritable();
+    const { control, config, lease, world } = this.core.context;
+    const draft: TaskDraft = {
+      type: TaskType.INDEX_DELETION,
+      indexUid,
+      detailsJson: JSON.stringify({ deletedDocuments: 0 }),
+    };
+    return this.core.inLane(indexUid, signal, async () => {
+      const index = this.core.findIndex(indexUid);
+      if (index === undefined) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
+      const taskUid = await this.core.uids.take();
+      const call = () =>
+        control.removeIndex(
+          { instance: index.instance, session: lease.session },
+          { timeoutMs: config.controlTimeoutMs },
+        );
+      const deadline = world.clock.monotonic() + config.settleHoldMs;
+      const answer = await this.untilAnswered(call, deadline, taskUid, "removing the index", "not_found");
+      await this.core.waitForEpoch(answer?.epoch).catch(() => undefined);
+      const nodeTasks = await this.deleteOnNodes(index);
+      this.core.forgetWriter(index.instance);
+      if (nodeTasks.length === 0) return this.core.finalTurnAs(taskUid, draft, index.instance, undefined);
+      const open = { ...draft, detailsJson: JSON.stringify({ deletedDocuments: null }) };
+      return this.core.enqueuedTurn(taskUid, open, index.instance, nodeTasks);
+    });
+  }
+
+  async updateSettings(
+    indexUid: string,
+    route: SettingsRoute,
+    method: SettingsMethod,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<WriteResult> {
+    this.core.requireWritable();
+    const change = readSettingsChange(route, method, body);
+    if (!change.reset) await this.checkSettings(change, indexUid);
+    checkedIndexUid(indexUid);
+    const reserved = reservedSettingsName(change.patch);
+    if (reserved !== undefined) throw reservedSetting(reserved);
+    const draft: TaskDraft = {
+      type: TaskType.SETTINGS_UPDATE,
+      indexUid,
+      detailsJson: JSON.stringify(maskSecrets(change.details)),
+    };
+    return this.core.inLane(indexUid, signal, () => this.settingsInLane(indexUid, change, draft));
+  }
+
+  private async settingsInLane(indexUid: string, change: SettingsChange, draft: TaskDraft): Promise<Turn> {
+    let index: IndexView | undefined = this.core.findIndex(indexUid);
+    if (index === undefined) {
+      if (change.reset) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
+      index = await this.core.ensureIndex(indexUid, undefined);
+    }
+    const { instance } = index;
+    const nodePatch = JSON.stringify(toNodeSettings(change.patch));
+    try {
+      return await this.core.dispatch({
+        index,
+        draft,
+        touched: "all",
+        kind: "index",
+        onAccepted: (nodeTasks) => this.openSettings.opened(instance, change.patch, nodeTasks),
+        request: (_, name) => ({
+          method: "PATCH",
+          path: `/indexes/${name}/settings`,
+          contentType: "application/json",
+          body: nodePatch,
+        }),
+      });
+    } catch (error) {
+      throw error instanceof MeilisearchError ? subRouteRefusal(error, change.member) : error;
+    }
+  }
+
+  /**
+   * Has a node check a change without making it: under a uid that no index can have.
+   *
+   * @throws MeilisearchError the node's refusal, or 503 where none answers
+   */
+  private async checkSettings(change: SettingsChange, indexUid: string): Promise<void> {
+    const { topology, calls, config } = this.core.context;
+    const nodes = [...(topology.current()?.nodes.values() ?? [])];
+    let unavailable: unknown;
+    for (const node of nodes.sort(
+      (a, b) => Number(a.state === "unreachable") - Number(b.state === "unreachable"),
+    )) {
+      try {
+        await calls.client(node.adminAddress).json({
+          method: "PATCH",
+          path: `/indexes/${NO_UID}/settings`,
+          contentType: "application/json",
+          body: JSON.stringify(toNodeSettings(change.patch)),
+          timeoutMs: config.controlTimeoutMs,
+        });
+        return;
+      } catch (error) {
+        if (error instanceof MeilisearchError && error.status >= 400 && error.status < 500) {
+          if (error.body.code === "invalid_index_uid") return;
+          if (error.status !== 401 && error.status !== 403) {
+            const cleaned = new MeilisearchError(error.status, this.core.clean(error.body, indexUid));
+            throw subRouteRefusal(cleaned, change.member);
+          }
+        }
+        if (!(error instanceof NodeUnavailableError) && !(error instanceof MeilisearchError)) throw error;
+        unavailable = error;
+      }
+    }
+    throw noQuorum("no node answers to check the settings", { cause: unavailable });
+  }
+
+  /** Deletes the physical index wherever it is known to be; what a silent node keeps is removed when it is back. */
+  private async deleteOnNodes(index: IndexView): Promise<readonly AcceptedNodeTask[]> {
+    const view = this.core.context.topology.current();
+    if (view === undefined) return [];
+    const standing = standingOf(view, index);
+    const name = physicalName(
+      index.instance,
+      this.core.writerOf(index.instance).generation() ?? index.generation,
+    );
+    const accepted = await Promise.all(
+      [...standing.members].map(async (nodeId) => {
+        const node = standing.nodes.get(nodeId);
+        if (node === undefined) return [];
+        const outcome = await this.core.context.calls.enqueue(node.adminAddress, "indexDeletion", {
+          method: "DELETE",
+          path: `/indexes/${name}`,
+        });
+        if (outcome.kind === "accepted") return [{ nodeId, nodeTaskUid: outcome.nodeTaskUid, shards: [] }];
+        this.core.context.logger.warn(
+          { node: nodeId, index: index.uid, physical: name, outcome: outcome.kind },
+          "a removed index was not deleted on a node",
+        );
+        return [];
+      }),
+    );
+    return accepted.flat();
+  }
+
+  /**
+   * Repeats a call to the control plane that is safe to repeat until it is answered.
+   *
+   * @param settled a refusal that says that an earlier attempt had its effect
+   * @throws MeilisearchError `miroir_write_outcome_unknown` at the deadline
+   */
+  private async untilAnswered<T>(
+    call: () => Promise<T>,
+    deadline: number,
+    taskUid: bigint,
+    what: string,
+    settled?: ControlRefusedError["code"],
+  ): Promise<T | undefined> {
+    const { world, config, closed } = this.core.context;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call();
+      } catch (error) {
+        if (error instanceof ControlRefusedError) {
+          if (attempt > 1 && error.code === settled) return undefined;
+          throw controlRefused(what, error);
+        }
+        if (!(error instanceof ControlUnavailableError)) throw error;
+        if (world.clock.monotonic() >= deadline) {
+          throw outcomeUnknown(taskUid, "the control plane does not answer", { cause: error });
+        }
+      }
+      await world.timers.sleep(config.settleRetryMs, closed);
+    }
+  }
+}

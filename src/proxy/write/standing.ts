@@ -1,0 +1,110 @@
+import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
+
+/**
+ * An index as its writer counts on it at one generation: who receives its writes, and who holds which shard. Suspect replicas go
+ * on receiving every write; they count as copies only where no other is left.
+ */
+export interface Standing {
+  readonly uid: string;
+  readonly instance: string;
+  readonly generation: bigint;
+  /** Ids of the nodes that receive writes: in sync, or suspect. */
+  readonly members: ReadonlySet<string>;
+  readonly suspects: ReadonlySet<string>;
+  /** By shard: ids of the nodes on which it is placed. */
+  readonly placement: readonly (readonly string[])[];
+  readonly shardsByNode: ReadonlyMap<string, readonly number[]>;
+  readonly nodes: ReadonlyMap<string, NodeView>;
+}
+
+/** The standing that a topology gives an index. */
+export function standingOf(view: TopologyView, index: IndexView): Standing {
+  const members = new Set<string>();
+  const suspects = new Set<string>();
+  for (const [nodeId, state] of index.replicas) {
+    if (state !== "in_sync" && state !== "suspect") continue;
+    if (!view.nodes.has(nodeId)) continue;
+    members.add(nodeId);
+    if (state === "suspect") suspects.add(nodeId);
+  }
+  return {
+    uid: index.uid,
+    instance: index.instance,
+    generation: index.generation,
+    members,
+    suspects,
+    placement: index.placement,
+    shardsByNode: index.shardsByNode,
+    nodes: view.nodes,
+  };
+}
+
+/** The standing after a change of generation in which `lost` went stale. */
+export function withoutNodes(standing: Standing, generation: bigint, lost: ReadonlySet<string>): Standing {
+  return { ...standing, generation, members: difference(standing.members, lost) };
+}
+
+/** The members that hold a shard. */
+export function holders(standing: Standing, shard: number): readonly string[] {
+  return (standing.placement[shard] ?? []).filter((nodeId) => standing.members.has(nodeId));
+}
+
+/**
+ * Those of `candidates` that can go stale together, so that every shard keeps at least `minLeft` copies on members that are no
+ * candidates (1 unless given): never a shard's last good copy.
+ */
+export function losable(
+  standing: Standing,
+  candidates: Iterable<string>,
+  minLeft: (shard: number) => number = () => 1,
+): ReadonlySet<string> {
+  const all = new Set(candidates);
+  const result = new Set<string>();
+  for (const nodeId of all) {
+    const shards = standing.shardsByNode.get(nodeId) ?? [];
+    const safe = shards.every((shard) => {
+      const left = holders(standing, shard).filter((holder) => !all.has(holder)).length;
+      return left >= Math.max(1, minLeft(shard));
+    });
+    if (safe) result.add(nodeId);
+  }
+  return result;
+}
+
+/** Placed copies, over all healths, that a shard has. */
+export function copies(standing: Standing, shard: number): number {
+  return (standing.placement[shard] ?? []).length;
+}
+
+/**
+ * Of the members, which nodes get a write that touches `shards`, with the shards that it is about on each; all
+ * members for `"all"`, with an empty list.
+ */
+export function targetsOf(
+  standing: Standing,
+  shards: readonly number[] | "all",
+): ReadonlyMap<string, readonly number[]> {
+  const targets = new Map<string, number[]>();
+  if (shards === "all") {
+    for (const nodeId of standing.members) targets.set(nodeId, []);
+    return targets;
+  }
+  for (const shard of shards) {
+    for (const nodeId of holders(standing, shard)) {
+      const list = targets.get(nodeId);
+      if (list === undefined) targets.set(nodeId, [shard]);
+      else list.push(shard);
+    }
+  }
+  return targets;
+}
+
+/** All shards of the index. */
+export function allShards(standing: Standing): readonly number[] {
+  return standing.placement.map((_, shard) => shard);
+}
+
+/** What is in `a` and not in `b`. */
+export function difference(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> {
+  return new Set([...a].filter((value) => !b.has(value)));
+}

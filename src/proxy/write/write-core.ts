@@ -1,0 +1,451 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
+import { MeilisearchError, type MeilisearchErrorBody } from "../../meilisearch/errors.js";
+import { hideInjectedFields } from "../../merge/injected-fields.js";
+import { parsePhysicalName } from "../../placement/physical-name.js";
+import type { ShardHasher } from "../../placement/shard.js";
+import { epochReached } from "../../topology/epoch.js";
+import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
+import { formatInstant } from "../read/rfc3339.js";
+import type { IndexView, TopologyView } from "../topology/topology-view.js";
+import type { WriterContext } from "./generation-change.js";
+import {
+  type AcceptedNodeTask,
+  IndexGoneError,
+  type IndexWrite,
+  IndexWriter,
+  type SentWrite,
+  type SettledWrite,
+} from "./index-writer.js";
+import { Lane } from "./lane.js";
+import {
+  controlAway,
+  controlRefused,
+  noLease,
+  outcomeUnknown,
+  stopping,
+  writesOverloaded,
+} from "./refusals.js";
+import type { SpoolPool } from "./spool.js";
+import type { TaskFailure } from "./task-failure.js";
+import type { TaskInit, TaskRegistrar } from "./task-registrar.js";
+import type { TaskUids } from "./task-uids.js";
+import type { WriteResult } from "./types.js";
+
+/** A client's task as it is going to be registered. */
+export interface TaskDraft {
+  readonly type: TaskType;
+  readonly indexUid: string;
+  readonly detailsJson: string;
+  readonly customMetadata?: string | undefined;
+  readonly documentsByShard?: Readonly<Record<number, bigint>>;
+}
+
+/** A write that goes to nodes. */
+export interface Dispatch {
+  readonly index: IndexView;
+  readonly draft: TaskDraft;
+  readonly touched: readonly number[] | "all";
+  readonly kind: IndexWrite["kind"];
+  readonly request: IndexWrite["request"];
+  /** Frees what the requests need; called when nothing will be sent any more. */
+  readonly release?: () => Promise<void>;
+  /** Told of the node tasks once the write is accepted. */
+  readonly onAccepted?: (nodeTasks: readonly AcceptedNodeTask[]) => void;
+}
+
+/** What a lane's turn ends with: the rest is done outside of the lane. */
+export interface Turn {
+  readonly task: TaskInit;
+  readonly result: WriteResult;
+}
+
+type Timestamp = ReturnType<typeof timestampFromMs>;
+
+/** What of a task the write's outcome decides. */
+interface TaskState {
+  readonly status: TaskStatus;
+  readonly error?: MeilisearchErrorBody;
+  readonly startedAt?: Timestamp;
+  readonly finishedAt?: Timestamp;
+  readonly nodeTasks?: readonly AcceptedNodeTask[];
+}
+
+type TurnOf = (nodeTasks: readonly AcceptedNodeTask[], state?: Partial<TaskState>) => Turn;
+
+/** The types of tasks as the API prints them. */
+export const TASK_TYPE_NAMES = {
+  [TaskType.DOCUMENT_ADDITION_OR_UPDATE]: "documentAdditionOrUpdate",
+  [TaskType.DOCUMENT_DELETION]: "documentDeletion",
+  [TaskType.SETTINGS_UPDATE]: "settingsUpdate",
+  [TaskType.INDEX_CREATION]: "indexCreation",
+  [TaskType.INDEX_DELETION]: "indexDeletion",
+  [TaskType.INDEX_UPDATE]: "indexUpdate",
+} as const;
+
+/** What all writes share: lanes, the catalogue, task uids, registration. */
+export class WriteCore {
+  private readonly lanes = new Map<string, Lane>();
+  private readonly writers = new Map<string, IndexWriter>();
+  private sequence = 0;
+  private stopped = false;
+
+  constructor(
+    readonly context: WriterContext,
+    readonly uids: TaskUids,
+    readonly registrar: TaskRegistrar,
+    readonly spools: SpoolPool,
+    readonly hasher: Promise<ShardHasher>,
+  ) {}
+
+  /** Takes no more writes. */
+  stop(): void {
+    this.stopped = true;
+  }
+
+  /**
+   * What has to hold for any write, before its body is read.
+   *
+   * @throws MeilisearchError 503
+   */
+  requireWritable(): TopologyView {
+    if (this.stopped) throw stopping();
+    const view = this.context.topology.current();
+    if (view === undefined) throw noLease("it has not received a topology from the control plane yet");
+    const lease = this.context.lease.state();
+    if (lease.kind === "none") throw noLease(lease.reason);
+    if (lease.kind === "elsewhere") throw noLease(`another proxy is the writer, at ${lease.address}`);
+    return view;
+  }
+
+  /**
+   * Runs one write in the lane of its index, and then tells the control plane of the task, so that a client who has its answer finds the
+   * task. The lane goes on meanwhile.
+   */
+  async inLane(indexUid: string, signal: AbortSignal, work: () => Promise<Turn>): Promise<WriteResult> {
+    const turn = await this.inLaneUnregistered(indexUid, signal, async () => {
+      const done = await work();
+      return { ...done.result, task: done.task };
+    });
+    const { task, ...result } = turn;
+    await this.registrar.register(task);
+    return result;
+  }
+
+  /** {@link inLane} for a write whose task the control plane knows already. */
+  async inLaneUnregistered<T extends WriteResult>(
+    indexUid: string,
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const started = this.context.world.clock.monotonic();
+    try {
+      const result = await this.laneOf(indexUid).run(signal, async () => {
+        this.requireWritable();
+        if (!this.registrar.hasRoom()) {
+          throw writesOverloaded("too many accepted tasks wait for the control plane, which does not answer");
+        }
+        return work();
+      });
+      this.context.metrics.writeDone(result.body.type, "accepted", this.secondsSince(started));
+      return result;
+    } catch (error) {
+      const code = error instanceof MeilisearchError ? error.body.code : "internal";
+      this.context.metrics.writeDone("any", code, this.secondsSince(started));
+      throw error;
+    }
+  }
+
+  /** Runs other work of an index in its lane; left out where the lane is full. */
+  async background(indexUid: string, work: () => Promise<void>): Promise<void> {
+    await this.laneOf(indexUid).run(this.context.closed, work);
+  }
+
+  /** The index of that name in the newest topology. */
+  findIndex(indexUid: string): IndexView | undefined {
+    return this.context.topology.current()?.indexes.get(indexUid);
+  }
+
+  /** The index of that name, created where there is none; with the primary key recorded if it has none yet. */
+  async ensureIndex(indexUid: string, primaryKey: string | undefined): Promise<IndexView> {
+    const { control, config, lease } = this.context;
+    const answer = await this.control("creating the index", () =>
+      control.ensureIndex(
+        { uid: indexUid, session: lease.session, ...(primaryKey === undefined ? {} : { primaryKey }) },
+        { timeoutMs: config.controlTimeoutMs },
+      ),
+    );
+    await this.waitForEpoch(answer.epoch);
+    const index = this.findIndex(indexUid);
+    if (index === undefined)
+      throw controlAway("the topology with the new index", new IndexGoneError(indexUid));
+    return index;
+  }
+
+  /** Waits until the topology holds an epoch. */
+  async waitForEpoch(epoch: Epoch | undefined): Promise<void> {
+    if (epoch === undefined) return;
+    const { topology, world, config, closed } = this.context;
+    const giveUp = new AbortController();
+    const timer = world.timers.after(config.topologyWaitMs, () => giveUp.abort());
+    try {
+      await topology.waitFor(
+        (view) => epochReached(view.epoch, epoch),
+        AbortSignal.any([giveUp.signal, closed]),
+      );
+    } catch (error) {
+      throw controlAway("the newest topology", error);
+    } finally {
+      timer.cancel();
+    }
+  }
+
+  /** A call to the control plane that is safe to repeat, tried twice; its failures as refusals. */
+  async control<T>(what: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof ControlRefusedError) throw controlRefused(what, error);
+      if (!(error instanceof ControlUnavailableError)) throw error;
+    }
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof ControlRefusedError) throw controlRefused(what, error);
+      if (error instanceof ControlUnavailableError) throw controlAway(what, error);
+      throw error;
+    }
+  }
+
+  writerOf(instance: string): IndexWriter {
+    const known = this.writers.get(instance);
+    if (known !== undefined) return known;
+    const writer = new IndexWriter(this.context, instance, () => ++this.sequence);
+    this.writers.set(instance, writer);
+    return writer;
+  }
+
+  /** Writers of indexes that this proxy has written to. */
+  knownWriters(): ReadonlyMap<string, IndexWriter> {
+    return this.writers;
+  }
+
+  forgetWriter(instance: string): void {
+    this.writers.delete(instance);
+  }
+
+  /** Writes waiting or under way, and lanes in use. */
+  queued(): { readonly lanes: number; readonly writes: number } {
+    let writes = 0;
+    for (const lane of this.lanes.values()) writes += lane.length;
+    return { lanes: this.lanes.size, writes };
+  }
+
+  /** A task that never goes to a node: failed before anything was sent, or with nothing to do. */
+  async finalTurn(draft: TaskDraft, instance: string, failure: TaskFailure | undefined): Promise<Turn> {
+    return this.finalTurnAs(await this.uids.take(), draft, instance, failure);
+  }
+
+  /** {@link finalTurn} with a uid that was taken already. */
+  finalTurnAs(uid: bigint, draft: TaskDraft, instance: string, failure: TaskFailure | undefined): Turn {
+    const now = this.now();
+    return this.turn(uid, now, draft, instance, {
+      status: failure === undefined ? TaskStatus.SUCCEEDED : TaskStatus.FAILED,
+      ...(failure === undefined ? {} : { error: failure.error }),
+      startedAt: now,
+      finishedAt: now,
+    });
+  }
+
+  /** A task that nodes have accepted. */
+  enqueuedTurn(
+    uid: bigint,
+    draft: TaskDraft,
+    instance: string,
+    nodeTasks: readonly AcceptedNodeTask[],
+  ): Turn {
+    return this.turn(uid, this.now(), draft, instance, { status: TaskStatus.ENQUEUED, nodeTasks });
+  }
+
+  /** Sends a write to its nodes and says what the client gets. */
+  async dispatch(dispatch: Dispatch): Promise<Turn> {
+    const { index, draft } = dispatch;
+    const release = dispatch.release ?? (async () => undefined);
+    let kept = false;
+    try {
+      const writer = this.writerOf(index.instance);
+      await this.prepare(writer, draft.indexUid);
+      await writer.checkQuorum(dispatch.touched);
+      const taskUid = await this.uids.take();
+      const now = this.now();
+      const turnOf: TurnOf = (nodeTasks, state = {}) =>
+        this.turn(taskUid, now, draft, index.instance, { status: TaskStatus.ENQUEUED, nodeTasks, ...state });
+      const sent = await writer.send({
+        taskUid,
+        taskType: taskTypeName(draft.type),
+        touched: dispatch.touched,
+        kind: dispatch.kind,
+        request: dispatch.request,
+      });
+      kept = sent.kind === "unknown";
+      return this.conclude(dispatch, taskUid, sent, turnOf, writer.blocked() ?? "nodes do not answer");
+    } finally {
+      if (!kept) await release();
+    }
+  }
+
+  private conclude(
+    dispatch: Dispatch,
+    taskUid: bigint,
+    sent: SentWrite,
+    turnOf: TurnOf,
+    blockedBy: string,
+  ): Turn {
+    switch (sent.kind) {
+      case "accepted": {
+        dispatch.onAccepted?.(sent.nodeTasks);
+        const turn = turnOf(sent.nodeTasks);
+        if (sent.degradedShards.length === 0) return turn;
+        return { task: turn.task, result: { ...turn.result, degradedShards: sent.degradedShards } };
+      }
+      case "refused": {
+        const body = this.clean(sent.body, dispatch.draft.indexUid);
+        if (!sent.partly) throw new MeilisearchError(sent.status, body);
+        const at = this.now();
+        return turnOf(sent.nodeTasks, {
+          status: TaskStatus.FAILED,
+          error: body,
+          startedAt: at,
+          finishedAt: at,
+        });
+      }
+      case "lost":
+        this.registerLate(turnOf(sent.nodeTasks).task, sent.nodeTasks.length > 0);
+        throw outcomeUnknown(taskUid, sent.cause.message, { cause: sent.cause });
+      case "unknown": {
+        const release = dispatch.release ?? (async () => undefined);
+        this.registerWhenSettled(dispatch, taskUid, sent.settled, turnOf)
+          .then(release, release)
+          .catch((error: unknown) =>
+            this.context.logger.warn({ err: error }, "a temporary file was not freed"),
+          );
+        throw outcomeUnknown(taskUid, blockedBy);
+      }
+    }
+  }
+
+  /** Sees to it that the task of a write whose client got no certain answer shows what became of it. */
+  private async registerWhenSettled(
+    dispatch: Dispatch,
+    taskUid: bigint,
+    settling: Promise<SettledWrite>,
+    turnOf: TurnOf,
+  ): Promise<void> {
+    const { indexUid } = dispatch.draft;
+    try {
+      const settled = await settling;
+      const at = this.now();
+      const failed = (body: MeilisearchErrorBody) => ({
+        status: TaskStatus.FAILED,
+        error: this.clean(body, indexUid),
+        startedAt: at,
+        finishedAt: at,
+      });
+      if (settled.kind === "lost" && settled.nodeTasks.length === 0) return;
+      if (settled.kind === "accepted") dispatch.onAccepted?.(settled.nodeTasks);
+      const state = settled.kind === "refused" ? failed(settled.body) : {};
+      await this.registrar.register(turnOf(settled.nodeTasks, state).task);
+    } catch (error) {
+      this.context.logger.error(
+        { err: error, index: indexUid, task: String(taskUid) },
+        "the outcome of a write was not settled before the proxy stopped; the next writer compares the replicas",
+      );
+    }
+  }
+
+  /** A node's error as the client is to see it (invariant 11). */
+  clean(body: MeilisearchErrorBody, indexUid: string): MeilisearchErrorBody {
+    const message = hideInjectedFields(body.message).replaceAll(/\bm[a-z2-7]{8}_\d+\b/g, (name) =>
+      parsePhysicalName(name) === undefined ? name : indexUid,
+    );
+    return { ...body, message };
+  }
+
+  /** Makes this proxy the index's writer; an index that is gone by now is as one that never was. */
+  private async prepare(writer: IndexWriter, indexUid: string): Promise<void> {
+    try {
+      await writer.prepare();
+    } catch (error) {
+      if (!(error instanceof IndexGoneError)) throw error;
+      this.forgetWriter(writer.instance);
+      throw controlAway(`index \`${indexUid}\`, which was just removed,`, error);
+    }
+  }
+
+  private turn(uid: bigint, now: Timestamp, draft: TaskDraft, instance: string, state: TaskState): Turn {
+    const { nodeTasks = [], error, startedAt, finishedAt, status } = state;
+    return {
+      task: {
+        uid,
+        indexUid: draft.indexUid,
+        instance,
+        type: draft.type,
+        status,
+        detailsJson: draft.detailsJson,
+        enqueuedAt: now,
+        customMetadata: draft.customMetadata ?? "",
+        documentsByShard: { ...draft.documentsByShard },
+        nodeTasks: nodeTasks.map((task) => ({
+          nodeId: task.nodeId,
+          nodeTaskUid: task.nodeTaskUid,
+          status: TaskStatus.ENQUEUED,
+          shards: [...task.shards],
+        })),
+        ...(error === undefined ? {} : { error: { ...error } }),
+        ...(startedAt === undefined ? {} : { startedAt }),
+        ...(finishedAt === undefined ? {} : { finishedAt }),
+      },
+      result: {
+        status: 202,
+        body: {
+          taskUid: Number(uid),
+          indexUid: draft.indexUid,
+          status: "enqueued",
+          type: taskTypeName(draft.type),
+          enqueuedAt: formatInstant(now),
+        },
+      },
+    };
+  }
+
+  private registerLate(task: TaskInit, worthIt: boolean): void {
+    if (!worthIt) return;
+    this.registrar
+      .register(task)
+      .catch((error: unknown) => this.context.logger.error({ err: error }, "a task was not registered"));
+  }
+
+  private laneOf(indexUid: string): Lane {
+    const known = this.lanes.get(indexUid);
+    if (known !== undefined) return known;
+    for (const [uid, lane] of this.lanes) if (lane.length === 0) this.lanes.delete(uid);
+    const lane = new Lane(this.context.config.maxLaneQueue);
+    this.lanes.set(indexUid, lane);
+    return lane;
+  }
+
+  /** The wall-clock time. */
+  now(): Timestamp {
+    return timestampFromMs(this.context.world.clock.now());
+  }
+
+  private secondsSince(monotonic: number): number {
+    return (this.context.world.clock.monotonic() - monotonic) / 1_000;
+  }
+}
+
+/** The type as the API prints it. */
+export function taskTypeName(type: TaskType): string {
+  return type in TASK_TYPE_NAMES ? TASK_TYPE_NAMES[type as keyof typeof TASK_TYPE_NAMES] : "unknown";
+}

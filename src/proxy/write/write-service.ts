@@ -1,0 +1,162 @@
+import type { NodeTransport } from "../../meilisearch/transport.js";
+import { createShardHasher } from "../../placement/shard.js";
+import type { World } from "../../runtime/world.js";
+import type { ControlTransport } from "../control-transport.js";
+import type { TopologySource, TopologyView, WriteLease } from "../topology/topology-view.js";
+import { DocumentWrites } from "./document-writes.js";
+import { FilterPreflight } from "./filter-preflight.js";
+import type { WriterContext } from "./generation-change.js";
+import { IndexOperations } from "./index-operations.js";
+import { createNodeCalls } from "./node-calls.js";
+import { OpenSettings } from "./open-settings.js";
+import { createSpoolPool } from "./spool.js";
+import { createTaskRegistrar } from "./task-registrar.js";
+import { createTaskUids } from "./task-uids.js";
+import type {
+  DocumentWriteRequest,
+  SettingsMethod,
+  SettingsRoute,
+  WriteConfig,
+  WriteLogger,
+  WriteResult,
+  WriteStats,
+} from "./types.js";
+import { WriteCore } from "./write-core.js";
+import type { WriteMetrics } from "./write-metrics.js";
+
+/**
+ * Takes clients' writes. Every method resolves once the write is accepted, which means: held by every in-sync replica of
+ * each shard that it touches, or the replicas that missed it are durably stale (invariant 4); or recorded as a task that
+ * has failed already, where Meilisearch would accept the write and fail its task. Every method rejects with
+ * `MeilisearchError` otherwise: Meilisearch's own refusals, and Miroir's codes with 503 (nothing was sent) or 504
+ * (`miroir_write_outcome_unknown`). `signal` takes a write back while its body is read or it waits for its turn; once
+ * sending has begun it goes on.
+ */
+export interface WriteService {
+  submit(request: DocumentWriteRequest, signal: AbortSignal): Promise<WriteResult>;
+  /** The index's uid and key as the client sent them, already of the right types. */
+  createIndex(
+    index: { readonly uid: string; readonly primaryKey?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<WriteResult>;
+  /** Sets the primary key. Renaming (`newUid`) is refused with 501. */
+  updateIndex(
+    indexUid: string,
+    change: { readonly primaryKey?: string | undefined; readonly newUid?: string | undefined },
+    signal: AbortSignal,
+  ): Promise<WriteResult>;
+  deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
+  /** @param body the parsed JSON body; ignored for `DELETE` */
+  updateSettings(
+    indexUid: string,
+    route: SettingsRoute,
+    method: SettingsMethod,
+    body: unknown,
+    signal: AbortSignal,
+  ): Promise<WriteResult>;
+  /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
+  drain(signal: AbortSignal): Promise<void>;
+  stats(): WriteStats;
+}
+
+/** What a write service works with. */
+export interface WriteServiceOptions {
+  readonly world: World;
+  readonly topology: TopologySource;
+  readonly lease: WriteLease;
+  readonly control: ControlTransport;
+  readonly transport: NodeTransport;
+  readonly config: WriteConfig;
+  readonly logger: WriteLogger;
+  readonly metrics: WriteMetrics;
+}
+
+/** The write path of a proxy. It does nothing by itself until the first write, and holds nothing that a successor needs (invariant 7). */
+export function createWriteService(options: WriteServiceOptions): WriteService {
+  const { world, topology, lease, control, transport, config, logger, metrics } = options;
+  const closing = new AbortController();
+  const context: WriterContext = {
+    world,
+    topology,
+    lease,
+    control,
+    calls: createNodeCalls(transport, world, config, logger, metrics),
+    config,
+    logger,
+    metrics,
+    closed: closing.signal,
+  };
+  const uids = createTaskUids(control, lease.session, world, {
+    block: config.taskUidBlock,
+    ttlMs: config.taskUidTtlMs,
+    timeoutMs: config.controlTimeoutMs,
+  });
+  const registrar = createTaskRegistrar(control, lease.session, world, logger, metrics, {
+    maxPending: config.maxPendingRegistrations,
+    timeoutMs: config.controlTimeoutMs,
+  });
+  const spools = createSpoolPool(
+    {
+      directory: config.spoolDirectory,
+      memoryBytes: config.spoolMemoryBytes,
+      maxFileBytes: config.maxSpoolBytes,
+    },
+    world.random,
+  );
+  const core = new WriteCore(context, uids, registrar, spools, createShardHasher());
+  const openSettings = new OpenSettings(context);
+  const documents = new DocumentWrites(core, new FilterPreflight(core, openSettings), openSettings);
+  const indexes = new IndexOperations(core, openSettings);
+  const stopWatching = topology.onChange((view) => shedSuspects(core, view, logger));
+
+  const stats = (): WriteStats => {
+    const { lanes, writes } = core.queued();
+    return {
+      lanes,
+      queued: writes,
+      blockedIndexes: [...core.knownWriters()].flatMap(([instance, writer]) =>
+        writer.blocked() === undefined ? [] : [topology.current()?.byInstance.get(instance)?.uid ?? instance],
+      ),
+      pendingRegistrations: registrar.pending(),
+      spooledBytes: spools.fileBytes(),
+    };
+  };
+  metrics.gauges(() => {
+    const { queued, blockedIndexes, pendingRegistrations, spooledBytes } = stats();
+    return { queued, blocked: blockedIndexes.length, pendingRegistrations, spooledBytes };
+  });
+
+  return {
+    submit: (request, signal) => documents.submit(request, signal),
+    createIndex: ({ uid, primaryKey }, signal) => indexes.create(uid, primaryKey, signal),
+    updateIndex: (indexUid, change, signal) => indexes.update(indexUid, change, signal),
+    deleteIndex: (indexUid, signal) => indexes.delete(indexUid, signal),
+    updateSettings: (indexUid, route, method, body, signal) =>
+      indexes.updateSettings(indexUid, route, method, body, signal),
+    async drain(signal) {
+      core.stop();
+      stopWatching();
+      while (!signal.aborted && (core.queued().writes > 0 || stats().blockedIndexes.length > 0)) {
+        await world.timers.sleep(20, signal).catch(() => undefined);
+      }
+      await registrar.flush(signal);
+      closing.abort(new Error("the proxy has stopped"));
+      registrar.close();
+    },
+    stats,
+  };
+}
+
+/** Indexes of which the control plane holds a replica for divergent get a generation without it. */
+function shedSuspects(core: WriteCore, view: TopologyView, logger: WriteLogger): void {
+  for (const [instance, writer] of core.knownWriters()) {
+    const index = view.byInstance.get(instance);
+    if (index === undefined || writer.generation() !== index.generation) continue;
+    if (![...index.replicas.values()].includes("suspect")) continue;
+    core
+      .background(index.uid, () => writer.shedSuspects())
+      .catch((error: unknown) =>
+        logger.warn({ err: error, index: index.uid }, "suspect replicas stay for now"),
+      );
+  }
+}
