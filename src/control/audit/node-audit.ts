@@ -98,6 +98,8 @@ export class NodeAudit {
   readonly #open = new Set<number>();
   /** Final node tasks whose client task is not recorded yet. */
   readonly #pending = new Map<number, Pending>();
+  /** Started tasks whose client task is not recorded yet. */
+  readonly #early = new Map<number, NodeTaskRecord>();
   /** Accounted for above the frontier, with the metadata that is checked in order of uid. */
   readonly #accounted = new Map<number, { record: NodeTaskRecord; metadata: TaskMetadata | undefined }>();
   #frontier = 0;
@@ -228,7 +230,7 @@ export class NodeAudit {
     const now = world.clock.monotonic();
     const seenBefore = this.#highest;
     const lowest = (await log.unfinished()).lowest;
-    let changed = this.#open.size > 0 && (await this.#readProcessing());
+    let changed = lowest !== undefined && (await this.#readProcessing());
     const rescan = now - this.#lastRescan >= (tuning.rescanIntervalMs ?? 10_000);
     if (this.#pending.size < MAX_PENDING) {
       changed = (await this.#readFinished(rescan ? undefined : this.#finishedAt)) || changed;
@@ -274,6 +276,9 @@ export class NodeAudit {
       else if (uid < this.#frontier) late.push(uid);
     }
     if (finished.length > 0) await this.#account(finished);
+    const started = uids.flatMap((uid) => this.#early.get(uid) ?? []);
+    if (started.length > 0) await this.#options.sink.apply(started.map((record) => this.#update(record)));
+    for (const { uid } of started) this.#early.delete(uid);
     await this.#lookUp(late);
   }
 
@@ -294,6 +299,9 @@ export class NodeAudit {
   async #readProcessing(): Promise<boolean> {
     const records = await this.#options.log.processing(this.#startedAt);
     const started = records.filter((record) => this.#open.has(record.uid));
+    for (const record of records) {
+      if (!this.#open.has(record.uid) && this.#early.size < MAX_PENDING) this.#early.set(record.uid, record);
+    }
     if (started.length > 0) await this.#options.sink.apply(started.map((record) => this.#update(record)));
     for (const record of records) this.#startedAt = laterNodeTime(this.#startedAt, record.startedAt);
     if (this.#startedAt !== undefined) this.#startedAt = safeWatermark(this.#startedAt);
@@ -351,6 +359,7 @@ export class NodeAudit {
   #done(record: NodeTaskRecord, kind: string): void {
     this.#open.delete(record.uid);
     this.#pending.delete(record.uid);
+    this.#early.delete(record.uid);
     this.#accounted.set(record.uid, { record, metadata: parseTaskMetadata(record.customMetadata) });
     const oldest = this.#accounted.keys().next();
     if (this.#accounted.size > MAX_ACCOUNTED && !oldest.done) this.#accounted.delete(oldest.value);
@@ -437,6 +446,7 @@ export class NodeAudit {
     this.#open.clear();
     this.#registered = [];
     this.#pending.clear();
+    this.#early.clear();
     this.#accounted.clear();
     this.#frontier = newest === undefined ? 0 : newest.uid + 1;
     this.#highest = newest?.uid ?? -1;

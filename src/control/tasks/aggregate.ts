@@ -114,6 +114,16 @@ export function countOnce(
   return countByWeight(reports, copies, weights);
 }
 
+/** What all nodes report, over the mean number of replicas that a shard has in sync. */
+function countByCopies(reports: readonly CountReport[], index: IndexReplicas): number {
+  const copies = index.placement.reduce(
+    (sum, nodes) => sum + Math.max(1, nodes.filter((id) => index.replicas.get(id) === "in_sync").length),
+    0,
+  );
+  const total = reports.reduce((sum, report) => sum + report.count, 0);
+  return Math.round((total * index.placement.length) / copies);
+}
+
 /** Spreads each report over its shards as the request's documents were; each shard takes the mean of its reports. */
 function countByWeight(
   reports: readonly CountReport[],
@@ -261,6 +271,8 @@ function finalDetails(
       if (count === undefined) return null;
       reports.push({ nodeId: report.nodeId, shards, count });
     }
+    // Nobody said which shards the requests of a rebuilt task covered; that each copy got its part is certain.
+    if (task.detailsJson === null && index !== undefined) return countByCopies(reports, index);
     return countOnce(reports, weights);
   };
   let details = task.detailsJson ?? rebuiltDetails(task, counted, count);

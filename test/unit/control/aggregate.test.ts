@@ -83,6 +83,21 @@ describe("a client task", () => {
     expect(verdict).toMatchObject({ startedAt: 100, finishedAt: 200, divergent: [] });
   });
 
+  it("that was rebuilt counts each copy's part, though its shards are not known", () => {
+    const index: IndexReplicas = {
+      placement: [
+        ["a", "b"],
+        ["b", "c"],
+        ["a", "c"],
+      ],
+      replicas: new Map(["a", "b", "c"].map((node) => [node, "in_sync"])),
+    };
+    const one = { detailsJson: '{"receivedDocuments":3,"indexedDocuments":3}' };
+    const reports = [report("a", "succeeded", one), report("b", "succeeded", one)];
+    const verdict = aggregateTask(task(reports, { detailsJson: null }), index);
+    expect(JSON.parse(verdict.detailsJson ?? "")).toEqual({ receivedDocuments: 3, indexedDocuments: 3 });
+  });
+
   it("succeeds where one of two replicas failed, and names that one", () => {
     const verdict = aggregateTask(task([report("a", "succeeded"), report("b", "failed")]), both);
     expect(verdict).toMatchObject({ status: "succeeded", error: null, divergent: ["b"] });
