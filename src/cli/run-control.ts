@@ -114,8 +114,8 @@ async function assemble({ config, world, logger, store, transport, closers }: As
   plane.onCredentialsChange(() => {
     for (const listener of credentialListeners) listener();
   });
-  control.topology.onChange(({ topology }) => metrics.published(topology));
-  control.leadership.onChange((state) => metrics.leading(state.kind === "leader"));
+  const stopFollowing = metrics.follow(control);
+  closers.unshift(async () => stopFollowing());
   closers.unshift(() => control.close());
   await control.start();
   await control.whenLeading(AbortSignal.timeout(LEADER_WAIT_MS));

@@ -181,7 +181,8 @@ async function commitGeneration(
 ): Promise<{ index: Index; epoch: Epoch }> {
   const { instance, expectedGeneration, newGeneration, writer, reason } = request;
   const stale = new Set(request.staleNodeIds);
-  if (newGeneration <= expectedGeneration) {
+  const isClaim = newGeneration === expectedGeneration && writer !== undefined && stale.size === 0;
+  if (newGeneration <= expectedGeneration && !isClaim) {
     throw new ConnectError("new_generation must be above expected_generation", Code.InvalidArgument);
   }
   const next = await topology.change(reason === "" ? "a new generation" : reason, (draft) => {
@@ -191,6 +192,12 @@ async function commitGeneration(
     if (index.generation !== expectedGeneration) {
       const message = `index ${index.uid} is at generation ${index.generation}, not ${expectedGeneration}`;
       throw new ConnectError(message, Code.Aborted);
+    }
+    if (isClaim && index.writer !== undefined) {
+      throw new ConnectError(
+        `index ${index.uid} has a writer already; only a new generation can replace it`,
+        Code.Aborted,
+      );
     }
     refuseLastCopies(index, stale);
     for (const replica of index.replicas) {

@@ -78,7 +78,14 @@ export function createValidators(): ValidatorTable {
     .add(CommitGenerationRequestSchema, (request, faults) => {
       const { instance, expectedGeneration, newGeneration, staleNodeIds, writer, reason } = request;
       checkName(instance, "instance", faults);
-      faults.check(newGeneration > expectedGeneration, "new_generation", "must be above expected_generation");
+      // The first writer claims an index as it is; every later change is a new generation.
+      const isClaim =
+        newGeneration === expectedGeneration && writer !== undefined && staleNodeIds.length === 0;
+      faults.check(
+        newGeneration > expectedGeneration || isClaim,
+        "new_generation",
+        "must be above expected_generation",
+      );
       faults.check(staleNodeIds.length <= 1_000, "stale_node_ids", "at most 1,000");
       for (const [position, id] of staleNodeIds.entries())
         checkName(id, `stale_node_ids[${position}]`, faults);

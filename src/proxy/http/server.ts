@@ -1,4 +1,4 @@
-import fastify, { type FastifyInstance } from "fastify";
+import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Logger } from "pino";
 import { createNodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
@@ -18,7 +18,7 @@ import { createVersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
 import { registerAdmin } from "./admin.js";
-import { overloaded } from "./api-errors.js";
+import { apiError, indexUidFault, overloaded } from "./api-errors.js";
 import { createAuthenticate } from "./authentication.js";
 import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
 import { registerCors } from "./cors.js";
@@ -62,6 +62,9 @@ export interface ProxyServer {
 
 /** Longest path segment: document ids have up to 511 bytes, each up to three characters when encoded. */
 const MAX_PARAMETER_LENGTH = 2_048;
+
+/** How long an idle connection is kept for its client. Milliseconds. */
+const KEEP_ALIVE_MS = 75_000;
 
 /** Longest `x-request-id` that is taken over from a client. */
 const MAX_REQUEST_ID_LENGTH = 128;
@@ -183,6 +186,13 @@ function createApp(world: World): FastifyInstance {
       maxParamLength: MAX_PARAMETER_LENGTH,
     },
     forceCloseConnections: "idle",
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    frameworkErrors: (_error, request, reply) => {
+      const answer = badUrlAnswer(request.raw.url ?? "");
+      // Its type knows no route here, and so no status.
+      const bare = reply as unknown as FastifyReply;
+      return bare.code(answer.status).header("content-type", "application/json").send(answer.body);
+    },
     genReqId: (request) => {
       const given = request.headers["x-request-id"];
       if (typeof given === "string" && given.length <= MAX_REQUEST_ID_LENGTH && /^[\w.:-]+$/.test(given)) {
@@ -204,6 +214,23 @@ function createApp(world: World): FastifyInstance {
   });
   app.setNotFoundHandler((_request, reply) => reply.code(404).header("content-length", "0").send());
   return app;
+}
+
+/** A path whose escapes are no UTF-8 names no index that could exist. */
+function badUrlAnswer(url: string): { status: number; body: Buffer } {
+  const segment = /^\/+indexes\/+([^/?]*)/.exec(url)?.[1];
+  const uid = segment === undefined ? url : lossyDecode(segment);
+  const fault = indexUidFault(uid) ?? `\`${url}\` is not a valid path.`;
+  const { status, body } = apiError(400, segment === undefined ? "bad_request" : "invalid_index_uid", fault);
+  return { status, body: Buffer.from(JSON.stringify(body)) };
+}
+
+/** Percent-decodes; what is no UTF-8 becomes the replacement character. */
+function lossyDecode(text: string): string {
+  const bytes = text.replace(/%([0-9A-Fa-f]{2})/g, (_match, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
 function registerGauges(metrics: ProxyMetrics, services: RouteServices, health: NodeHealth): void {
