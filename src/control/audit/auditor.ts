@@ -16,8 +16,10 @@ import { PROBE_PREFIX } from "../nodes/bootstrap-nodes.js";
 import { findInstance, markSuspect } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
-import { type AuditTuning, type LostTask, NodeAudit } from "./node-audit.js";
+import type { AuditTuning, LostTask } from "./audit-options.js";
+import { NodeAudit } from "./node-audit.js";
 import { NodeLog } from "./node-log.js";
+import { lostUpdate } from "./node-task-updates.js";
 
 /** What {@link Auditor} works with. */
 export interface AuditorOptions {
@@ -187,19 +189,12 @@ export class Auditor {
       if (open.length === 0) return;
       await registry().apply(
         open.map(({ nodeTaskUid, taskUid }) => ({
-          nodeId: id,
-          nodeTaskUid,
+          ...lostUpdate(
+            id,
+            nodeTaskUid,
+            `Node ${id} lost the task: another database answers under its address.`,
+          ),
           taskUid,
-          status: "failed" as const,
-          error: {
-            message: `Node ${id} lost the task: another database answers under its address.`,
-            code: "internal",
-            type: "internal",
-            link: "https://docs.meilisearch.com/errors#internal",
-          },
-          detailsJson: null,
-          startedAt: null,
-          finishedAt: null,
         })),
       );
     }

@@ -1,73 +1,13 @@
-import type { Logger } from "pino";
 import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
 import { laterNodeTime, nodeTimeMs, safeWatermark } from "../../meilisearch/node-time.js";
 import { parseTaskMetadata, type TaskMetadata } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
-import type { World } from "../../runtime/world.js";
-import {
-  type FencingToken,
-  type NodeId,
-  type NodeTaskUid,
-  type NodeTaskUpdate,
-  nodeTaskUid,
-  type TaskStore,
-  taskUid,
-} from "../../store/task-store.js";
-import type { ControlMetrics } from "../metrics.js";
-import { errorRow, type NodeLog } from "./node-log.js";
+import { type NodeTaskUid, nodeTaskUid } from "../../store/task-store.js";
+import type { LostTask, NodeAuditOptions } from "./audit-options.js";
+import { LogIdentity } from "./log-identity.js";
+import { lostUpdate, updateOf } from "./node-task-updates.js";
 import { SessionChains } from "./session-chains.js";
 import { Wakeup } from "./wakeup.js";
-
-/** A finished node task whose client task nobody registered, with what its metadata says. */
-export interface LostTask {
-  readonly record: NodeTaskRecord;
-  readonly metadata: TaskMetadata;
-}
-
-/** Where an audit loop brings what it finds. */
-export interface AuditSink {
-  /** Records what a node's log says. Resolves with the updates whose client task is not recorded. */
-  apply(updates: readonly NodeTaskUpdate[]): Promise<readonly NodeTaskUpdate[]>;
-  /** Records client tasks that only their node tasks' metadata tell of. */
-  rebuild(nodeId: NodeId, lost: readonly LostTask[]): Promise<void>;
-  /** What a node task without a client task is: Miroir's own work on indexes, or a stranger's. */
-  judgeUnregistered(nodeId: NodeId, record: NodeTaskRecord): Promise<"control" | "unexpected">;
-  /** A write of a session is missing between two others. */
-  missingWrite(nodeId: NodeId, record: NodeTaskRecord, metadata: TaskMetadata): Promise<void>;
-  /** The node's log is not the one that was followed before; what was open in that one will never finish. */
-  logReplaced(nodeId: NodeId, reason: string): Promise<void>;
-}
-
-/** How eagerly a log is followed. */
-export interface AuditTuning {
-  /** Milliseconds between turns while tasks are open and changing; 25 unless given. */
-  readonly busyIntervalMs?: number;
-  /** Milliseconds between turns while tasks are open and nothing changes, at most; 150 unless given. */
-  readonly waitingIntervalMs?: number;
-  /** Milliseconds between turns while nothing is open; 1,000 unless given. */
-  readonly idleIntervalMs?: number;
-  /** Milliseconds for which a node task may lack its registration; 10,000 unless given. */
-  readonly registrationGraceMs?: number;
-  /** Milliseconds between readings of everything above the frontier, whatever the node's clock says; 10,000 unless given. */
-  readonly rescanIntervalMs?: number;
-  /** Finished tasks that stay in a node's log; 1,000 unless given. */
-  readonly keepFinished?: number;
-  /** Finished tasks beyond those before the log is pruned; 5,000 unless given, 0 for never. */
-  readonly pruneAfter?: number;
-}
-
-/** What {@link NodeAudit} works with. */
-export interface NodeAuditOptions {
-  readonly nodeId: NodeId;
-  readonly log: NodeLog;
-  readonly sink: AuditSink;
-  readonly store: TaskStore;
-  readonly fence: () => FencingToken;
-  readonly world: World;
-  readonly logger: Logger;
-  readonly metrics: ControlMetrics;
-  readonly tuning: AuditTuning;
-}
 
 interface Pending {
   readonly record: NodeTaskRecord;
@@ -104,8 +44,7 @@ export class NodeAudit {
   readonly #accounted = new Map<number, { record: NodeTaskRecord; metadata: TaskMetadata | undefined }>();
   #frontier = 0;
   #highest = -1;
-  /** Marks the newest task that is known, to tell this log from another one. */
-  #anchor: { readonly uid: number; readonly enqueuedAt: string } | undefined;
+  readonly #identity = new LogIdentity();
   #finishedAt: string | undefined;
   #startedAt: string | undefined;
   #lastRescan = Number.NEGATIVE_INFINITY;
@@ -135,7 +74,7 @@ export class NodeAudit {
       this.#begun = true;
       this.#frontier = cursor.frontierUid === null ? 0 : cursor.frontierUid + 1;
       this.#highest = cursor.lastSeenUid ?? -1;
-      this.#anchor = parseAnchor(cursor.identity);
+      this.#identity.restore(cursor.identity);
     }
     let after: NodeTaskUid | undefined;
     for (;;) {
@@ -277,7 +216,8 @@ export class NodeAudit {
     }
     if (finished.length > 0) await this.#account(finished);
     const started = uids.flatMap((uid) => this.#early.get(uid) ?? []);
-    if (started.length > 0) await this.#options.sink.apply(started.map((record) => this.#update(record)));
+    if (started.length > 0)
+      await this.#options.sink.apply(started.map((record) => updateOf(this.#options.nodeId, record)));
     for (const { uid } of started) this.#early.delete(uid);
     await this.#lookUp(late);
   }
@@ -291,7 +231,15 @@ export class NodeAudit {
       if (final.length > 0) await this.#account(final);
       const gone = asked.filter((uid) => !found.some((record) => record.uid === uid));
       if (gone.length === 0) continue;
-      await this.#options.sink.apply(gone.map((uid) => goneUpdate(this.#options.nodeId, uid)));
+      await this.#options.sink.apply(
+        gone.map((uid) =>
+          lostUpdate(
+            this.#options.nodeId,
+            uid,
+            `Node ${this.#options.nodeId} no longer knows its task ${uid}.`,
+          ),
+        ),
+      );
       for (const uid of gone) this.#open.delete(uid);
     }
   }
@@ -302,7 +250,8 @@ export class NodeAudit {
     for (const record of records) {
       if (!this.#open.has(record.uid) && this.#early.size < MAX_PENDING) this.#early.set(record.uid, record);
     }
-    if (started.length > 0) await this.#options.sink.apply(started.map((record) => this.#update(record)));
+    if (started.length > 0)
+      await this.#options.sink.apply(started.map((record) => updateOf(this.#options.nodeId, record)));
     for (const record of records) this.#startedAt = laterNodeTime(this.#startedAt, record.startedAt);
     if (this.#startedAt !== undefined) this.#startedAt = safeWatermark(this.#startedAt);
     return started.length > 0;
@@ -335,14 +284,14 @@ export class NodeAudit {
   async #account(records: readonly NodeTaskRecord[]): Promise<void> {
     const { sink, world, metrics, nodeId } = this.#options;
     const unknown = new Set(
-      (await sink.apply(records.map((record) => this.#update(record)))).map((update) => update.nodeTaskUid),
+      (await sink.apply(records.map((record) => updateOf(this.#options.nodeId, record)))).map(
+        (update) => update.nodeTaskUid,
+      ),
     );
     const now = world.clock.now();
     for (const record of records) {
       this.#highest = Math.max(this.#highest, record.uid);
-      if (this.#anchor === undefined || record.uid > this.#anchor.uid) {
-        this.#anchor = { uid: record.uid, enqueuedAt: record.enqueuedAt };
-      }
+      this.#identity.note(record);
       if (unknown.has(record.uid as NodeTaskUid)) {
         if (!this.#pending.has(record.uid)) {
           this.#pending.set(record.uid, { record, since: world.clock.monotonic() });
@@ -407,7 +356,7 @@ export class NodeAudit {
       nodeId,
       frontierUid: this.#frontier === 0 ? null : nodeTaskUid(this.#frontier - 1),
       lastSeenUid: this.#highest < 0 ? null : nodeTaskUid(this.#highest),
-      identity: this.#anchor === undefined ? "" : `${this.#anchor.uid}@${this.#anchor.enqueuedAt}`,
+      identity: this.#identity.toString(),
       updatedAt: world.clock.now(),
     };
     await store.nodeCursors.put([row], fence());
@@ -416,26 +365,9 @@ export class NodeAudit {
 
   /** A log that lacks the newest task known, or has another one in its place, belongs to another database. */
   async #verifyLog(): Promise<void> {
-    const anchor = this.#anchor;
-    if (anchor !== undefined) {
-      const reason = await this.#difference(anchor);
-      if (reason !== undefined) await this.#startOver(reason);
-    }
+    const reason = await this.#identity.difference(this.#options.log);
+    if (reason !== undefined) await this.#startOver(reason);
     this.#mustVerify = false;
-  }
-
-  async #difference(anchor: { uid: number; enqueuedAt: string }): Promise<string | undefined> {
-    const { log } = this.#options;
-    const found = await log.find(anchor.uid);
-    if (found !== undefined) {
-      if (found.enqueuedAt === anchor.enqueuedAt) return undefined;
-      return `its task ${anchor.uid} is another one than before`;
-    }
-    const newest = await log.newest();
-    if (newest === undefined || newest.uid < anchor.uid) {
-      return `its task uids went back from ${anchor.uid} to ${newest?.uid ?? "none"}`;
-    }
-    return (await log.wasPrunedAfter(anchor.uid)) ? undefined : `its task ${anchor.uid} is gone`;
   }
 
   /** Follows the new log from its end: what it holds so far is nothing that was asked of it. */
@@ -450,7 +382,8 @@ export class NodeAudit {
     this.#accounted.clear();
     this.#frontier = newest === undefined ? 0 : newest.uid + 1;
     this.#highest = newest?.uid ?? -1;
-    this.#anchor = newest === undefined ? undefined : { uid: newest.uid, enqueuedAt: newest.enqueuedAt };
+    this.#identity.forget();
+    if (newest !== undefined) this.#identity.note(newest);
     this.#finishedAt = undefined;
     this.#startedAt = undefined;
     this.#prunedBelow = this.#frontier;
@@ -467,40 +400,4 @@ export class NodeAudit {
     if (oldestKept !== undefined) await log.prune(oldestKept.enqueuedAt);
     this.#prunedBelow = this.#frontier - keep;
   }
-
-  #update(record: NodeTaskRecord): NodeTaskUpdate {
-    const metadata = parseTaskMetadata(record.customMetadata);
-    return {
-      nodeId: this.#options.nodeId,
-      nodeTaskUid: nodeTaskUid(record.uid),
-      ...(metadata === undefined ? {} : { taskUid: taskUid(metadata.taskUid) }),
-      status: record.status,
-      error: errorRow(record.error),
-      detailsJson: record.details === null ? null : JSON.stringify(record.details),
-      startedAt: nodeTimeMs(record.startedAt),
-      finishedAt: nodeTimeMs(record.finishedAt),
-    };
-  }
-}
-
-function goneUpdate(nodeId: NodeId, uid: number): NodeTaskUpdate {
-  return {
-    nodeId,
-    nodeTaskUid: nodeTaskUid(uid),
-    status: "failed",
-    error: {
-      message: `Node ${nodeId} no longer knows its task ${uid}.`,
-      code: "internal",
-      type: "internal",
-      link: "https://docs.meilisearch.com/errors#internal",
-    },
-    detailsJson: null,
-    startedAt: null,
-    finishedAt: null,
-  };
-}
-
-function parseAnchor(text: string): { uid: number; enqueuedAt: string } | undefined {
-  const match = /^(\d+)@(.+)$/.exec(text);
-  return match?.[2] === undefined ? undefined : { uid: Number(match[1]), enqueuedAt: match[2] };
 }

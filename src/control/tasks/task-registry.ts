@@ -16,8 +16,9 @@ import {
   type TaskUid,
   taskUid,
 } from "../../store/task-store.js";
-import type { LostTask } from "../audit/node-audit.js";
-import { errorRow, knownType } from "../audit/node-log.js";
+import type { LostTask } from "../audit/audit-options.js";
+import { knownType } from "../audit/node-log.js";
+import { updateOf } from "../audit/node-task-updates.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { aggregateTask, type TaskVerdict } from "./aggregate.js";
 import { findInstance, type IndexLookup, indexReplicas, markSuspect } from "./index-replicas.js";
@@ -165,12 +166,12 @@ export class TaskRegistry {
       "tasks were never registered; rebuilt from the metadata of their node tasks",
     );
     await store.tasks.upsert(missing, fence());
-    await this.apply(lost.map((task) => updateOf(nodeId, task)));
+    await this.apply(lost.map(({ record }) => updateOf(nodeId, record)));
     if (missing.length === 0) return;
     const elsewhere = (await this.#options.listUnfinished()).filter(({ metadata }) =>
       this.#rebuilt.has(taskUid(metadata.taskUid)),
     );
-    await this.apply(elsewhere.map((task) => updateOf(task.nodeId, task)));
+    await this.apply(elsewhere.map((task) => updateOf(task.nodeId, task.record)));
     for (const task of elsewhere) this.#options.onOpenNodeTasks(task.nodeId, [task.record.uid]);
     world.timers.after(REBUILD_SETTLE_MS, () => {
       this.#settleRebuilt(missing.map((row) => row.uid)).catch((error: unknown) => {
@@ -248,19 +249,6 @@ export class TaskRegistry {
       nodeTasks: [],
     };
   }
-}
-
-function updateOf(nodeId: NodeId, { record, metadata }: LostTask): NodeTaskUpdate {
-  return {
-    nodeId,
-    nodeTaskUid: record.uid as NodeTaskUpdate["nodeTaskUid"],
-    taskUid: taskUid(metadata.taskUid),
-    status: record.status,
-    error: errorRow(record.error),
-    detailsJson: record.details === null ? null : JSON.stringify(record.details),
-    startedAt: nodeTimeMs(record.startedAt),
-    finishedAt: nodeTimeMs(record.finishedAt),
-  };
 }
 
 function primaryKeyOf(row: TaskRow): { readonly instance: string; readonly primaryKey: string }[] {

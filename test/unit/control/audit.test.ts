@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { AuditTuning } from "../../../src/control/audit/node-audit.js";
+import type { AuditTuning } from "../../../src/control/audit/audit-options.js";
 import { TaskStatus, TaskType } from "../../../src/gen/miroir/v1/tasks_pb.js";
 import { NodeState, ReplicaState } from "../../../src/gen/miroir/v1/topology_pb.js";
 import { nodeId } from "../../../src/store/task-store.js";
