@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { FleetObserver } from "../topology/proxy-fleet.js";
+import type { TopologyControl } from "../topology/topology-control.js";
 
 /** What the control plane's server and topology stream count. One per registry. */
 export interface ServerMetrics {
@@ -9,10 +10,8 @@ export interface ServerMetrics {
   readonly fleet: FleetObserver;
   /** A call ended. `code` is gRPC's name of it in lower case. */
   callDone(service: string, method: string, code: string, seconds: number): void;
-  /** The topology was published. */
-  published(topology: Topology): void;
-  /** Leadership changed. */
-  leading(isLeader: boolean): void;
+  /** Follows topology and leadership from now on; returns the function that ends it. */
+  follow(control: Pick<TopologyControl, "topology" | "leadership">): () => void;
 }
 
 /** Registers the metrics, all named `miroir_control_*`. */
@@ -70,12 +69,21 @@ export function createServerMetrics(registry: Registry): ServerMetrics {
   return {
     registry,
     callDone: (service, method, code, seconds) => calls.observe({ service, method, code }, seconds),
-    published(topology) {
-      term.set(Number(topology.epoch?.term ?? 0n));
-      counter.set(Number(topology.epoch?.counter ?? 0n));
-      indexes.set(topology.indexes.length);
+    follow({ leadership, topology }) {
+      const published = (current: Topology) => {
+        term.set(Number(current.epoch?.term ?? 0n));
+        counter.set(Number(current.epoch?.counter ?? 0n));
+        indexes.set(current.indexes.length);
+      };
+      const leads = () => leader.set(leadership.state().kind === "leader" ? 1 : 0);
+      leads();
+      const newest = topology.history.newest();
+      if (newest !== undefined) published(newest);
+      const stops = [topology.onChange((change) => published(change.topology)), leadership.onChange(leads)];
+      return () => {
+        for (const stop of stops) stop();
+      };
     },
-    leading: (isLeader) => leader.set(isLeader ? 1 : 0),
     fleet: {
       connected: (count) => proxies.set(count),
       acknowledged: (afterMs) => lag.observe(afterMs / 1_000),

@@ -16,6 +16,11 @@ export class TopologyHistory {
     this.#topologies = [...this.#topologies, topology].slice(-this.#limit);
   }
 
+  /** The one published last; undefined before the first. */
+  newest(): Topology | undefined {
+    return this.#topologies.at(-1);
+  }
+
   /** The topology of exactly that epoch and content, if it is remembered. */
   find(epoch: Epoch, hash: string): Topology | undefined {
     return this.#topologies.find(

@@ -116,6 +116,8 @@ describe("every service on one port", () => {
     const metrics = await (await fetch(`http://${address}/metrics`)).text();
     expect(metrics).toContain('method="AllocateTaskUids",code="invalid_argument"} 1');
     expect(metrics).toContain("miroir_control_connected_proxies 0");
+    expect(metrics).toContain("miroir_control_topology_term 1");
+    expect(metrics).toContain("miroir_control_leader 1");
   });
 
   it("streams in both directions through the package's client over HTTP/2", async () => {
@@ -309,7 +311,10 @@ describe("health and reflection", () => {
       };
       const list = await ask({ case: "listServices", value: "" });
       expect(list?.case).toBe("listServicesResponse");
-      const names = list?.case === "listServicesResponse" ? list.value.service.map((each) => each.name) : [];
+      const names =
+        list?.case === "listServicesResponse"
+          ? list.value.service.map((each: { name: string }) => each.name)
+          : [];
       expect(names).toEqual([
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",

@@ -94,6 +94,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     },
   };
   const control = createTopologyControl(controlOptions);
+  metrics.follow(control);
   await control.start();
   const refuse = () => {
     throw new ConnectError("not part of this suite", Code.FailedPrecondition);
