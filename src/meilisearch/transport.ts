@@ -16,6 +16,8 @@ export interface NodeRequest {
   /** Path with query string, beginning with a slash. */
   readonly path: string;
   readonly contentType?: string;
+  /** Further headers, by lower-case name. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** A function gives a fresh stream for every attempt. */
   readonly body?: Buffer | string | (() => Readable);
   /** Length of a streamed body in bytes. */

@@ -44,7 +44,7 @@ export function createUndiciTransport(options: UndiciTransportOptions = {}): Nod
 }
 
 async function send(agent: Agent, node: NodeAddress, request: NodeRequest): Promise<NodeResponse> {
-  const headers: Record<string, string> = {};
+  const headers: Record<string, string> = { ...request.headers };
   if (node.key !== undefined && node.key !== "") headers.authorization = `Bearer ${node.key}`;
   if (request.contentType !== undefined) headers["content-type"] = request.contentType;
   if (request.contentLength !== undefined) headers["content-length"] = String(request.contentLength);

@@ -21,6 +21,8 @@ function corpus(): string[] {
     if (at % 5 !== 0) members.push(`"_geo":{"lat":${(at % 60) - 30}.5,"lng":${(at % 170) - 80}.25}`);
     if (at % 11 === 0) members.push(`"note":null`);
     else members.push(`"rating":${(at % 50) / 10}`);
+    const vector = [Math.sin(at), Math.cos(at * 1.7), Math.sin(at * 0.3)].map((value) => value.toFixed(4));
+    members.push(`"_vectors":{"default":${at % 4 === 3 ? "null" : `[${vector.join(",")}]`}}`);
     return `{${members.join(",")}}`;
   });
 }
@@ -29,6 +31,7 @@ const settings = {
   filterableAttributes: ["genre", "year", "tags", "_geo", "series"],
   sortableAttributes: ["year", "title", "rating", "_geo", "tags"],
   searchableAttributes: ["title", "overview", "tags"],
+  embedders: { default: { source: "userProvided", dimensions: 3 } },
 };
 
 const json = "application/json";
@@ -101,6 +104,26 @@ describe.each([
     search("all words", { q: "river amber", matchingStrategy: "all" }),
     search("separators as words", { q: "(),;[]{}" }),
     search("limit 0", { q: "river", limit: 0 }),
+    search("vector", {
+      vector: [0.5, 0.2, -0.3],
+      hybrid: { embedder: "default", semanticRatio: 1 },
+      limit: 30,
+    }),
+    search("hybrid", {
+      q: "river stone",
+      vector: [0.5, 0.2, -0.3],
+      hybrid: { embedder: "default" },
+      limit: 30,
+    }),
+    search("hybrid without a vector", { q: "a", hybrid: { embedder: "default" } }),
+    search("mostly keyword", {
+      q: "amber",
+      vector: [0.1, 0.9, 0.3],
+      hybrid: { embedder: "default", semanticRatio: 0.2 },
+      filter: "year > 1960",
+      retrieveVectors: true,
+      limit: 10,
+    }),
     get("/indexes/books/search"),
     get("/indexes/books/search?q=river&limit=5&sort=year:asc,title:desc"),
     get("/indexes/books/search?filter=%5B%22year%20%3E%201970%22%5D&attributesToRetrieve=id,year"),
@@ -163,6 +186,9 @@ describe.each([
     search("sort by a field that is not there for clients", { sort: ["_miroir_seq:asc"] }),
     search("facet of a field that is not there for clients", { facets: ["_miroir_shard"] }),
     search("threshold", { rankingScoreThreshold: 3 }),
+    search("unknown embedder", { q: "a", hybrid: { embedder: "none" } }),
+    search("vector of another dimension", { vector: [1], hybrid: { embedder: "default" } }),
+    search("vector without an embedder", { vector: [1, 2, 3] }),
     { name: "malformed", method: "POST", path: "/indexes/books/search", body: '{"q":' },
     { name: "not an object", method: "POST", path: "/indexes/books/search", body: "[]" },
     { name: "empty", method: "POST", path: "/indexes/books/search", body: "" },
@@ -196,6 +222,8 @@ describe.each([
     { name: "malformed list", method: "POST", path: "/indexes/books/documents/fetch", body: "{" },
     get("/indexes/nope"),
     get("/indexes/no%20pe"),
+    get("/indexes/%FF"),
+    get("/indexes/%FF/documents"),
     get("/indexes?limit=x"),
     get("/indexes?foo=1"),
     get("/indexes/nope/settings"),

@@ -1,7 +1,7 @@
 import { searchParametersOf, searchParametersOfQuery } from "../read/search-query.js";
 import { parseJsonBody } from "./json-values.js";
 import { readJsonBody } from "./request-body.js";
-import { bodySource, parameter, type RouteTable } from "./route-table.js";
+import { bodySource, parameter, type RouteRequest, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
 
 /** `GET` and `POST /indexes/{uid}/search`. */
@@ -10,9 +10,10 @@ export function registerSearch(routes: RouteTable, { search, config }: RouteServ
     const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
     const parameters = searchParametersOf(parseJsonBody(body));
     const original = { method: "POST", path: "/search", body } as const;
+    const includeMetadata = wantsMetadata(request);
     const answer = await search.search(
       parameter(request, "indexUid"),
-      { parameters, original },
+      { parameters, original, includeMetadata },
       request.signal,
     );
     return { status: 200, ...answer };
@@ -24,11 +25,17 @@ export function registerSearch(routes: RouteTable, { search, config }: RouteServ
       method: "GET",
       path: `/search${request.query === "" ? "" : `?${request.query}`}`,
     } as const;
+    const includeMetadata = wantsMetadata(request);
     const answer = await search.search(
       parameter(request, "indexUid"),
-      { parameters, original },
+      { parameters, original, includeMetadata },
       request.signal,
     );
     return { status: 200, ...answer };
   });
+}
+
+function wantsMetadata({ headers }: RouteRequest): boolean {
+  const value = headers["meili-include-metadata"];
+  return typeof value === "string" && ["true", "1"].includes(value.toLowerCase());
 }

@@ -1,5 +1,6 @@
-import fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { createNodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
@@ -188,10 +189,9 @@ function createApp(world: World): FastifyInstance {
     forceCloseConnections: "idle",
     keepAliveTimeout: KEEP_ALIVE_MS,
     frameworkErrors: (_error, request, reply) => {
-      const answer = badUrlAnswer(request.raw.url ?? "");
-      // Its type knows no route here, and so no status.
-      const bare = reply as unknown as FastifyReply;
-      return bare.code(answer.status).header("content-type", "application/json").send(answer.body);
+      const { status, body } = badUrl(request.raw.url ?? "");
+      reply.hijack();
+      reply.raw.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     },
     genReqId: (request) => {
       const given = request.headers["x-request-id"];
@@ -217,12 +217,11 @@ function createApp(world: World): FastifyInstance {
 }
 
 /** A path whose escapes are no UTF-8 names no index that could exist. */
-function badUrlAnswer(url: string): { status: number; body: Buffer } {
+function badUrl(url: string): MeilisearchError {
   const segment = /^\/+indexes\/+([^/?]*)/.exec(url)?.[1];
   const uid = segment === undefined ? url : lossyDecode(segment);
   const fault = indexUidFault(uid) ?? `\`${url}\` is not a valid path.`;
-  const { status, body } = apiError(400, segment === undefined ? "bad_request" : "invalid_index_uid", fault);
-  return { status, body: Buffer.from(JSON.stringify(body)) };
+  return apiError(400, segment === undefined ? "bad_request" : "invalid_index_uid", fault);
 }
 
 /** Percent-decodes; what is no UTF-8 becomes the replacement character. */

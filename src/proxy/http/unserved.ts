@@ -17,6 +17,8 @@ const UNSERVED: readonly (readonly [RouteMethod, string])[] = [
   ["GET", "/batches/:batchUid"],
   ["DELETE", "/tasks"],
   ["POST", "/tasks/cancel"],
+  ["POST", "/tasks/compact"],
+  ["GET", "/tasks/:taskUid/documents"],
   ["GET", "/experimental-features"],
   ["PATCH", "/experimental-features"],
   ["GET", "/network"],

@@ -19,6 +19,8 @@ export interface SearchRequest {
   readonly parameters: SearchParameters | undefined;
   /** The request as the client sent it. */
   readonly original: IndexRequest;
+  /** Whether the answer is to say which index and query it is of. */
+  readonly includeMetadata?: boolean;
 }
 
 /** The answer to a read. */
@@ -49,7 +51,7 @@ export interface SearchDependencies {
 export function createSearchService(dependencies: SearchDependencies): SearchService {
   const { topology, reader, refusals } = dependencies;
   return {
-    async search(indexUid, { parameters, original }, signal) {
+    async search(indexUid, { parameters, original, includeMetadata = false }, signal) {
       const view = topology.current();
       if (view === undefined) throw notReady();
       if (parameters === undefined || !view.indexes.has(indexUid)) {
@@ -63,7 +65,7 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
         const judgement = await refusals.judgement(index, original, signal);
         throw judgement ?? apiError(400, "bad_request", "The search parameters could not be understood.");
       }
-      const read = new SearchRead(parameters);
+      const read = new SearchRead(parameters, includeMetadata);
       try {
         const result = await reader.read(indexUid, read, signal);
         const headers = readHeaders(result, dependencies.unavailableShardPolicy);
@@ -80,12 +82,17 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
   };
 }
 
+const METADATA_HEADERS = { "meili-include-metadata": "true" };
+
 /** The asks of one search; planned once, whatever number of nodes it goes to. */
 class SearchRead implements ShardRead {
   private readonly plans = new Map<string, SearchPlan>();
   private current: SearchPlan | undefined;
 
-  constructor(private readonly parameters: SearchParameters) {}
+  constructor(
+    private readonly parameters: SearchParameters,
+    private readonly includeMetadata: boolean,
+  ) {}
 
   plan(parts: "one" | "many", index: Parameters<ShardRead["requests"]>[2]): SearchPlan {
     const key = `${parts} ${index.settingsVersion}`;
@@ -104,6 +111,7 @@ class SearchRead implements ShardRead {
       method: "POST",
       path: "/search",
       body: askBody(part, ask.filter),
+      ...(this.includeMetadata ? { headers: METADATA_HEADERS } : {}),
     }));
   };
 

@@ -20,6 +20,8 @@ export interface IndexRequest {
   readonly path: string;
   /** JSON text. */
   readonly body?: string | Buffer;
+  /** Further headers, by lower-case name. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Uses the key that may read settings and statistics. */
   readonly asAdmin?: boolean;
 }
@@ -368,6 +370,7 @@ class ReadPass {
           method: request.method,
           path: `/indexes/${name}${request.path}`,
           ...(request.body === undefined ? {} : { body: request.body, contentType: "application/json" }),
+          ...(request.headers === undefined ? {} : { headers: request.headers }),
           timeoutMs: Math.ceil(timeoutMs),
           signal,
         },
