@@ -1,10 +1,12 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { TaskStatus, TaskType } from "../../../src/gen/miroir/v1/tasks_pb.js";
+import { NodeState } from "../../../src/gen/miroir/v1/topology_pb.js";
 import type { EnqueuedTask } from "../../../src/meilisearch/node-client.js";
 import { formatTaskMetadata } from "../../../src/meilisearch/task-metadata.js";
 import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../../support/nodes.js";
 import { type Harness, startHarness } from "./control-harness.js";
+import { eventually } from "./eventually.js";
 
 /** 10,000 for the figures; fewer in an ordinary run, where the nodes themselves take most of the time. */
 const TASKS = Number(process.env.MIROIR_OPEN_TASKS ?? 300);
@@ -16,7 +18,10 @@ let harness: Harness;
 beforeAll(async () => {
   nodes = await startNodes(3);
   harness = await startHarness({
-    config: { nodes: nodes.nodes.map(({ url }) => ({ url, key: DEFAULT_MASTER_KEY })) },
+    config: {
+      nodes: nodes.nodes.map(({ url }) => ({ url, key: DEFAULT_MASTER_KEY })),
+      audit: { keepFinished: 20, pruneAfter: 30 },
+    },
   });
 });
 
@@ -57,6 +62,12 @@ it(
         `mean state latency ${(latency * 1_000).toFixed(0)} ms; ${(value("miroir_audit_requests_total") / 3 / ((ended - began) / 1_000)).toFixed(0)} requests/s a node\n`,
     );
     expect(Number(total)).toBe(TASKS);
+    await eventually(async () => {
+      const log = await harness.admin("node-0").tasks({ limit: 1 });
+      expect(log.total).toBeLessThanOrEqual(20 + 30 + 5);
+    });
+    const states = harness.topology.current().nodes.map(({ state }) => state);
+    expect(states).toEqual([NodeState.ACTIVE, NodeState.ACTIVE, NodeState.ACTIVE]);
   },
   TIMEOUT_MS,
 );
