@@ -14,17 +14,12 @@ import type { Timer, World } from "../../runtime/world.js";
 import type { LeaseTable } from "../../store/task-store.js";
 import { diffTopologies } from "../../topology/delta.js";
 import { compareEpochs, epochReached, formatEpoch } from "../../topology/epoch.js";
+import { type AckOutcome, AckWaits } from "./ack-waits.js";
 import { ProxyStream } from "./proxy-stream.js";
 import type { TopologyManager } from "./topology-manager.js";
 import { WriterElection, type WriterIdentity } from "./writer-election.js";
 
-/** What became of a wait for a proxy's acknowledgement. */
-export type AckOutcome =
-  | { readonly kind: "acked" }
-  /** The proxy refused that epoch, or a later one, and goes on with the one it had. */
-  | { readonly kind: "refused"; readonly error: string }
-  /** The session is not connected and certainly holds no write lease. */
-  | { readonly kind: "gone" };
+export type { AckOutcome };
 
 /** Gives the keys with which proxies reach nodes. */
 export interface CredentialsSource {
@@ -108,10 +103,6 @@ export function createProxyFleet(options: ProxyFleetOptions): ProxyFleet {
 
 /** How far a proxy's epoch may be above the present one and still be believed. */
 const MAX_TERM_LEAP = 1_000_000n;
-const MAX_WAITERS = 10_000;
-/** How often waits are looked at, for what no event tells. Milliseconds. */
-const RECHECK_MS = 200;
-
 interface Connected {
   readonly stream: ProxyStream;
   readonly connectedAt: number;
@@ -121,12 +112,6 @@ interface Connected {
   leaseUntil: number | undefined;
 }
 
-interface Waiter {
-  readonly epoch: Epoch;
-  readonly session: string;
-  readonly settle: (outcome: AckOutcome) => void;
-}
-
 class Fleet implements ProxyFleet {
   readonly #options: ProxyFleetOptions;
   readonly #leaseMs: number;
@@ -134,20 +119,20 @@ class Fleet implements ProxyFleet {
   readonly #silenceMs: number;
   readonly #election: WriterElection;
   readonly #byProxy = new Map<string, Connected>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waits: AckWaits;
   #serving: { readonly kind: "yes" } | { readonly kind: "no"; readonly reason: string } = {
     kind: "no",
     reason: "this control plane has not begun its term yet",
   };
   #diff: { readonly base: Topology; readonly next: Topology; readonly delta: Delta } | undefined;
   #sweep: Timer | undefined;
-  #recheck: Timer | undefined;
 
   constructor(options: ProxyFleetOptions) {
     this.#options = options;
     this.#leaseMs = options.leaseMs ?? 3_000;
     this.#graceMs = options.graceMs ?? 2_000;
     this.#silenceMs = options.silenceMs ?? 30_000;
+    this.#waits = new AckWaits(options.world.timers, (epoch, session) => this.#ackOutcome(epoch, session));
     this.#election = new WriterElection({
       leases: options.leases,
       world: options.world,
@@ -226,7 +211,7 @@ class Fleet implements ProxyFleet {
     const outcome = stream.ack(nonce, epoch);
     if (outcome.kind !== "acked") return;
     this.#options.observer?.acknowledged(outcome.afterMs);
-    this.#settleWaiters();
+    this.#waits.look();
   }
 
   nack(stream: ProxyStream, nonce: bigint, error: string): void {
@@ -237,7 +222,7 @@ class Fleet implements ProxyFleet {
       "a proxy refused a topology",
     );
     this.#options.observer?.refused();
-    this.#settleWaiters();
+    this.#waits.look();
   }
 
   heartbeat(stream: ProxyStream, sequence: bigint): void {
@@ -255,7 +240,7 @@ class Fleet implements ProxyFleet {
     stream.end();
     this.#election.release(session);
     this.#elect();
-    this.#settleWaiters();
+    this.#waits.look();
   }
 
   closed(stream: ProxyStream): void {
@@ -276,35 +261,7 @@ class Fleet implements ProxyFleet {
   }
 
   waitForAck(epoch: Epoch, session: string, signal: AbortSignal): Promise<AckOutcome> {
-    return new Promise((resolve, reject) => {
-      const now = signal.aborted ? undefined : this.#ackOutcome(epoch, session);
-      if (now !== undefined) {
-        resolve(now);
-        return;
-      }
-      if (signal.aborted || this.#waiters.size >= MAX_WAITERS) {
-        reject(
-          signal.aborted ? reasonOf(signal) : new Error(`${MAX_WAITERS} waits for acknowledgements are open`),
-        );
-        return;
-      }
-      const onAbort = () => {
-        this.#waiters.delete(waiter);
-        reject(reasonOf(signal));
-      };
-      const waiter: Waiter = {
-        epoch,
-        session,
-        settle: (outcome) => {
-          this.#waiters.delete(waiter);
-          signal.removeEventListener("abort", onAbort);
-          resolve(outcome);
-        },
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#waiters.add(waiter);
-      this.#scheduleRecheck();
-    });
+    return this.#waits.wait(epoch, session, signal);
   }
 
   /** The store may be older than what proxies have seen; then the line of epochs goes on above them (invariant 1). */
@@ -384,7 +341,7 @@ class Fleet implements ProxyFleet {
   #answerAll(): void {
     if (this.#election.writer() === undefined) this.#elect();
     for (const proxy of this.#byProxy.values()) this.#answer(proxy);
-    this.#settleWaiters();
+    this.#waits.look();
   }
 
   /** Offers the vacant writership to the proxy that has been connected longest, of those that could hold a lease. */
@@ -426,25 +383,9 @@ class Fleet implements ProxyFleet {
     if (proxy === undefined) return this.#election.mayHold(session) ? undefined : { kind: "gone" };
     if (epochReached(proxy.stream.acked(), epoch)) return { kind: "acked" };
     const nacked = proxy.stream.nacked();
-    return nacked !== undefined && epochReached(nacked.epoch, epoch)
+    return nacked?.sent === "snapshot" && epochReached(nacked.epoch, epoch)
       ? { kind: "refused", error: nacked.error }
       : undefined;
-  }
-
-  #settleWaiters(): void {
-    for (const waiter of [...this.#waiters]) {
-      const outcome = this.#ackOutcome(waiter.epoch, waiter.session);
-      if (outcome !== undefined) waiter.settle(outcome);
-    }
-  }
-
-  #scheduleRecheck(): void {
-    if (this.#recheck !== undefined) return;
-    this.#recheck = this.#options.world.timers.after(RECHECK_MS, () => {
-      this.#recheck = undefined;
-      this.#settleWaiters();
-      if (this.#waiters.size > 0) this.#scheduleRecheck();
-    });
   }
 
   #scheduleSweep(): void {
@@ -478,8 +419,4 @@ function checkHello(hello: Hello): void {
     ...(hello.version.length <= 128 ? [] : ["version has at most 128 characters"]),
   ];
   if (faults.length > 0) throw new ProxyRefusedError("invalid", `hello: ${faults.join("; ")}`);
-}
-
-function reasonOf(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
 }

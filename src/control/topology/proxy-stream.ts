@@ -22,6 +22,15 @@ interface InFlight {
   overtakenAt: number | undefined;
 }
 
+/** A topology that a proxy did not take. */
+export interface Refusal {
+  readonly epoch: Epoch;
+  /** At most 1,000 characters of what the proxy said. */
+  readonly error: string;
+  /** A refused delta is not the last word: the snapshot follows it. */
+  readonly sent: "snapshot" | "delta";
+}
+
 /** What an ACK or NACK meant. */
 export type AnswerOutcome =
   | { readonly kind: "acked"; readonly epoch: Epoch; readonly afterMs: number }
@@ -56,7 +65,7 @@ export class ProxyStream {
   /** What the proxy is known to have in use: the base of deltas. */
   #held: Topology | undefined;
   #acked: Epoch | undefined;
-  #nacked: { readonly epoch: Epoch; readonly error: string } | undefined;
+  #nacked: Refusal | undefined;
   #ackedAfterMs = 0;
   #behindSince: number | undefined;
   #wanted: "nothing" | "newest" | "snapshot" = "newest";
@@ -79,7 +88,7 @@ export class ProxyStream {
   }
 
   /** The last refusal, until a later topology is acknowledged. */
-  nacked(): { readonly epoch: Epoch; readonly error: string } | undefined {
+  nacked(): Refusal | undefined {
     return this.#nacked;
   }
 
@@ -148,7 +157,7 @@ export class ProxyStream {
     if (sent === undefined || sent.nonce !== nonce || sent.topology.epoch === undefined)
       return { kind: "stale" };
     this.#inFlight = undefined;
-    this.#nacked = { epoch: sent.topology.epoch, error: error.slice(0, 1_000) };
+    this.#nacked = { epoch: sent.topology.epoch, error: error.slice(0, 1_000), sent: sent.kind };
     this.#behindSince ??= sent.sentAt;
     if (sent.kind === "delta") this.#wanted = "snapshot";
     this.#notify();

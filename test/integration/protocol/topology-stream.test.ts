@@ -227,7 +227,7 @@ describe("topology stream, as a server", () => {
     proxy.nack(delta.nonce, "no");
     const whole = await proxy.snapshot();
     proxy.nack(whole.nonce, "never");
-    expect((await refused).kind).toBe("refused");
+    expect(await refused).toEqual({ kind: "refused", error: "never" });
     await add(rig, "films");
     const newest = rig.control.topology.current().epoch;
     if (newest === undefined) throw new Error("no epoch");
