@@ -51,21 +51,29 @@ function readJson(body: string): Document[] {
   }
   const items = parser.items();
   parser.end();
-  return items.map(toDocument);
+  return items.map((item) => toDocument(item, 1));
 }
 
 function readNdjson(body: string): Document[] {
   const parser = new ExactJsonParser(body);
   const documents: Document[] = [];
   while (!parser.atEnd()) {
-    documents.push(parser.peek() === "{" ? parser.members() : toDocument(parser.value()));
+    if (parser.peek() === "{") documents.push(parser.members());
+    else {
+      const item = parser.value();
+      documents.push(toDocument(item, Array.isArray(item.value) ? 0 : item.text.length));
+    }
   }
   return documents;
 }
 
-function toDocument(item: ExactValue): Document {
+function notAMap(found: string, column: number): ApiError {
+  return new ApiError("internal", `invalid type: ${found}, expected a map at line 1 column ${column}`);
+}
+
+function toDocument(item: ExactValue, column: number): Document {
   if (typeof item.value !== "object" || item.value === null || Array.isArray(item.value)) {
-    throw new ApiError("internal", `invalid type: ${describe(item)}, expected a map at line 1 column 1`);
+    throw notAMap(describe(item), column);
   }
   return new ExactJsonParser(item.text).members();
 }

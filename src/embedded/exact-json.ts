@@ -103,7 +103,14 @@ export class ExactJsonParser {
         return { value, text: word };
       }
     }
-    throw this.#fail(/[tfn]/.test(first) ? "expected ident" : "expected value");
+    const word = { t: "true", f: "false", n: "null" }[first];
+    if (word === undefined) throw this.#fail("expected value");
+    // The first letter that does not belong is where the word breaks off.
+    const start = this.#at;
+    while (this.#text[this.#at] === word[this.#at - start]) this.#at++;
+    throw this.#at >= this.#text.length
+      ? this.#fail("EOF while parsing a value", 0)
+      : this.#fail("expected ident");
   }
 
   /** Parses the object that comes next into its members; the last of several with one name wins. */

@@ -150,11 +150,7 @@ function mergeFaceting(current: IndexSettings["faceting"], patch: JsonObject): I
   const merged = mergeMembers(DEFAULT_SETTINGS.faceting, current, rest);
   if (orders === undefined) return merged;
   if (orders === null) return { ...merged, sortFacetValuesBy: DEFAULT_SETTINGS.faceting.sortFacetValuesBy };
-  const all = {
-    "*": "alpha",
-    ...current.sortFacetValuesBy,
-    ...(orders as Record<string, "alpha" | "count">),
-  };
+  const all = { "*": "alpha", ...(orders as Record<string, "alpha" | "count">) };
   const names = sortedUnique(Object.keys(all)) as (keyof typeof all)[];
   return {
     ...merged,

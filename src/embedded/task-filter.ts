@@ -69,7 +69,9 @@ export function readTaskQuery(
   query: URLSearchParams,
   paged: boolean,
 ): { filter: TaskFilter; page: TaskPage } {
-  const known: readonly string[] = [...(paged ? PAGE_NAMES : []), ...LIST_NAMES, ...DATE_NAMES];
+  const known: readonly string[] = paged
+    ? [...PAGE_NAMES, ...LIST_NAMES, ...DATE_NAMES]
+    : ["uids", "batchUids", ...LIST_NAMES.slice(2), ...DATE_NAMES];
   for (const name of query.keys()) {
     if (known.includes(name)) continue;
     const names = known.map((option) => `\`${option}\``).join(", ");

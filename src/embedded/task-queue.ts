@@ -4,7 +4,15 @@ import { ApiError, type ErrorBody } from "./errors.js";
 import type { NodeStore } from "./store.js";
 import { matchesTask, type TaskFilter } from "./task-filter.js";
 import { type Outcome, runBatch } from "./task-runner.js";
-import { type Batch, failedDetails, initialDetails, type Task, type TaskContent, taskType } from "./tasks.js";
+import {
+  type Batch,
+  failedDetails,
+  type IndexSwap,
+  initialDetails,
+  type Task,
+  type TaskContent,
+  taskType,
+} from "./tasks.js";
 import { timestamp } from "./time.js";
 
 /** How a queue behaves. */
@@ -178,8 +186,7 @@ export class TaskQueue {
 
   /** After a rename or swap, finished and waiting tasks before it go by the index's new name. */
   #followNames(cause: Task, content: TaskContent): void {
-    if (content.kind !== "swapIndexes") return;
-    for (const { indexes, rename } of content.swaps) {
+    for (const { indexes, rename } of renames(cause, content)) {
       const [one, two] = indexes;
       for (const task of this.#tasks.values()) {
         if (task.uid >= cause.uid || (task.indexUid !== one && task.indexUid !== two)) continue;
@@ -311,6 +318,12 @@ export class TaskQueue {
     const { content, ...rest } = task;
     this.#store.putTask(task.uid, JSON.stringify(rest), content === null ? null : JSON.stringify(content));
   }
+}
+
+function renames(cause: Task, content: TaskContent): readonly IndexSwap[] {
+  if (content.kind === "swapIndexes") return content.swaps;
+  if (content.kind !== "updateIndex" || content.newUid === null || cause.indexUid === null) return [];
+  return [{ indexes: [cause.indexUid, content.newUid], rename: true }];
 }
 
 /** The error for a task that does not exist. */

@@ -157,18 +157,16 @@ function stageAddition(
   const primaryKey = index.primaryKey ?? given ?? inferPrimaryKey(documents[0]);
   const keyed = documents.map((document) => [documentKey(document, primaryKey), document] as const);
   if (index.primaryKey === null) index.setPrimaryKey(primaryKey);
-  let indexed = 0;
   for (const [key, document] of keyed) {
     const id = index.idOf(key);
     const existing = changes.has(key) ? changes.get(key) : id === undefined ? undefined : index.document(id);
-    indexed++;
     if (existing === undefined && content.skipCreation) continue;
     changes.set(
       key,
       content.method === "replace" || existing === undefined ? document : new Map([...existing, ...document]),
     );
   }
-  return { ...task.details, indexedDocuments: indexed };
+  return { ...task.details, indexedDocuments: new Set(keyed.map(([key]) => key)).size };
 }
 
 function runSingle(catalog: Catalog, task: Task): JsonObject {

@@ -32,7 +32,7 @@ export function facetValues(document: Document, path: string): FacetValues {
     else if (typeof value === "string" || typeof value === "boolean") {
       const original = String(value);
       const normalized = normalizeFacet(original);
-      if (strings.includes(normalized)) return;
+      if (normalized === "" || strings.includes(normalized)) return;
       strings.push(normalized);
       originals.push(original);
     } else if (Array.isArray(value)) for (const item of value) add(item);

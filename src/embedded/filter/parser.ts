@@ -60,6 +60,11 @@ const KEYWORDS = new Set([
   "_foreign",
 ]);
 const RESERVED_GEO = /^_(?:geoPoint|geoDistance|geo)\b/;
+/** Quotes and backslashes as the messages show them. */
+function escaped(text: string): string {
+  return text.replace(/[\\'"]/g, "\\$&").replaceAll("\n", "\\n");
+}
+
 const OPERATIONS =
   "`=`, `!=`, `>=`, `>`, `<=`, `<`, `IN`, `NOT IN`, `TO`, `EXISTS`, `NOT EXISTS`, `IS NULL`, `IS NOT NULL`, `IS EMPTY`, `IS NOT EMPTY`, `CONTAINS`, `NOT CONTAINS`, `STARTS WITH`, `NOT STARTS WITH`, `_geoRadius`, `_geoBoundingBox` or `_geoPolygon`";
 
@@ -88,7 +93,7 @@ class Parser {
     this.#space();
     if (this.#at < this.#text.length) {
       throw this.#fail(
-        `Found unexpected characters at the end of the filter: \`${this.#text.slice(this.#at)}\`. You probably forgot an \`OR\` or an \`AND\` rule.`,
+        `Found unexpected characters at the end of the filter: \`${escaped(this.#text.slice(this.#at))}\`. You probably forgot an \`OR\` or an \`AND\` rule.`,
         this.#at,
       );
     }
@@ -118,13 +123,16 @@ class Parser {
   #primary(): Filter {
     this.#space();
     const start = this.#at;
+    if (start >= this.#text.length) {
+      throw this.#fail(`Was expecting an operation ${OPERATIONS} but instead got nothing.`, start);
+    }
     if (this.#text[start] === "(") {
       this.#at++;
       const filter = this.#or();
       this.#space();
       if (this.#text[this.#at] !== ")") {
         throw this.#fail(
-          `Expression \`${this.#text.slice(start)}\` is missing the following closing delimiter: \`)\`.`,
+          `Expression \`${escaped(this.#text.slice(start))}\` is missing the following closing delimiter: \`)\`.`,
           start,
         );
       }
@@ -169,7 +177,10 @@ class Parser {
       const from = this.#tryValue();
       if (from !== undefined && this.#word("TO")) return { kind: "to", field, from, to: this.#value() };
     }
-    throw this.#fail(`Was expecting an operation ${OPERATIONS} at \`${this.#text.slice(start)}\`.`, start);
+    throw this.#fail(
+      `Was expecting an operation ${OPERATIONS} at \`${escaped(this.#text.slice(start))}\`.`,
+      start,
+    );
   }
 
   #tryValue(): FilterToken | undefined {
@@ -199,7 +210,7 @@ class Parser {
       throw this.#fail("Was expecting a value but instead got nothing.", start, start + found.length);
     const message = KEYWORDS.has(found)
       ? `Was expecting a value but instead got \`${found}\`, which is a reserved keyword. To use \`${found}\` as a field name or a value, surround it by quotes.`
-      : `Was expecting a value but instead got \`${found}\`.`;
+      : `Was expecting a value but instead got \`${escaped(found)}\`.`;
     throw this.#fail(message, start, start + found.length);
   }
 
@@ -216,7 +227,7 @@ class Parser {
       } else text += char;
     }
     throw this.#fail(
-      `Expression \`${this.#text.slice(start).replaceAll('"', '\\"')}\` is missing the following closing delimiter: \`${quote}\`.`,
+      `Expression \`${escaped(this.#text.slice(start))}\` is missing the following closing delimiter: \`${quote}\`.`,
       start,
     );
   }
@@ -247,7 +258,7 @@ class Parser {
   #unexpectedInList(): FilterSyntaxError {
     const rest = this.#text.slice(this.#at);
     return this.#fail(
-      `Expected only comma-separated field names inside \`IN[..]\` but instead found \`${rest}\`.`,
+      `Expected only comma-separated field names inside \`IN[..]\` but instead found \`${escaped(rest)}\`.`,
       this.#at,
     );
   }
@@ -276,7 +287,7 @@ class Parser {
       if (args.length < 3 || args.length > 4) {
         throw this.#fail(
           `Was expecting 3 or 4 arguments for \`_geoRadius\`, but instead found ${args.length}.`,
-          open,
+          this.#at,
         );
       }
       this.#checkPoint(lat, lng, start);

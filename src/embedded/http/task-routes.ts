@@ -62,13 +62,13 @@ function listBatches(context: RequestContext) {
 }
 
 function selection(context: RequestContext, verb: "cancel" | "delete") {
+  const { filter } = readTaskQuery(context.query, false);
   if (!hasFilters(context.query)) {
     throw new ApiError(
       "missing_task_filters",
       `Query parameters to filter the tasks to ${verb} are missing. Available query parameters are: \`uids\`, \`indexUids\`, \`statuses\`, \`types\`, \`canceledBy\`, \`beforeEnqueuedAt\`, \`afterEnqueuedAt\`, \`beforeStartedAt\`, \`afterStartedAt\`, \`beforeFinishedAt\`, \`afterFinishedAt\`.`,
     );
   }
-  const { filter } = readTaskQuery(context.query, false);
   const uids = context.node.queue
     .select(filter)
     .filter((task) => visible(context, task))

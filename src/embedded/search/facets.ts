@@ -1,7 +1,7 @@
 import { ApiError } from "../errors.js";
 import { compareBytes } from "../filter/evaluate.js";
 import type { IndexState } from "../index-state.js";
-import { matchesPattern, matchingRule, sortedUnique } from "../settings.js";
+import { type FilterableRule, matchesPattern, matchingRule, sortedUnique } from "../settings.js";
 
 /** Counts and number ranges of facets, as JSON text, so that values that are digits keep their order. */
 export interface FacetResult {
@@ -12,26 +12,26 @@ export interface FacetResult {
 /** Up to this many documents Meilisearch orders the numbers of a facet by their digits. */
 const FEW_DOCUMENTS = 3000;
 
-/** The facet names that `facets` stands for: `*` and patterns mean every filterable field that exists. */
+/** The facet names that `facets` stands for: names, and patterns that only rules with patterns allow. */
 function facetNames(index: IndexState, facets: readonly string[]): string[] {
   const names = new Set<string>();
   for (const facet of facets) {
-    const rule = matchingRule(index.rules, facet);
-    if (facet !== "*" && !facet.includes("*")) {
-      if (rule === undefined || !(rule.rule.equality || rule.rule.comparison))
-        throw notFilterable(index, facet);
-      names.add(facet);
-      continue;
+    if (!index.rules.some((rule) => (rule.equality || rule.comparison) && intersects(rule, facet))) {
+      throw notFilterable(index, facet);
     }
-    const known = [...index.fields, ...index.settings.searchableAttributes.filter((name) => name !== "*")];
-    const found = known.filter(
-      (name) => matchesPattern(facet, name) && matchingRule(index.rules, name) !== undefined,
-    );
-    // A pattern that no known field fits is refused, even on an index that is only empty.
-    if (found.length === 0) throw notFilterable(index, facet);
-    for (const name of found) if (name !== "_geo" && index.fields.includes(name)) names.add(name);
+    const known = [...index.fields, facet].filter((name) => name !== "_geo" && !name.includes("*"));
+    for (const name of known) {
+      if (matchesPattern(facet, name) && matchingRule(index.rules, name) !== undefined) names.add(name);
+    }
   }
   return [...names].sort();
+}
+
+function intersects(rule: FilterableRule, facet: string): boolean {
+  if (typeof rule.view === "string") {
+    return facet === rule.view || facet.startsWith(`${rule.view}.`) || rule.view.startsWith(`${facet}.`);
+  }
+  return rule.patterns.some((pattern) => matchesPattern(pattern, facet) || matchesPattern(facet, pattern));
 }
 
 function notFilterable(index: IndexState, facet: string): ApiError {
@@ -56,6 +56,11 @@ export function facetDistribution(
   const distributions: string[] = [];
   const stats: string[] = [];
   for (const name of facetNames(index, facets)) {
+    if (
+      !ids.some((id) => index.facetsOf(id, name).exists) &&
+      !index.fields.includes(name.split(".")[0] ?? "")
+    )
+      continue;
     const numbers = new Map<number, number>();
     const strings = new Map<string, { label: string; count: number }>();
     for (const id of ids) {

@@ -168,15 +168,20 @@ const FLAGS = new Set([
   "showPerformanceDetails",
   "retrieveVectors",
 ]);
-const GET_ONLY = ["hybridEmbedder", "hybridSemanticRatio"];
+const GET_ONLY = ["hybridEmbedder", "hybridSemanticRatio", "personalizeUserContext"];
+/** The parameters of a `GET` search: objects are spelt out. */
+const PARAMETERS: readonly string[] = SEARCH_MEMBERS.flatMap((name) => {
+  if (name === "hybrid") return ["hybridEmbedder", "hybridSemanticRatio"];
+  if (name === "personalize") return ["personalizeUserContext"];
+  return name === "media" ? [] : [name];
+});
 
 /** Turns the parameters of a `GET` search into the body of a `POST` one. */
 export function searchFromParameters(query: URLSearchParams): JsonObject {
   const body: JsonObject = {};
-  const known: readonly string[] = [...SEARCH_MEMBERS.filter((name) => name !== "hybrid"), ...GET_ONLY];
   for (const [name, text] of query) {
-    if (!known.includes(name)) {
-      const list = known.map((option) => `\`${option}\``).join(", ");
+    if (!PARAMETERS.includes(name)) {
+      const list = PARAMETERS.map((option) => `\`${option}\``).join(", ");
       throw new ApiError("bad_request", `Unknown parameter \`${name}\`: expected one of ${list}`);
     }
     const { code } = placeOf("", name);
