@@ -1,4 +1,4 @@
-import type { DocumentWriteKind } from "../write/types.js";
+import type { DocumentWriteKind, WriteResult } from "../write/types.js";
 import { checkedIndexUid } from "./api-errors.js";
 import { ParameterFault, type ParameterReader, readParameters, text } from "./query-parameters.js";
 import { parameter, type RouteMethod, type RouteTable } from "./route-table.js";
@@ -50,9 +50,9 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
     routes.on(
       method,
       "/indexes/:indexUid/documents",
-      writeRoute(services, (request) => {
+      writeRoute(services, async (request) => {
         const given = readParameters(request.query, ADDITION_PARAMETERS);
-        return services.writes.submit(
+        const result = await services.writes.submit(
           {
             kind,
             indexUid: checkedIndexUid(parameter(request, "indexUid")),
@@ -63,6 +63,7 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
           },
           request.signal,
         );
+        return withMetadata(result, given.customMetadata);
       }),
     );
   }
@@ -77,9 +78,9 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
     routes.on(
       method,
       path,
-      writeRoute(services, (request) => {
+      writeRoute(services, async (request) => {
         const given = readParameters(request.query, DELETION_PARAMETERS);
-        return services.writes.submit(
+        const result = await services.writes.submit(
           {
             kind,
             indexUid: parameter(request, "indexUid"),
@@ -91,7 +92,15 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
           },
           request.signal,
         );
+        return withMetadata(result, given.customMetadata);
       }),
     );
   }
+}
+
+/** The answer to a write shows the client's own text, last. */
+function withMetadata(result: WriteResult, customMetadata: string | undefined): WriteResult {
+  if (customMetadata === undefined) return result;
+  const body = { ...result.body, customMetadata };
+  return { ...result, body };
 }

@@ -30,8 +30,11 @@ export async function readJsonBody(source: BodySource, limit: number): Promise<B
       "internal",
     );
   }
-  return collect(decodedBody(source), limit, () =>
-    apiError(413, "payload_too_large", `JSON payload has exceeded limit (${limit} bytes).`),
+  return collect(
+    decodedBody(source),
+    limit,
+    () => apiError(413, "payload_too_large", `JSON payload has exceeded limit (${limit} bytes).`),
+    source.contentEncoding,
   );
 }
 
@@ -92,7 +95,12 @@ function decoderFor(encoding: string | undefined) {
   }
 }
 
-function collect(stream: Readable, limit: number, tooLarge: () => MeilisearchError): Promise<Buffer> {
+function collect(
+  stream: Readable,
+  limit: number,
+  tooLarge: () => MeilisearchError,
+  encoding: string | undefined,
+): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -119,17 +127,17 @@ function collect(stream: Readable, limit: number, tooLarge: () => MeilisearchErr
       settled = true;
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
     });
-    stream.on("error", (cause: Error) => fail(unreadableBody(cause)));
-    stream.on("close", () => fail(unreadableBody(new Error("the connection was closed"))));
+    stream.on("error", (cause: Error) => fail(unreadableBody(cause, encoding)));
+    stream.on("close", () => fail(unreadableBody(new Error("the connection was closed"), encoding)));
   });
 }
 
 /** 400 for a body that could not be read to its end. */
-export function unreadableBody(cause: Error): MeilisearchError {
-  const reason =
-    "code" in cause && cause.code === "Z_DATA_ERROR"
-      ? `Custom { kind: InvalidInput, error: "${zlibReason(cause.message)}" }`
-      : cause.message;
+function unreadableBody(cause: Error, encoding: string | undefined): MeilisearchError {
+  const isCorrupt = "code" in cause && cause.code === "Z_DATA_ERROR";
+  const what =
+    encoding?.trim().toLowerCase() === "deflate" ? "corrupt deflate stream" : "invalid gzip header";
+  const reason = isCorrupt ? `Custom { kind: InvalidInput, error: "${what}" }` : cause.message;
   return apiError(
     400,
     "bad_request",
@@ -137,8 +145,4 @@ export function unreadableBody(cause: Error): MeilisearchError {
     "invalid_request",
     { cause },
   );
-}
-
-function zlibReason(message: string): string {
-  return message === "incorrect header check" ? "invalid gzip header" : "corrupt deflate stream";
 }

@@ -8,7 +8,7 @@ import type { RouteServices } from "./services.js";
 export function registerSearch(routes: RouteTable, { search, config }: RouteServices): void {
   routes.on("POST", "/indexes/:indexUid/search", async (request) => {
     const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
-    const parameters = searchParametersOf(parseJsonBody(body));
+    const parameters = searchParametersOf(parseJsonBody(body), body);
     const original = { method: "POST", path: "/search", body } as const;
     const includeMetadata = wantsMetadata(request);
     const answer = await search.search(

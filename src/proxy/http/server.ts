@@ -193,6 +193,12 @@ function createApp(world: World): FastifyInstance {
       reply.hijack();
       reply.raw.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
     },
+    // What is no HTTP gets an empty refusal, as Meilisearch gives it.
+    clientErrorHandler: (_error, socket) => {
+      if (socket.writable)
+        socket.end("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+      else socket.destroy();
+    },
     genReqId: (request) => {
       const given = request.headers["x-request-id"];
       if (typeof given === "string" && given.length <= MAX_REQUEST_ID_LENGTH && /^[\w.:-]+$/.test(given)) {

@@ -45,6 +45,9 @@ export function documentQueryOf(body: Buffer): DocumentQuery | undefined {
       else return undefined;
       continue;
     }
+    // Parsed, `1.0` would look like the integer that Meilisearch asks for.
+    if ((member.key === "offset" || member.key === "limit") && !/^[0-9]+$/.test(raw.toString()))
+      return undefined;
     const change = readMember(member.key, JSON.parse(raw.toString("utf8")) as JsonValue);
     if (change === undefined) return undefined;
     query = { ...query, ...change };

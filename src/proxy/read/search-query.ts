@@ -1,12 +1,19 @@
+import { findMember } from "../../json/members.js";
 import type { JsonValue, SearchParameters } from "../../merge/index.js";
 import { splitCommaSeparated } from "../http/query-parameters.js";
 
 /**
  * The parameters of a search body, or undefined where a member is unknown or not of its type: a node then says
  * what is wrong. Members that only nodes read are passed on for them to judge.
+ *
+ * @param body the parsed body
+ * @param text the body as it was sent, which alone tells `1` from `1.0`
  */
-export function searchParametersOf(body: unknown): SearchParameters | undefined {
+export function searchParametersOf(body: unknown, text: Buffer): SearchParameters | undefined {
   if (typeof body !== "object" || body === null || Array.isArray(body)) return undefined;
+  for (const name of SIZES) {
+    if (name in body && !isPlainInteger(text, name)) return undefined;
+  }
   for (const [name, value] of Object.entries(body)) {
     const accepts = Object.hasOwn(MEMBERS, name) ? MEMBERS[name] : undefined;
     if (accepts === undefined || !accepts(value)) return undefined;
@@ -58,6 +65,16 @@ export function sortExpressions(text: string): string[] {
     expressions.push(part);
   }
   return expressions;
+}
+
+/** Members that Meilisearch takes as integers alone. */
+const SIZES = ["offset", "limit", "page", "hitsPerPage"] as const;
+
+function isPlainInteger(text: Buffer, name: string): boolean {
+  const member = findMember(text, name);
+  if (member === undefined) return false;
+  const raw = text.toString("latin1", member.valueStart, member.valueEnd);
+  return raw === "null" || /^[0-9]+$/.test(raw);
 }
 
 type Accepts = (value: unknown) => boolean;

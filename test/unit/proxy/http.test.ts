@@ -223,7 +223,7 @@ describe("bodies", () => {
     const answer = await send(url, "PUT", path, headers, "id;a\n1;2");
     expect(answer.status).toBe(202);
     expect(answer.text).toBe(
-      '{"taskUid":7,"indexUid":"books","status":"enqueued","type":"t","enqueuedAt":"now"}',
+      '{"taskUid":7,"indexUid":"books","status":"enqueued","type":"t","enqueuedAt":"now","customMetadata":"m"}',
     );
     expect(answer.headers["x-miroir-degraded"]).toBe("shards=3,7");
     expect(writes).toEqual([
