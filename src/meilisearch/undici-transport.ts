@@ -48,7 +48,7 @@ async function send(agent: Agent, node: NodeAddress, request: NodeRequest): Prom
   if (node.key !== undefined && node.key !== "") headers.authorization = `Bearer ${node.key}`;
   if (request.contentType !== undefined) headers["content-type"] = request.contentType;
   if (request.contentLength !== undefined) headers["content-length"] = String(request.contentLength);
-  const timeout = AbortSignal.timeout(request.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(Math.ceil(request.timeoutMs ?? DEFAULT_TIMEOUT_MS));
   const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
   try {
     const response = await undiciRequest(node.url + request.path, {

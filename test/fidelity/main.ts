@@ -15,6 +15,7 @@ const options = new Command("fidelity")
   .option("--whole-key <key>", "key of the plain node, where it differs")
   .requiredOption("--corpus <file>", "a JSON array of documents")
   .option("--primary-key <field>", "the documents' key", "id")
+  .option("--index <uid>", "the index that holds the corpus", "fidelity")
   .option("--seed <number>", "seed of the requests", Number, 1)
   .option("--count <number>", "how many requests", Number, 500)
   .option("--no-load", "the corpus is in both already")
@@ -27,6 +28,7 @@ const options = new Command("fidelity")
     wholeKey?: string;
     corpus: string;
     primaryKey: string;
+    index: string;
     seed: number;
     count: number;
     load: boolean;
@@ -38,6 +40,7 @@ const report = await runFidelity({
   fleet: meilisearchHttp(options.fleet, options.key),
   documents: JSON.parse(readFileSync(options.corpus, "utf8")) as Record<string, unknown>[],
   primaryKey: options.primaryKey,
+  index: options.index,
   random: seededRandom(options.seed),
   count: options.count,
   load: options.load,

@@ -9,6 +9,8 @@ export interface FidelityOptions {
   readonly fleet: MeilisearchHttp;
   readonly documents: readonly CorpusDocument[];
   readonly primaryKey: string;
+  /** The index that holds the corpus on both sides. */
+  readonly index: string;
   readonly random: SeededRandom;
   readonly count: number;
   /** Load the corpus into both sides first. */
@@ -40,7 +42,6 @@ export interface FidelityReport {
   readonly failed: number;
 }
 
-const INDEX = "fidelity";
 const BATCH = 1_000;
 const DEEP_PAGE = 1_000;
 
@@ -60,7 +61,9 @@ export async function runFidelity(options: FidelityOptions): Promise<FidelityRep
     row.cases++;
     const body = { ...request.body, showRankingScoreDetails: true };
     const [fleet, whole] = await Promise.all(
-      [options.fleet, options.whole].map((server) => server.send("POST", `/indexes/${INDEX}/search`, body)),
+      [options.fleet, options.whole].map((server) =>
+        server.send("POST", `/indexes/${options.index}/search`, body),
+      ),
     );
     if (fleet === undefined || whole === undefined) throw new Error("no answer");
     if (fleet.status !== 200 || whole.status !== 200) {
@@ -75,7 +78,11 @@ export async function runFidelity(options: FidelityOptions): Promise<FidelityRep
       }
       continue;
     }
-    const deep = await options.whole.ok<SearchAnswer>("POST", `/indexes/${INDEX}/search`, deepPage(body));
+    const deep = await options.whole.ok<SearchAnswer>(
+      "POST",
+      `/indexes/${options.index}/search`,
+      deepPage(body),
+    );
     const comparison = compareAnswers(
       JSON.parse(fleet.text) as SearchAnswer,
       JSON.parse(whole.text) as SearchAnswer,
@@ -131,10 +138,14 @@ async function load(
   const enqueue = async (method: string, path: string, body: unknown): Promise<void> => {
     tasks.push((await server.ok<{ taskUid: number }>(method, path, body)).taskUid);
   };
-  await enqueue("POST", "/indexes", { uid: INDEX, primaryKey: options.primaryKey });
-  await enqueue("PATCH", `/indexes/${INDEX}/settings`, settings);
+  await enqueue("POST", "/indexes", { uid: options.index, primaryKey: options.primaryKey });
+  await enqueue("PATCH", `/indexes/${options.index}/settings`, settings);
   for (let start = 0; start < options.documents.length; start += BATCH) {
-    await enqueue("POST", `/indexes/${INDEX}/documents`, options.documents.slice(start, start + BATCH));
+    await enqueue(
+      "POST",
+      `/indexes/${options.index}/documents`,
+      options.documents.slice(start, start + BATCH),
+    );
   }
   for (const task of tasks) await server.waitForTask(task);
 }
