@@ -77,6 +77,8 @@ export const configSchema = z.strictObject({
   spool_threshold: z.number().int().min(1_024).default(1_048_576),
   /** Milliseconds for which a write lease is granted. */
   lease_duration_ms: z.number().int().min(500).max(60_000).default(3_000),
+  /** Milliseconds that a node may take to accept a write, beside a second for each megabyte of it, before its replica is left behind. */
+  node_write_timeout_ms: z.number().int().min(500).max(600_000).default(10_000),
   log_level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
   grpc_tls: tlsSchema.optional(),
 });

@@ -22,6 +22,7 @@ const NUMBERS = new Set([
   "http_payload_size_limit",
   "spool_threshold",
   "lease_duration_ms",
+  "node_write_timeout_ms",
 ]);
 
 /**

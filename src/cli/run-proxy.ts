@@ -73,6 +73,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       ...defaultWriteConfig(join(tmpdir(), "miroir")),
       maxBodyBytes: config.http_payload_size_limit,
       spoolMemoryBytes: config.spool_threshold,
+      nodeTimeoutMs: config.node_write_timeout_ms,
     },
     logger,
     metrics: createWriteMetrics(registry),

@@ -21,6 +21,8 @@ export interface FleetOptions {
   readonly shards?: number;
   /** Puts a relay in front of every node; false unless given. */
   readonly relays?: boolean;
+  /** Milliseconds that a node may take to accept a write; the proxy's default unless given. */
+  readonly nodeWriteTimeoutMs?: number;
   /** Clients' master key; none unless given. */
   readonly masterKey?: string;
 }
@@ -92,6 +94,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         data_dir: folder,
         proxy_id: "proxy-0",
         master_key: options.masterKey,
+        node_write_timeout_ms: options.nodeWriteTimeoutMs,
       }),
       world,
       logger,

@@ -54,6 +54,9 @@ export interface NodeCalls {
 /** Statuses with which a node says that it cannot now, rather than that the request is wrong. */
 const WRONG_NOW = new Set([401, 403, 404, 408, 429]);
 
+/** A node that takes in a body more slowly than this is taken for silent. */
+const SLOWEST_BYTES_PER_MS = 1_000;
+
 /** Pause between looks at a task, growing to this many milliseconds. */
 const MAX_POLL_MS = 500;
 
@@ -90,7 +93,10 @@ export function createNodeCalls(
     const limit = attempts ?? config.nodeRetryDelaysMs.length + 1;
     for (let attempt = 1; ; attempt++) {
       const started = world.clock.monotonic();
-      const outcome = await enqueueOnce(transport, address, { timeoutMs: config.nodeTimeoutMs, ...request });
+      const outcome = await enqueueOnce(transport, address, {
+        timeoutMs: config.nodeTimeoutMs + Math.ceil((request.contentLength ?? 0) / SLOWEST_BYTES_PER_MS),
+        ...request,
+      });
       metrics.nodeRequestDone(
         address.id,
         operation,

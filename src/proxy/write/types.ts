@@ -93,7 +93,10 @@ export interface WriteConfig {
   readonly maxConcurrentBodies: number;
   /** Writes waiting in one index's lane; 503 beyond. */
   readonly maxLaneQueue: number;
-  /** How long one node request may take. */
+  /**
+   * How long a node may take to accept a request, beside a second for each megabyte of its body. A replica that takes
+   * longer is left behind, so this is also how long a silent node holds up an index's writes.
+   */
   readonly nodeTimeoutMs: number;
   /** Pauses between attempts at a node that certainly did not execute a request. */
   readonly nodeRetryDelaysMs: readonly number[];
@@ -128,7 +131,7 @@ export function defaultWriteConfig(spoolDirectory: string): WriteConfig {
     spoolDirectory,
     maxConcurrentBodies: 64,
     maxLaneQueue: 1_000,
-    nodeTimeoutMs: 30_000,
+    nodeTimeoutMs: 10_000,
     nodeRetryDelaysMs: [50, 200, 500],
     settleHoldMs: 10_000,
     settleRetryMs: 500,
