@@ -31,6 +31,8 @@ export class TaskQueue {
   readonly #catalog: Catalog;
   readonly #options: QueueOptions;
   readonly #tasks = new Map<number, Task>();
+  /** The enqueued tasks, in the order of their uids. */
+  readonly #waiting = new Set<Task>();
   readonly #batches = new Map<number, Batch>();
   #nextUid: number;
   #nextBatch: number;
@@ -47,6 +49,7 @@ export class TaskQueue {
         Object.assign(task, { status: "enqueued", startedAt: null, batchUid: null });
       task.content = payload === null ? null : (JSON.parse(payload) as TaskContent);
       this.#tasks.set(uid, task);
+      if (task.status === "enqueued") this.#waiting.add(task);
     }
     for (const { uid, json } of store.batches()) this.#batches.set(uid, JSON.parse(json) as Batch);
     this.#nextUid = Number(store.meta("nextTask") ?? 0);
@@ -117,6 +120,7 @@ export class TaskQueue {
     });
     this.#nextUid++;
     this.#tasks.set(task.uid, task);
+    this.#waiting.add(task);
     this.start();
     return task;
   }
@@ -127,7 +131,10 @@ export class TaskQueue {
     for (let tasks = this.#next(); tasks !== undefined; tasks = this.#next()) {
       const startedAt = timestamp();
       const uid = this.#nextBatch++;
-      for (const task of tasks) Object.assign(task, { status: "processing", startedAt, batchUid: uid });
+      for (const task of tasks) {
+        Object.assign(task, { status: "processing", startedAt, batchUid: uid });
+        this.#waiting.delete(task);
+      }
       const batch = this.#describe(uid, tasks, startedAt);
       this.#batches.set(uid, batch);
       if (this.#options.batchDelayMs) await sleep(this.#options.batchDelayMs);
@@ -207,6 +214,7 @@ export class TaskQueue {
       task.details = failedDetails(task.details);
       task.batchUid = cause.batchUid;
       task.startedAt = cause.startedAt;
+      this.#waiting.delete(task);
       this.#save(task);
       canceled++;
     }
@@ -233,7 +241,7 @@ export class TaskQueue {
   /** The tasks of the next batch: cancelations and deletions jump the queue. */
   #next(): Task[] | undefined {
     if (this.#closed) return undefined;
-    const waiting = this.tasks.filter((task) => task.status === "enqueued");
+    const waiting = [...this.#waiting];
     const urgent =
       waiting.find((task) => task.content?.kind === "cancelTasks") ??
       waiting.find((task) => task.content?.kind === "deleteTasks");

@@ -1,5 +1,6 @@
-import { expect, it } from "vitest";
-import type { Json } from "./contract-client.js";
+import { describe, expect, it } from "vitest";
+import { DEFAULT_MASTER_KEY, startNodes } from "../support/nodes.js";
+import { ContractClient, type Json } from "./contract-client.js";
 import { describeContract } from "./contract-nodes.js";
 
 describeContract("tasks", (node) => {
@@ -113,5 +114,37 @@ describeContract("tasks", (node) => {
     expect((await client.send("POST", "/indexes/order/search", {}, { key })).status).toBe(403);
     expect((await client.send("POST", "/indexes/life/search", {}, { key })).status).toBe(200);
     expect((await client.send("GET", "/indexes", undefined, { key })).json.code).toBe("invalid_api_key");
+  });
+});
+
+describe("canceling on the embedded node", () => {
+  it("takes back what still waits and leaves what runs", async () => {
+    const nodes = await startNodes(1, { backend: "embedded", args: ["--batch-delay-ms", "150"] });
+    try {
+      const client = new ContractClient(nodes.nodes[0]?.url ?? "", DEFAULT_MASTER_KEY);
+      const uids: number[] = [];
+      for (const uid of ["one", "two", "three"]) {
+        uids.push((await client.send("POST", `/indexes/${uid}/documents`, [{ id: 1 }])).json.taskUid);
+      }
+      const cancel = await client.run("POST", "/tasks/cancel?statuses=enqueued");
+      expect(cancel.details).toEqual({
+        matchedTasks: 2,
+        canceledTasks: 2,
+        originalFilter: "?statuses=enqueued",
+      });
+      const statuses = [];
+      for (const uid of uids) statuses.push((await client.task(uid)).status);
+      expect(statuses).toEqual(["succeeded", "canceled", "canceled"]);
+      const canceled = await client.task(uids[1] ?? -1);
+      expect(canceled).toMatchObject({
+        canceledBy: cancel.uid,
+        batchUid: cancel.batchUid,
+        startedAt: cancel.startedAt,
+        details: { receivedDocuments: 1, indexedDocuments: 0 },
+        error: null,
+      });
+    } finally {
+      await nodes.stop();
+    }
   });
 });
