@@ -155,7 +155,7 @@ export async function listTasks(
 }
 
 /**
- * `GET /tasks/{uid}`.
+ * `GET /tasks/{uid}`. `unregistered` gives the tasks that this proxy accepted and the control plane was not told of yet.
  *
  * @throws MeilisearchError
  */
@@ -163,6 +163,7 @@ export async function getTask(
   control: ControlTransport,
   uidText: string,
   signal: AbortSignal,
+  unregistered: (uid: bigint) => Task | undefined,
 ): Promise<string> {
   const uid = /^\+?[0-9]+$/.test(uidText) ? BigInt(uidText.replace("+", "")) : undefined;
   if (uid === undefined || uid > MAX_UID) {
@@ -172,10 +173,13 @@ export async function getTask(
       `Task uid \`${uidText}\` is invalid. It should only contain numeric characters.`,
     );
   }
-  const task = await asked(
-    async () => (await control.getTask({ uid }, { signal })).task,
-    () => undefined,
-  );
+  // The control plane does not know of what was accepted without it, until it has been told.
+  const task =
+    unregistered(uid) ??
+    (await asked(
+      async () => (await control.getTask({ uid }, { signal })).task,
+      () => undefined,
+    ));
   if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
   return printTask(task);
 }

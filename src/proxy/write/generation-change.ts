@@ -2,7 +2,7 @@ import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
-import { type EnqueueOutcome, type NodeCalls, reasonOf } from "./node-calls.js";
+import type { EnqueueOutcome, NodeCalls } from "./node-calls.js";
 import { difference, losable, type Standing, withoutNodes } from "./standing.js";
 import type { WriteConfig, WriteLogger } from "./types.js";
 import type { WriteMetrics } from "./write-metrics.js";
@@ -28,10 +28,6 @@ export interface GenerationChange {
   readonly stale: ReadonlySet<string>;
   /** Good copies that a shard has to keep when another member fails on the way; 1 unless given. */
   readonly minLeft?: (shard: number) => number;
-  /** Where the index stands on each member; at the standing's generation unless given. */
-  readonly at?: ReadonlyMap<string, bigint>;
-  /** The first generation to try; one above the standing's unless given. */
-  readonly target?: bigint;
   readonly why: "stale" | "take-over" | "settle";
 }
 
@@ -42,19 +38,20 @@ export type GenerationOutcome =
       readonly standing: Standing;
       /** All that went stale: those asked for, and those that failed on the way. */
       readonly lost: ReadonlySet<string>;
-      /** The uid of the node's task that fences the old name, on every member that stays. */
-      readonly renames: ReadonlyMap<string, number>;
+      /** By member: the node's task behind which the old name was gone, and the one behind which the new name is there. */
+      readonly renames: ReadonlyMap<string, { readonly fence: number; readonly last: number }>;
     }
   /** The index belongs to someone else now, or is gone. */
   | { readonly kind: "lost"; readonly cause: Error };
 
-/** Generations that one change may use up; beyond, failing nodes are waited for instead. A take-over starts above them. */
-export const MAX_CHANGE_STEPS = 7n;
-
 /**
  * Renames the index on every member that stays, and then records the new generation with the stale replicas (invariants
- * 4, 5 and 7). A member that does not take the rename goes stale too, as long as no shard loses its last good copy; else it is
- * tried until it answers. A stale replica never keeps the new name: where a rename may yet reach one, the others move on by another generation.
+ * 4, 5 and 7). A member that does not take the rename goes stale too, as long as every shard keeps enough good copies; else it is
+ * tried until it answers.
+ *
+ * Only names of recorded generations are ever renamed from, so that nothing that comes late from here can touch a name that another
+ * writer has taken: recording is what decides between writers. Where a rename may yet give a stale replica the new name, a further
+ * generation follows at once, so that it never bears the current one for long, and never once the write is acknowledged.
  *
  * Goes on until it is done, the index is lost to another writer, or the proxy gives up (rejects with the signal's reason).
  */
@@ -62,53 +59,57 @@ export async function changeGeneration(
   context: WriterContext,
   change: GenerationChange,
 ): Promise<GenerationOutcome> {
+  const lost = new Set<string>();
+  const renames = new Map<string, { readonly fence: number; readonly last: number }>();
+  let { standing, stale } = change;
+  for (;;) {
+    const step = await oneGeneration(context, { ...change, standing, stale });
+    if (step.kind === "lost") return step;
+    for (const nodeId of step.lost) lost.add(nodeId);
+    for (const [nodeId, uid] of step.renames) {
+      renames.set(nodeId, { fence: renames.get(nodeId)?.fence ?? uid, last: uid });
+    }
+    standing = step.standing;
+    stale = new Set();
+    if (!step.tainted) return { kind: "committed", standing, lost, renames };
+  }
+}
+
+type StepOutcome =
+  | {
+      readonly kind: "committed";
+      readonly standing: Standing;
+      readonly lost: ReadonlySet<string>;
+      readonly renames: ReadonlyMap<string, number>;
+      /** A rename may yet reach a replica that went stale. */
+      readonly tainted: boolean;
+    }
+  | { readonly kind: "lost"; readonly cause: Error };
+
+async function oneGeneration(context: WriterContext, change: GenerationChange): Promise<StepOutcome> {
   const { standing } = change;
-  const { world, config, calls, closed } = context;
+  const { world, config, closed } = context;
+  const target = standing.generation + 1n;
   const lost = new Set(change.stale);
-  const at = new Map(change.at ?? []);
-  /** Generations to which a rename was sent that gave no answer: the index may stand there. */
-  const perhaps = new Map<string, Set<bigint>>();
   const renames = new Map<string, number>();
-  const first = change.target ?? standing.generation + 1n;
-  let target = first;
+  const perhaps = new Set<string>();
   for (;;) {
     closed.throwIfAborted();
-    const moving = [...standing.members].filter(
-      (nodeId) => !lost.has(nodeId) && (at.get(nodeId) ?? standing.generation) !== target,
-    );
+    const moving = [...standing.members].filter((nodeId) => !lost.has(nodeId) && !renames.has(nodeId));
     if (moving.length === 0) break;
     const outcomes = await Promise.all(
-      moving.map(async (nodeId) => {
-        const from = [at.get(nodeId) ?? standing.generation, ...(perhaps.get(nodeId) ?? [])];
-        return [nodeId, await renameOn(context, standing, nodeId, from, target)] as const;
-      }),
+      moving.map(async (nodeId) => [nodeId, await renameOn(context, standing, nodeId, target)] as const),
     );
-    const failing = new Map<string, EnqueueOutcome>();
+    const failing: string[] = [];
     for (const [nodeId, outcome] of outcomes) {
-      if (outcome.kind === "unknown") perhaps.set(nodeId, new Set(perhaps.get(nodeId)).add(target));
-      if (outcome.kind === "accepted") {
-        at.set(nodeId, target);
-        perhaps.delete(nodeId);
-        renames.set(nodeId, outcome.nodeTaskUid);
-      } else {
-        failing.set(nodeId, outcome);
-      }
+      if (outcome.kind === "accepted") renames.set(nodeId, outcome.nodeTaskUid);
+      else failing.push(nodeId);
+      if (outcome.kind === "unknown") perhaps.add(nodeId);
     }
-    if (failing.size === 0) continue;
-    const spare = losable(standing, [...lost, ...failing.keys()], change.minLeft);
-    let moveOn = false;
-    let waiting = false;
-    for (const [nodeId, outcome] of failing) {
-      const tainted = outcome.kind === "unknown";
-      if (!spare.has(nodeId) || (tainted && target - first >= MAX_CHANGE_STEPS - 1n)) {
-        waiting = true;
-        continue;
-      }
-      lost.add(nodeId);
-      moveOn ||= tainted;
-    }
-    if (moveOn) target += 1n;
-    if (waiting) await world.timers.sleep(config.settleRetryMs, closed);
+    if (failing.length === 0) continue;
+    const spare = losable(standing, [...lost, ...failing], change.minLeft);
+    for (const nodeId of failing) if (spare.has(nodeId)) lost.add(nodeId);
+    if (failing.some((nodeId) => !lost.has(nodeId))) await world.timers.sleep(config.settleRetryMs, closed);
   }
   const refusal = await commit(context, standing, target, lost, change.why);
   if (refusal !== undefined) return { kind: "lost", cause: refusal };
@@ -119,41 +120,30 @@ export async function changeGeneration(
     { index: standing.uid, instance: standing.instance, generation: String(target), stale, why: change.why },
     "index has a new generation",
   );
-  return { kind: "committed", standing: withoutNodes(standing, target, lost), lost, renames };
+  return {
+    kind: "committed",
+    standing: withoutNodes(standing, target, lost),
+    lost,
+    renames,
+    tainted: stale.some((nodeId) => perhaps.has(nodeId)),
+  };
 }
 
-/**
- * Renames the index from wherever it may stand, oldest name first: one of the renames succeeds, and the others find nothing
- * to do. Accepted when all were; the last one's uid is the fence.
- */
 async function renameOn(
   context: WriterContext,
   standing: Standing,
   nodeId: string,
-  from: readonly bigint[],
-  to: bigint,
+  target: bigint,
 ): Promise<EnqueueOutcome> {
   const node = standing.nodes.get(nodeId);
-  let outcome: EnqueueOutcome = {
-    kind: "not-sent",
-    cause: new Error(`node ${nodeId} is not in the topology`),
-  };
-  if (node === undefined) return outcome;
-  const { instance } = standing;
-  let sent = false;
-  for (const source of from) {
-    if (source === to) continue;
-    outcome = await context.calls.rename(
-      node.adminAddress,
-      physicalName(instance, source),
-      physicalName(instance, to),
-    );
-    // An earlier one of these renames may have moved the index even where a later one certainly has not.
-    if (outcome.kind !== "accepted")
-      return sent ? { kind: "unknown", cause: new Error(reasonOf(outcome)) } : outcome;
-    sent = true;
-  }
-  return outcome;
+  if (node === undefined)
+    return { kind: "not-sent", cause: new Error(`node ${nodeId} is not in the topology`) };
+  const { instance, generation } = standing;
+  return context.calls.rename(
+    node.adminAddress,
+    physicalName(instance, generation),
+    physicalName(instance, target),
+  );
 }
 
 /** Records a generation, however long the control plane takes. Undefined once it is recorded. */

@@ -1,15 +1,15 @@
 import type { MeilisearchErrorBody } from "../../meilisearch/errors.js";
 import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
 import { formatTaskMetadata } from "../../meilisearch/task-metadata.js";
-import type { NodeRequest } from "../../meilisearch/transport.js";
+import { type NodeRequest, NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
-import { ControlRefusedError } from "../control-transport.js";
+import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { changeGeneration, isRecorded, type WriterContext } from "./generation-change.js";
 import { type EnqueueOutcome, isClientFault, reasonOf } from "./node-calls.js";
 import { controlAway, controlRefused, indexBlocked, noLease, noQuorum } from "./refusals.js";
 import { allShards, copies, holders, losable, type Standing, standingOf, targetsOf } from "./standing.js";
-import { claimFresh, takeOver } from "./take-over.js";
+import { claimFresh, DivergedReplicasError, takeOver } from "./take-over.js";
 
 /** A write on its way to the nodes. */
 export interface IndexWrite {
@@ -78,6 +78,8 @@ interface Sending {
 const RECENT_MS = 1_000;
 const PROBE_TIMEOUT_MS = 1_000;
 const LOG_PAGE = 50;
+/** Longest pause between attempts to take an index over; each attempt uses up a generation. */
+const MAX_CLAIM_PAUSE_MS = 5_000;
 
 /**
  * Sends one index's writes to its nodes, one after another (invariant 6): its caller calls one method at a time. Holds what
@@ -266,7 +268,30 @@ export class IndexWriter {
     await this.withinHold(this.claiming);
   }
 
+  /** Claims until it has the index, or certainly will not get it. Nodes and control plane may be away for as long as they like. */
   private async claimUntilDone(): Promise<void> {
+    const { world, config, closed, logger } = this.context;
+    for (let pause = config.settleRetryMs; ; pause = Math.min(pause * 2, MAX_CLAIM_PAUSE_MS)) {
+      closed.throwIfAborted();
+      this.requireLease();
+      try {
+        await this.claimOnce();
+        return;
+      } catch (error) {
+        if (error instanceof DivergedReplicasError) {
+          this.blockedBy = error.message;
+          logger.error({ err: error, instance: this.instance }, "an index cannot be taken over");
+        } else if (error instanceof NodeUnavailableError || error instanceof ControlUnavailableError) {
+          logger.warn({ err: error, instance: this.instance }, "taking an index over takes another attempt");
+        } else {
+          throw error;
+        }
+      }
+      await world.timers.sleep(pause, closed);
+    }
+  }
+
+  private async claimOnce(): Promise<void> {
     const { view, index } = this.look();
     const standing = standingOf(view, index);
     this.previous.clear();
@@ -279,11 +304,10 @@ export class IndexWriter {
       this.standing = standing;
       return;
     }
-    const outcome = await takeOver(this.context, standing, index.writer.session);
-    if (outcome.kind === "lost") {
-      this.unsure = true;
-      throw noLease("another proxy has taken the index over");
-    }
+    this.unsure = true;
+    const outcome = await takeOver(this.context, standing, this.nextSequence);
+    if (outcome.kind === "lost")
+      throw noLease(`the index was taken over by another proxy: ${outcome.cause.message}`);
     this.unsure = false;
     this.standing = outcome.standing;
   }
@@ -472,7 +496,8 @@ export class IndexWriter {
     const why = unknown.length > 0 ? "settle" : "stale";
     const outcome = await this.change({ standing, stale, minLeft: this.minLeft(standing), why });
     if (outcome.kind === "lost") {
-      return { kind: "lost", cause: outcome.cause, nodeTasks: nodeTasksOf(sending, standing) };
+      // Not registered: a task that the control plane knows is one that every node took.
+      return { kind: "lost", cause: outcome.cause, nodeTasks: [] };
     }
     for (const nodeId of outcome.lost) {
       sending.failed.delete(nodeId);
@@ -481,9 +506,9 @@ export class IndexWriter {
     const open = unknown.filter((nodeId) => outcome.standing.members.has(nodeId));
     await Promise.all(
       open.map(async (nodeId) => {
-        const fence = outcome.renames.get(nodeId);
-        if (fence === undefined) return;
-        const found = await this.findInLog(sending, outcome.standing, nodeId, fence);
+        const rename = outcome.renames.get(nodeId);
+        if (rename === undefined) return;
+        const found = await this.findInLog(sending, outcome.standing, nodeId, rename);
         if (found !== undefined) this.noteOutcome(sending, nodeId, { kind: "accepted", nodeTaskUid: found });
         else
           sending.failed.set(nodeId, {
@@ -516,25 +541,23 @@ export class IndexWriter {
     sending: Sending,
     standing: Standing,
     nodeId: string,
-    fence: number,
+    { fence, last }: { readonly fence: number; readonly last: number },
   ): Promise<number | undefined> {
     const { calls, world, config, closed, logger } = this.context;
     const node = standing.nodes.get(nodeId);
     if (node === undefined) return undefined;
-    await calls.waitForTask(node.adminAddress, fence, closed);
+    await calls.waitForTask(node.adminAddress, last, closed);
     if (sending.write.kind === "index") return undefined;
     const wanted = sending.metadata(nodeId);
     const isIt = (task: NodeTaskRecord) => task.uid < fence && task.customMetadata === wanted;
     for (;;) {
       closed.throwIfAborted();
       try {
-        const page = await calls
-          .client(node.adminAddress)
-          .tasks({
-            indexUids: physicalName(this.instance, standing.generation),
-            from: fence,
-            limit: LOG_PAGE,
-          });
+        const page = await calls.client(node.adminAddress).tasks({
+          indexUids: physicalName(this.instance, standing.generation),
+          from: fence,
+          limit: LOG_PAGE,
+        });
         return page.results.find(isIt)?.uid;
       } catch (error) {
         logger.warn({ err: error, node: nodeId }, "a node's task log cannot be read yet");

@@ -1,5 +1,5 @@
 import { MeilisearchError, type MeilisearchErrorBody, parseErrorBody } from "../../meilisearch/errors.js";
-import { createNodeClient, type NodeClient, type NodeTaskRecord } from "../../meilisearch/node-client.js";
+import { createNodeClient, type NodeClient, type NodeTaskRecord, parseAnswer } from "../../meilisearch/node-client.js";
 import {
   type NodeAddress,
   type NodeRequest,
@@ -37,6 +37,13 @@ export interface NodeCalls {
   ): Promise<EnqueueOutcome>;
   /** Renames a physical index; repeating it is harmless, for the name is gone then. */
   rename(address: NodeAddress, from: string, to: string): Promise<EnqueueOutcome>;
+  /**
+   * The body of a 2xx answer to a request that changes nothing, as bytes.
+   *
+   * @throws MeilisearchError the node's refusal
+   * @throws NodeUnavailableError
+   */
+  read(address: NodeAddress, request: NodeRequest): Promise<Buffer>;
   /** Typed requests that change nothing. */
   client(address: NodeAddress): NodeClient;
   /**
@@ -118,6 +125,12 @@ export function createNodeCalls(
   return {
     enqueue,
     client,
+    read: async (address, request) => {
+      const response = await transport.request(address, request);
+      // Only for its refusal: the body is wanted as it is.
+      if (response.status < 200 || response.status >= 300) parseAnswer(address, response);
+      return response.body;
+    },
     rename: (address, from, to) =>
       enqueue(address, "rename", {
         method: "POST",

@@ -8,6 +8,7 @@ export interface Standing {
   readonly uid: string;
   readonly instance: string;
   readonly generation: bigint;
+  readonly primaryKey: string | undefined;
   /** Ids of the nodes that receive writes: in sync, or suspect. */
   readonly members: ReadonlySet<string>;
   readonly suspects: ReadonlySet<string>;
@@ -31,6 +32,7 @@ export function standingOf(view: TopologyView, index: IndexView): Standing {
     uid: index.uid,
     instance: index.instance,
     generation: index.generation,
+    primaryKey: index.primaryKey,
     members,
     suspects,
     placement: index.placement,

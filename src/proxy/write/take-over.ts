@@ -4,86 +4,68 @@ import { parseTaskMetadata } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { SEQUENCE_FIELD, SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
 import { parsePhysicalName, physicalName } from "../../placement/physical-name.js";
-import { ControlRefusedError } from "../control-transport.js";
+import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import type { NodeView } from "../topology/topology-view.js";
 import {
   changeGeneration,
   commitOnce,
   type GenerationOutcome,
-  MAX_CHANGE_STEPS,
+  isRecorded,
   type WriterContext,
 } from "./generation-change.js";
-import { difference, losable, type Standing, withoutNodes } from "./standing.js";
+import { levelShard } from "./level-replicas.js";
+import { losable, type Standing, withoutNodes } from "./standing.js";
 
-/** Spread of the generations among which a take-over chooses its own, so that two never choose the same. */
-const TAKE_OVER_SPREAD = 1_000;
 /** Documents of one shard that are compared at most; more count as different. */
 const MAX_COMPARED_DOCUMENTS = 1_000_000;
 const PAGE = 1_000;
 
-/** The replicas contradict each other and none of them may go stale; an operator has to decide. */
+/** The replicas contradict each other, none of them may go stale, and they could not be made equal; an operator has to decide. */
 export class DivergedReplicasError extends Error {
   override readonly name = "DivergedReplicasError";
 }
 
 /**
- * Takes an index over from another writer (invariant 7): renames it on every member, which fences the former writer's late
- * requests; waits until those renames, and with them all that came before, are done; compares what the former writer's last write
- * left on replicas that share shards; and records the new generation with this proxy as writer. Replicas that miss that write, and
- * those that do not answer, go stale, as long as no shard loses its last copy.
+ * Takes an index over from another writer (invariant 7). Records the next generation with this proxy as writer first: of several
+ * that try, one gets it, and from then on no other can record anything. Then renames the index to that generation on every member,
+ * from whatever lower one it stands at there, which fences the former writers' late requests; waits until it is done, and with it all that
+ * came before; and compares what an interrupted write left on replicas that share shards. Replicas that miss such a write, or
+ * do not answer, go stale by a further generation, as long as no shard loses its last copy; else they are made equal to their peers.
  *
- * The generation that it renames to lies above everything that a former writer, or another take-over that was broken off, may have used.
+ * @param nextSequence numbers of this session's writes
  *
- * @param formerSession the recorded writer's
  * @throws DivergedReplicasError
  */
 export async function takeOver(
   context: WriterContext,
   standing: Standing,
-  formerSession: string,
+  nextSequence: () => number,
 ): Promise<GenerationOutcome> {
-  const { world } = context;
-  const spread = BigInt(Math.floor(world.random.next() * TAKE_OVER_SPREAD));
-  const generation = standing.generation + MAX_CHANGE_STEPS + 1n + spread;
+  const generation = standing.generation + 1n;
   context.logger.info(
-    { index: standing.uid, instance: standing.instance, formerSession, generation: String(generation) },
+    { index: standing.uid, instance: standing.instance, generation: String(generation) },
     "taking an index over from another writer",
   );
-  const fence = await fenceAll(context, standing, generation);
-  const fenced = withoutNodes(standing, generation, fence.lost);
-  const behind = await replicasBehind(context, fenced, formerSession);
+  const refusal = await commitOnce(context, standing, generation, new Set(), "take-over");
+  if (refusal instanceof ControlUnavailableError) throw refusal;
+  if (refusal !== undefined && !(await isRecorded(context, standing.instance, generation))) {
+    return { kind: "lost", cause: refusal };
+  }
+  context.metrics.generationChanged("take-over");
+  const owned = withoutNodes(standing, generation, new Set());
+  const silent = await fenceAll(context, owned);
+  if (silent === "superseded") {
+    return { kind: "lost", cause: new Error("another writer has recorded a later generation") };
+  }
+  const fenced = withoutNodes(owned, generation, silent);
+  const behind = await replicasBehind(context, fenced, nextSequence);
   const odd = losable(
     fenced,
-    new Set([...behind, ...fenced.suspects].filter((id) => fenced.members.has(id))),
+    [...behind, ...fenced.suspects].filter((nodeId) => fenced.members.has(nodeId)),
   );
-  const lost = new Set([...fence.lost, ...odd]);
-  if (odd.size === 0 && !fence.tainted) {
-    return commitTakeOver(context, standing, generation, lost);
-  }
-  // A replica that goes stale now bears the new name, or may yet get it: the others move on.
-  return changeGeneration(context, {
-    standing,
-    stale: lost,
-    at: new Map([...fenced.members].map((nodeId) => [nodeId, generation])),
-    target: generation + 1n,
-    why: "take-over",
-  });
-}
-
-async function commitTakeOver(
-  context: WriterContext,
-  standing: Standing,
-  generation: bigint,
-  lost: ReadonlySet<string>,
-): Promise<GenerationOutcome> {
-  // With every member at the new name already, what is left of a change is its commit.
-  return changeGeneration(context, {
-    standing,
-    stale: lost,
-    at: new Map([...difference(standing.members, lost)].map((nodeId) => [nodeId, generation])),
-    target: generation,
-    why: "take-over",
-  });
+  const stale = new Set([...silent, ...odd]);
+  if (stale.size === 0) return { kind: "committed", standing: owned, lost: stale, renames: new Map() };
+  return changeGeneration(context, { standing: owned, stale, why: "take-over" });
 }
 
 /**
@@ -95,80 +77,64 @@ export function claimFresh(context: WriterContext, standing: Standing) {
   return commitOnce(context, standing, standing.generation, new Set(), "first writer");
 }
 
-interface Fence {
-  readonly lost: ReadonlySet<string>;
-  /** A rename may yet reach a lost replica. */
-  readonly tainted: boolean;
-}
-
-async function fenceAll(context: WriterContext, standing: Standing, generation: bigint): Promise<Fence> {
+/** Renames the index on every member; gives those that do not answer and can be spared. */
+async function fenceAll(
+  context: WriterContext,
+  standing: Standing,
+): Promise<ReadonlySet<string> | "superseded"> {
+  const { world, config, closed } = context;
   const lost = new Set<string>();
-  const silent = new Map<string, { readonly since: number; renamed: boolean }>();
+  const silentSince = new Map<string, number>();
   const open = new Set(standing.members);
-  let tainted = false;
-  while (open.size > 0) {
-    context.closed.throwIfAborted();
+  for (;;) {
+    closed.throwIfAborted();
     const results = await Promise.all(
-      [...open].map(
-        async (nodeId) => [nodeId, await fenceStep(context, standing, nodeId, generation)] as const,
-      ),
+      [...open].map(async (nodeId) => [nodeId, await fenceStep(context, standing, nodeId)] as const),
     );
-    const now = context.world.clock.monotonic();
+    const now = world.clock.monotonic();
     for (const [nodeId, result] of results) {
-      if (result === "fenced") {
-        open.delete(nodeId);
-        continue;
-      }
-      if (result === "busy") {
-        silent.delete(nodeId);
-        continue;
-      }
-      const former = silent.get(nodeId);
-      silent.set(nodeId, {
-        since: former?.since ?? now,
-        renamed: (former?.renamed ?? false) || result === "perhaps",
-      });
+      if (result === "superseded") return result;
+      if (result === "fenced") open.delete(nodeId);
+      if (result !== "silent") silentSince.delete(nodeId);
+      else if (!silentSince.has(nodeId)) silentSince.set(nodeId, now);
     }
-    const spare = losable(standing, [...lost, ...silent.keys()]);
-    for (const [nodeId, { since, renamed }] of silent) {
-      if (!spare.has(nodeId) || now - since < context.config.settleHoldMs / 2) continue;
+    const spare = losable(standing, [...lost, ...silentSince.keys()]);
+    for (const [nodeId, since] of silentSince) {
+      if (!spare.has(nodeId) || now - since < config.settleHoldMs / 2) continue;
       lost.add(nodeId);
       open.delete(nodeId);
-      silent.delete(nodeId);
-      tainted ||= renamed;
+      silentSince.delete(nodeId);
     }
-    if (open.size > 0)
-      await context.world.timers.sleep(Math.min(context.config.settleRetryMs, 100), context.closed);
+    if (open.size === 0) return lost;
+    await world.timers.sleep(Math.min(config.settleRetryMs, 100), closed);
   }
-  return { lost, tainted };
 }
 
 /**
- * One step towards a node that holds the index under the new name with nothing pending in front: `fenced` once it does, `busy` while
- * it works on it, `silent` where it does not answer, `perhaps` where it did not and may have taken the rename.
+ * One step towards a node that holds the index under the recorded name: `fenced` once it does, `busy` while it works on it, `silent` where
+ * it does not answer or has lost the index, `superseded` where the index bears a later name than this writer's.
  */
 async function fenceStep(
   context: WriterContext,
   standing: Standing,
   nodeId: string,
-  generation: bigint,
-): Promise<"fenced" | "busy" | "silent" | "perhaps"> {
+): Promise<"fenced" | "busy" | "silent" | "superseded"> {
+  const { calls, config, closed } = context;
   const node = standing.nodes.get(nodeId);
   if (node === undefined) return "silent";
-  const wanted = physicalName(standing.instance, generation);
   try {
-    const name = await nameOnNode(context, node, standing.instance);
-    if (name === wanted) return "fenced";
-    if (name === undefined) return "silent";
-    const outcome = await context.calls.rename(node.adminAddress, name, wanted);
-    if (outcome.kind === "unknown") return "perhaps";
-    if (outcome.kind !== "accepted") return "silent";
-    await context.calls.waitForTask(
+    const found = await generationOnNode(context, node, standing.instance);
+    if (found === undefined) return (await isCreating(context, node)) ? "busy" : "silent";
+    if (found === standing.generation) return "fenced";
+    if (found > standing.generation) return "superseded";
+    const from = physicalName(standing.instance, found);
+    const outcome = await calls.rename(
       node.adminAddress,
-      outcome.nodeTaskUid,
-      context.closed,
-      context.config.settleHoldMs / 2,
+      from,
+      physicalName(standing.instance, standing.generation),
     );
+    if (outcome.kind !== "accepted") return "silent";
+    await calls.waitForTask(node.adminAddress, outcome.nodeTaskUid, closed, config.settleHoldMs / 2);
     return "busy";
   } catch (error) {
     if (error instanceof NodeUnavailableError || error instanceof MeilisearchError) return "silent";
@@ -176,94 +142,136 @@ async function fenceStep(
   }
 }
 
+/** Whether an index that is not there may still come: its creation waits in the node's queue. */
+async function isCreating(context: WriterContext, node: NodeView): Promise<boolean> {
+  const page = await context.calls
+    .client(node.adminAddress)
+    .tasks({ types: "indexCreation", statuses: "enqueued,processing", limit: 1 });
+  return page.total > 0;
+}
+
 /**
- * The index's name on a node; undefined where it has none. A late request of a former writer can have made an
- * empty index under an old name: the one that was created first is the index.
+ * The generation that the index's name on a node shows; undefined where the node does not hold it. A late request of a former writer can
+ * have made an empty index under an old name: the one that was created first is the index.
  */
-async function nameOnNode(
+async function generationOnNode(
   context: WriterContext,
   node: NodeView,
   instance: string,
-): Promise<string | undefined> {
+): Promise<bigint | undefined> {
   const client = context.calls.client(node.adminAddress);
-  let oldest: { readonly uid: string; readonly createdAt: string } | undefined;
+  let oldest: { readonly generation: bigint; readonly createdAt: string } | undefined;
   for (let offset = 0; ; offset += PAGE) {
     const page = (await client.json({ method: "GET", path: `/indexes?limit=${PAGE}&offset=${offset}` })) as {
       readonly results: readonly { readonly uid: string; readonly createdAt: string }[];
       readonly total: number;
     };
-    for (const index of page.results) {
-      if (parsePhysicalName(index.uid)?.instance !== instance) continue;
-      if (oldest === undefined || index.createdAt < oldest.createdAt) oldest = index;
+    for (const { uid, createdAt } of page.results) {
+      const name = parsePhysicalName(uid);
+      if (name?.instance !== instance) continue;
+      if (oldest === undefined || createdAt < oldest.createdAt)
+        oldest = { generation: name.generation, createdAt };
     }
-    if (page.results.length === 0 || offset + PAGE >= page.total) return oldest?.uid;
+    if (page.results.length === 0 || offset + PAGE >= page.total) return oldest?.generation;
   }
 }
 
+interface Interrupted {
+  readonly taskUid: bigint;
+  readonly holders: ReadonlySet<string>;
+}
+
 /**
- * Members that miss the former writer's last write although they hold shards that it touched. A writer sends one write after another and
- * settles each before the next, so that only its last one can be incomplete; and that one was never acknowledged if the control
- * plane does not know its task.
+ * Members that miss an interrupted write although they hold shards that it touched. A writer sends one write after another and settles each
+ * before the next, so that only the last one of a session can be incomplete; and it was never acknowledged if the control plane
+ * does not know its task. Whether such a write is missing somewhere shows in the documents of the shards.
  */
 async function replicasBehind(
   context: WriterContext,
   standing: Standing,
-  formerSession: string,
+  nextSequence: () => number,
 ): Promise<ReadonlySet<string>> {
-  const last = await lastWrite(context, standing, formerSession);
-  if (last === undefined) return new Set();
-  const others = difference(standing.members, last.holders);
-  if (others.size === 0 || (await isRegistered(context, last.taskUid))) return new Set();
+  const interrupted = await interruptedWrites(context, standing);
   const behind = new Set<string>();
   const ahead = new Set<string>();
-  for (const nodeId of others) {
-    for (const shard of standing.shardsByNode.get(nodeId) ?? []) {
-      for (const holder of standing.placement[shard] ?? []) {
-        if (!last.holders.has(holder) || !standing.members.has(holder)) continue;
-        const mine = await shardDigest(context, standing, nodeId, shard);
-        const its = await shardDigest(context, standing, holder, shard);
-        if (mine === its) continue;
-        behind.add(nodeId);
-        ahead.add(holder);
-      }
+  const differences: { readonly shard: number; readonly from: string; readonly to: string }[] = [];
+  for (const [shard, placed] of standing.placement.entries()) {
+    const members = placed.filter((nodeId) => standing.members.has(nodeId));
+    const isDoubtful = interrupted.some(
+      ({ holders }) => members.some((id) => holders.has(id)) && members.some((id) => !holders.has(id)),
+    );
+    if (!isDoubtful) continue;
+    const held = (nodeId: string) => interrupted.filter(({ holders }) => holders.has(nodeId)).length;
+    const longest = members.reduce((best, nodeId) => (held(nodeId) > held(best) ? nodeId : best));
+    const wanted = await shardDigest(context, standing, longest, shard);
+    for (const nodeId of members) {
+      if (nodeId === longest || (await shardDigest(context, standing, nodeId, shard)) === wanted) continue;
+      behind.add(nodeId);
+      ahead.add(longest);
+      differences.push({ shard, from: longest, to: nodeId });
     }
   }
   if (behind.size === 0) return behind;
+  const tasks = interrupted.map(({ taskUid }) => String(taskUid));
   context.logger.warn(
-    { index: standing.uid, behind: [...behind], ahead: [...ahead], task: String(last.taskUid) },
+    { index: standing.uid, behind: [...behind], ahead: [...ahead], tasks },
     "an interrupted write is on some replicas only",
   );
   if (losable(standing, behind).size === behind.size) return behind;
   // The write was never acknowledged: it may go instead.
   if (losable(standing, ahead).size === ahead.size) return ahead;
-  throw new DivergedReplicasError(
-    `replicas of index ${standing.uid} differ after an interrupted write (task ${last.taskUid}), and each holds the last copy of some shard`,
-  );
+  const { primaryKey } = standing;
+  const taskUid = interrupted[0]?.taskUid ?? 0n;
+  for (const difference of differences) {
+    if (primaryKey === undefined) break;
+    await levelShard(context, { ...difference, standing, primaryKey, taskUid, nextSequence });
+  }
+  for (const { shard, from, to } of differences) {
+    if ((await shardDigest(context, standing, from, shard)) === (await shardDigest(context, standing, to, shard))) continue;
+    throw new DivergedReplicasError(
+      `replicas of shard ${shard} of index ${standing.uid} differ on nodes ${from} and ${to} after an interrupted write (task ${tasks.join(", ")}), each holds the last copy of some shard, and they could not be made equal`,
+    );
+  }
+  return new Set();
 }
 
-async function lastWrite(context: WriterContext, standing: Standing, session: string) {
+/** The last write of each session that is not on every member and that the control plane does not know. */
+async function interruptedWrites(
+  context: WriterContext,
+  standing: Standing,
+): Promise<readonly Interrupted[]> {
   const name = physicalName(standing.instance, standing.generation);
-  const logs = await Promise.all(
+  const last = new Map<
+    string,
+    { readonly sequence: number; readonly taskUid: bigint; readonly holders: Set<string> }
+  >();
+  await Promise.all(
     [...standing.members].map(async (nodeId) => {
       const page = await patiently(context, standing, nodeId, (node) =>
         context.calls
           .client(node.writeAddress)
           .tasks({ indexUids: name, limit: context.config.takeOverTail }),
       );
-      const entries = page.results.flatMap((task) => parseTaskMetadata(task.customMetadata) ?? []);
-      return [nodeId, entries.filter((entry) => entry.session === session)] as const;
+      for (const task of page.results) {
+        const entry = parseTaskMetadata(task.customMetadata);
+        if (entry === undefined) continue;
+        const known = last.get(entry.session);
+        if (known !== undefined && known.sequence > entry.sequence) continue;
+        if (known?.sequence === entry.sequence) known.holders.add(nodeId);
+        else {
+          const { sequence, taskUid } = entry;
+          last.set(entry.session, { sequence, taskUid: BigInt(taskUid), holders: new Set([nodeId]) });
+        }
+      }
     }),
   );
-  const sequence = Math.max(-1, ...logs.flatMap(([, entries]) => entries.map((entry) => entry.sequence)));
-  const holders = new Set<string>();
-  let taskUid: number | undefined;
-  for (const [nodeId, entries] of logs) {
-    const entry = entries.find((candidate) => candidate.sequence === sequence);
-    if (entry === undefined) continue;
-    holders.add(nodeId);
-    taskUid = entry.taskUid;
+  const interrupted: Interrupted[] = [];
+  for (const { taskUid, holders } of last.values()) {
+    if (holders.size < standing.members.size && !(await isRegistered(context, taskUid))) {
+      interrupted.push({ taskUid, holders });
+    }
   }
-  return taskUid === undefined ? undefined : { taskUid: BigInt(taskUid), holders };
+  return interrupted;
 }
 
 async function isRegistered(context: WriterContext, taskUid: bigint): Promise<boolean> {

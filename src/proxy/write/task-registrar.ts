@@ -1,5 +1,5 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { TaskSchema } from "../../gen/miroir/v1/tasks_pb.js";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Task, TaskSchema } from "../../gen/miroir/v1/tasks_pb.js";
 import type { World } from "../../runtime/world.js";
 import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
 import type { WriteLogger } from "./types.js";
@@ -18,6 +18,8 @@ export interface TaskRegistrar {
   /** Whether there is room for another task that the control plane cannot be told of. */
   hasRoom(): boolean;
   pending(): number;
+  /** An accepted task that the control plane does not know yet. */
+  find(uid: bigint): Task | undefined;
   /** Resolves when nothing is pending, or `signal` aborts. */
   flush(signal: AbortSignal): Promise<void>;
   close(): void;
@@ -101,6 +103,10 @@ export function createTaskRegistrar(
     },
     hasRoom: () => pending.length < options.maxPending,
     pending: () => pending.length,
+    find: (uid) => {
+      const task = pending.find((candidate) => candidate.uid === uid);
+      return task === undefined ? undefined : create(TaskSchema, task);
+    },
     flush: (signal) =>
       new Promise((resolve) => {
         if (pending.length === 0 || signal.aborted) {

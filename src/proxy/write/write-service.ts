@@ -1,5 +1,6 @@
+import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
-import { createShardHasher } from "../../placement/shard.js";
+import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { TopologySource, TopologyView, WriteLease } from "../topology/topology-view.js";
@@ -57,6 +58,8 @@ export interface WriteService {
   /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
   drain(signal: AbortSignal): Promise<void>;
   stats(): WriteStats;
+  /** A task of this proxy that was accepted while the control plane was away and is not registered there yet. */
+  unregisteredTask(uid: bigint): Task | undefined;
 }
 
 /** What a write service works with. */
@@ -69,6 +72,8 @@ export interface WriteServiceOptions {
   readonly config: WriteConfig;
   readonly logger: WriteLogger;
   readonly metrics: WriteMetrics;
+  /** The hash function of shards, where it is loaded already; loaded otherwise. */
+  readonly hasher?: ShardHasher;
 }
 
 /** The write path of a proxy. It does nothing by itself until the first write, and holds nothing that a successor needs (invariant 7). */
@@ -103,7 +108,13 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     },
     world.random,
   );
-  const core = new WriteCore(context, uids, registrar, spools, createShardHasher());
+  const core = new WriteCore(
+    context,
+    uids,
+    registrar,
+    spools,
+    Promise.resolve(options.hasher ?? createShardHasher()),
+  );
   const openSettings = new OpenSettings(context);
   const documents = new DocumentWrites(core, new FilterPreflight(core, openSettings), openSettings);
   const indexes = new IndexOperations(core, openSettings);
@@ -144,6 +155,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
       registrar.close();
     },
     stats,
+    unregisteredTask: (uid) => registrar.find(uid),
   };
 }
 

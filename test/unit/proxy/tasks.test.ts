@@ -16,6 +16,7 @@ import { formatDuration, formatInstant, parseInstant } from "../../../src/proxy/
 import { getTask, listTasks, printTask } from "../../../src/proxy/read/tasks.js";
 
 const signal = new AbortController().signal;
+const none = () => undefined;
 
 type ListRequest = Parameters<ControlTransport["listTasks"]>[0];
 
@@ -164,23 +165,32 @@ describe("lists of tasks", () => {
     });
     const away = { status: 503, retryAfterSeconds: 1, body: { code: "miroir_control_unavailable" } };
     await expect(listTasks(control, "", signal)).rejects.toMatchObject(away);
-    await expect(getTask(control, "1", signal)).rejects.toMatchObject(away);
+    await expect(getTask(control, "1", signal, none)).rejects.toMatchObject(away);
   });
 });
 
 describe("one task", () => {
+  it("is known to the proxy that accepted it before the control plane is told", async () => {
+    const control = controlWith({
+      getTask: () => Promise.reject(new ControlUnavailableError("away")),
+    });
+    const kept = create(TaskSchema, { uid: 7n, indexUid: "movies", status: TaskStatus.ENQUEUED });
+    const text = await getTask(control, "7", signal, (uid) => (uid === 7n ? kept : undefined));
+    expect(JSON.parse(text)).toMatchObject({ uid: 7, indexUid: "movies", status: "enqueued" });
+  });
+
   it("is 404 where there is none", async () => {
     const control = controlWith({
       getTask: () => Promise.reject(new ControlRefusedError("not_found", "no")),
     });
-    await expect(getTask(control, "9999", signal)).rejects.toMatchObject({
+    await expect(getTask(control, "9999", signal, none)).rejects.toMatchObject({
       status: 404,
       body: { code: "task_not_found", message: "Task `9999` not found." },
     });
   });
 
   it.each(["abc", "-1", "99999999999", "1.5", ""])("is 400 for the uid %j", async (uid) => {
-    await expect(getTask(controlWith({}), uid, signal)).rejects.toMatchObject({
+    await expect(getTask(controlWith({}), uid, signal, none)).rejects.toMatchObject({
       status: 400,
       body: { code: "invalid_task_uids" },
     });
