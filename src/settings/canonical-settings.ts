@@ -61,6 +61,18 @@ const SEQUENCE_OFF_RULE = deepFreeze({
 });
 
 /**
+ * What every node displays. A node hides an attribute also from the score details that searches are merged by, so
+ * hiding is done in the merge, by the client's list; nodes do not know it, and the catalogue alone keeps it.
+ */
+const ALL_ATTRIBUTES = deepFreeze(["*"]);
+
+/** The client's `displayedAttributes` after a settings change, as Meilisearch prints it. */
+export function displayedAfter(before: unknown, clientPatch: SettingsObject): unknown {
+  const change = clientPatch.displayedAttributes;
+  return change === undefined ? (before ?? ALL_ATTRIBUTES) : (change ?? ALL_ATTRIBUTES);
+}
+
+/**
  * What a node is sent for a client's settings change: the change itself, with Miroir's additions in
  * `filterableAttributes`, `rankingRules` and `sortableAttributes` (lists of documents are sorted by the sequence) where it
  * names them. `null` resets to the default, so it
@@ -84,6 +96,9 @@ export function toNodeSettings(clientPatch: SettingsObject): Record<string, unkn
     const attributes = clientPatch.sortableAttributes ?? [];
     patch.sortableAttributes = Array.isArray(attributes) ? [...attributes, SEQUENCE_FIELD] : attributes;
   }
+  if (Array.isArray(clientPatch.displayedAttributes) || clientPatch.displayedAttributes === null) {
+    patch.displayedAttributes = ALL_ATTRIBUTES;
+  }
   return patch;
 }
 
@@ -92,7 +107,10 @@ export function initialNodeSettings(): Record<string, unknown> {
   return toNodeSettings({ filterableAttributes: null, rankingRules: null, sortableAttributes: null });
 }
 
-/** A node's settings, whole or in part (a task's `details`), as the client is to see them (invariant 11). */
+/**
+ * A node's settings, whole or in part (a task's `details`), as the client is to see them (invariant 11), but for
+ * `displayedAttributes`, which nodes do not know.
+ */
 export function toClientSettings(nodeSettings: SettingsObject): Record<string, unknown> {
   const settings: Record<string, unknown> = { ...nodeSettings };
   if (Array.isArray(settings.filterableAttributes)) {

@@ -54,6 +54,12 @@ describe.each([
   beforeAll(async () => {
     fleet = await startReadFleet({ ...layout, shards: 12 }, [
       { uid: "books", primaryKey: "id", settings, documents: corpus() },
+      {
+        uid: "veiled",
+        primaryKey: "id",
+        settings: { ...settings, displayedAttributes: ["id", "title"] },
+        documents: corpus(),
+      },
     ]);
   }, 120_000);
   afterAll(() => fleet?.stop());
@@ -72,7 +78,20 @@ describe.each([
   });
   const get = (path: string): Comparison => ({ name: `GET ${path}`, path });
 
+  const veiled = (name: string, body: unknown): Comparison => ({
+    name: `${name}, most attributes hidden`,
+    method: "POST",
+    path: "/indexes/veiled/search",
+    body,
+  });
+
   const reads: Comparison[] = [
+    veiled("placeholder", { limit: 60 }),
+    veiled("one word", { q: "river", limit: 60 }),
+    veiled("sorted by what is hidden", { sort: ["year:desc"], limit: 60 }),
+    veiled("distinct by what is hidden", { distinct: "series", limit: 40 }),
+    veiled("facets of what is hidden", { q: "stone", facets: ["genre"] }),
+    veiled("everything asked for", { q: "stone", attributesToRetrieve: ["*"], attributesToHighlight: ["*"] }),
     search("placeholder", {}),
     search("one word", { q: "river" }),
     search("two words", { q: "amber winter", limit: 50 }),
@@ -284,7 +303,10 @@ describe.each([
     }
     const all = await fleet.proxy.ok<Record<string, unknown>>("GET", "/stats");
     expect(Object.keys(all)).toEqual(["databaseSize", "usedDatabaseSize", "lastUpdate", "indexes"]);
-    expect(all.indexes).toMatchObject({ books: { numberOfDocuments: 300, isIndexing: false } });
+    expect(all.indexes).toMatchObject({
+      books: { numberOfDocuments: 300, isIndexing: false },
+      veiled: { numberOfDocuments: 300, isIndexing: false },
+    });
   });
 
   it("lists every document once, page by page, in insertion order", async () => {

@@ -5,7 +5,7 @@ import type { NodeClient } from "../../meilisearch/node-client.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
-import { settingsFingerprint, toClientSettings } from "../../settings/canonical-settings.js";
+import { displayedAfter, settingsFingerprint, toClientSettings } from "../../settings/canonical-settings.js";
 import {
   type FencingToken,
   type IndexInstance,
@@ -213,15 +213,17 @@ export class SettingsCommits {
     const concluded = new Set(changes.map(({ row }) => row.uid));
     const remaining = [...work.open].some((uid) => !concluded.has(uid));
     let version: bigint | undefined;
-    const settingsJson = read === undefined ? undefined : JSON.stringify(read.settings);
-    const commits =
-      settingsJson !== undefined && changes.some(({ verdict }) => verdict.status === "succeeded");
+    const taken = changes
+      .filter(({ verdict }) => verdict.status === "succeeded")
+      .sort((a, b) => (a.row.uid < b.row.uid ? -1 : 1));
     await topology.change("settings", (draft) => {
       const index = findInstance(draft, instance);
       if (index === undefined) return;
       for (const { verdict } of changes) markSuspect(draft, instance, verdict.divergent);
       if (!remaining) index.settingsChanging = false;
-      if (settingsJson === undefined || !(commits || settingsJson !== index.settingsJson)) return;
+      if (read === undefined) return;
+      const settingsJson = withDisplayed(read.settings, index.settingsJson, taken);
+      if (taken.length === 0 && settingsJson === index.settingsJson) return;
       index.settingsJson = settingsJson;
       index.settingsVersion += 1n;
       version = index.settingsVersion;
@@ -270,4 +272,22 @@ export class SettingsCommits {
       markSuspect(draft, index.instance, odd);
     });
   }
+}
+
+/** What nodes said, as JSON, with the client's `displayedAttributes`, which they do not know. */
+function withDisplayed(
+  settings: Readonly<Record<string, unknown>>,
+  before: string,
+  taken: readonly Change[],
+): string {
+  const { displayedAttributes } = parseObject(before);
+  const displayed = taken.reduce<unknown>(
+    (attributes, { row }) => displayedAfter(attributes, parseObject(row.detailsJson ?? "")),
+    displayedAttributes ?? settings.displayedAttributes,
+  );
+  return JSON.stringify({ ...settings, displayedAttributes: displayed });
+}
+
+function parseObject(text: string): Record<string, unknown> {
+  return text === "" ? {} : (JSON.parse(text) as Record<string, unknown>);
 }

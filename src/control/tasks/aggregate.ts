@@ -307,6 +307,9 @@ function settingsDetails(task: TaskRow, counted: readonly NodeTaskRow[]): string
     task.detailsJson === null ? {} : (JSON.parse(task.detailsJson) as Record<string, unknown>);
   const printed = toClientSettings(JSON.parse(text) as Record<string, unknown>);
   for (const [name, value] of Object.entries(registered)) if (value === null) printed[name] = null;
+  // Nodes are told to display everything.
+  if (registered.displayedAttributes !== undefined)
+    printed.displayedAttributes = registered.displayedAttributes;
   return JSON.stringify(printed);
 }
 

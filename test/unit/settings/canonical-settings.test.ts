@@ -52,6 +52,8 @@ describe("settings between clients and nodes", () => {
         const expected: Record<string, unknown> = { ...client };
         if (client.filterableAttributes === null) expected.filterableAttributes = [];
         if (client.sortableAttributes === null) expected.sortableAttributes = [];
+        // Nodes display everything; the client's list stays in the catalogue.
+        if ("displayedAttributes" in client) expected.displayedAttributes = ["*"];
         if (client.rankingRules === null) expected.rankingRules = [...DEFAULT_RANKING_RULES];
         expect(back).toEqual(expected);
       }),
