@@ -1,5 +1,10 @@
 import { MeilisearchError, type MeilisearchErrorBody, parseErrorBody } from "../../meilisearch/errors.js";
-import { createNodeClient, type NodeClient, type NodeTaskRecord, parseAnswer } from "../../meilisearch/node-client.js";
+import {
+  createNodeClient,
+  type NodeClient,
+  type NodeTaskRecord,
+  parseAnswer,
+} from "../../meilisearch/node-client.js";
 import {
   type NodeAddress,
   type NodeRequest,

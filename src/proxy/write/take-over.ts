@@ -227,7 +227,11 @@ async function replicasBehind(
     await levelShard(context, { ...difference, standing, primaryKey, taskUid, nextSequence });
   }
   for (const { shard, from, to } of differences) {
-    if ((await shardDigest(context, standing, from, shard)) === (await shardDigest(context, standing, to, shard))) continue;
+    if (
+      (await shardDigest(context, standing, from, shard)) ===
+      (await shardDigest(context, standing, to, shard))
+    )
+      continue;
     throw new DivergedReplicasError(
       `replicas of shard ${shard} of index ${standing.uid} differ on nodes ${from} and ${to} after an interrupted write (task ${tasks.join(", ")}), each holds the last copy of some shard, and they could not be made equal`,
     );

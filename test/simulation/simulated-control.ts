@@ -1,0 +1,316 @@
+import { clone, create } from "@bufbuild/protobuf";
+import {
+  CommitGenerationResponseSchema,
+  CreateIndexResponseSchema,
+  EnsureIndexResponseSchema,
+  RemoveIndexResponseSchema,
+} from "../../src/gen/miroir/v1/indexes_pb.js";
+import {
+  AllocateTaskUidsResponseSchema,
+  GetTaskResponseSchema,
+  ListTasksResponseSchema,
+  RegisterTasksResponseSchema,
+  type Task,
+  TaskSchema,
+} from "../../src/gen/miroir/v1/tasks_pb.js";
+import {
+  type Index,
+  IndexSchema,
+  NodeState,
+  ReplicaState,
+  type Topology,
+  TopologySchema,
+} from "../../src/gen/miroir/v1/topology_pb.js";
+import { newInstance, physicalName } from "../../src/placement/physical-name.js";
+import {
+  ControlRefusedError,
+  type ControlTransport,
+  ControlUnavailableError,
+} from "../../src/proxy/control-transport.js";
+import { buildView } from "../../src/proxy/topology/build-view.js";
+import type { TopologySource, TopologyView, WriteLease } from "../../src/proxy/topology/topology-view.js";
+import type { SimulatedNode } from "./simulated-node.js";
+import type { VirtualWorld } from "./virtual-world.js";
+
+/** Probabilities of what goes wrong with one call. */
+export interface ControlFaults {
+  readonly unavailable: number;
+  /** Had its effect, but the answer is lost. */
+  readonly loseAnswer: number;
+}
+
+/** How indexes of the simulated cluster are laid out. */
+export interface Layout {
+  readonly shards: number;
+  /** Copies of each shard. */
+  readonly copies: number;
+  readonly minInSync: number;
+}
+
+/** A control plane with the real one's compare-and-set semantics, in memory. Breaches of its rules by the writer are collected. */
+export class SimulatedControl {
+  faults: ControlFaults = { unavailable: 0, loseAnswer: 0 };
+  readonly tasks = new Map<bigint, Task>();
+  readonly breaches: string[] = [];
+  private topology: Topology;
+  private view: TopologyView;
+  private nextUid = 0n;
+  private readonly listeners = new Set<(view: TopologyView) => void>();
+  private leaseHolder = "";
+
+  constructor(
+    private readonly world: VirtualWorld,
+    private readonly nodes: ReadonlyMap<string, SimulatedNode>,
+    private readonly layout: Layout,
+  ) {
+    this.topology = create(TopologySchema, {
+      epoch: { clusterId: "simulated", term: 1n, counter: 1n },
+      nodes: [...nodes.keys()].map((id) => ({ id, url: `http://${id}`, group: 0, state: NodeState.ACTIVE })),
+      groups: [{ id: 0, nodeIds: [...nodes.keys()] }],
+      replicationFactor: layout.copies,
+      defaultShards: layout.shards,
+      minInSync: layout.minInSync,
+    });
+    this.view = this.build();
+  }
+
+  /** The catalogue as it is. */
+  current(): TopologyView {
+    return this.view;
+  }
+
+  index(uid: string): Index | undefined {
+    return this.topology.indexes.find((index) => index.uid === uid);
+  }
+
+  /** Gives the lease to a session. */
+  grant(session: string): void {
+    this.leaseHolder = session;
+  }
+
+  lease(session: string): WriteLease {
+    return {
+      session,
+      proxyId: `proxy-of-${session}`,
+      state: () =>
+        this.leaseHolder === session ? { kind: "held" } : { kind: "none", reason: "the lease ran out" },
+    };
+  }
+
+  /** A proxy's view of the topology, each one arriving a little late. */
+  source(): TopologySource {
+    let seen = this.view;
+    const listeners = new Set<(view: TopologyView) => void>();
+    this.listeners.add((view) => {
+      this.world.timers.after(1 + this.world.seeded.below(20), () => {
+        if (view.epoch.counter <= seen.epoch.counter) return;
+        seen = view;
+        for (const listener of listeners) listener(view);
+      });
+    });
+    return {
+      current: () => seen,
+      onChange: (listener) => {
+        listeners.add(listener);
+        return () => listeners.delete(listener);
+      },
+      waitFor: (predicate, signal) =>
+        new Promise((resolve, reject) => {
+          const listener = (view: TopologyView) => {
+            if (!predicate(view)) return;
+            listeners.delete(listener);
+            signal.removeEventListener("abort", abort);
+            resolve(view);
+          };
+          const abort = () => {
+            listeners.delete(listener);
+            reject(new Error("given up waiting"));
+          };
+          if (signal.aborted) abort();
+          else {
+            signal.addEventListener("abort", abort, { once: true });
+            listeners.add(listener);
+            listener(seen);
+          }
+        }),
+    };
+  }
+
+  /** The transport of one proxy. */
+  transport(): ControlTransport & { cut(): void } {
+    let cut = false;
+    const call = async <T>(effect: () => T): Promise<T> => {
+      const { seeded, timers } = this.world;
+      if (cut) await new Promise(() => undefined);
+      await timers.sleep(1 + seeded.below(3));
+      if (cut) await new Promise(() => undefined);
+      if (seeded.chance(this.faults.unavailable))
+        throw new ControlUnavailableError("the control plane is away");
+      const answer = effect();
+      await timers.sleep(1 + seeded.below(3));
+      if (seeded.chance(this.faults.loseAnswer)) throw new ControlUnavailableError("the answer was lost");
+      return answer;
+    };
+    return {
+      subscribe: () => {
+        throw new Error("not simulated");
+      },
+      allocateTaskUids: ({ count }) =>
+        call(() => {
+          const firstUid = this.nextUid;
+          this.nextUid += BigInt(count ?? 0);
+          return create(AllocateTaskUidsResponseSchema, { firstUid, count: count ?? 0 });
+        }),
+      registerTasks: ({ tasks }) =>
+        call(() => {
+          for (const init of tasks ?? []) {
+            const task = create(TaskSchema, init);
+            if (!this.tasks.has(task.uid)) this.tasks.set(task.uid, task);
+          }
+          return create(RegisterTasksResponseSchema);
+        }),
+      getTask: ({ uid }) =>
+        call(() => {
+          const task = this.tasks.get(uid ?? -1n);
+          if (task === undefined) throw new ControlRefusedError("not_found", "no such task");
+          return create(GetTaskResponseSchema, { task });
+        }),
+      listTasks: () => call(() => create(ListTasksResponseSchema)),
+      ensureIndex: ({ uid, primaryKey }) => call(() => this.ensureIndex(uid ?? "", primaryKey)),
+      createIndex: () => call(() => create(CreateIndexResponseSchema)),
+      removeIndex: ({ instance }) =>
+        call(() => {
+          this.change((draft) => {
+            draft.indexes = draft.indexes.filter((index) => index.instance !== instance);
+          });
+          return create(RemoveIndexResponseSchema, epochOf(this.topology));
+        }),
+      commitGeneration: (request) =>
+        call(() =>
+          this.commitGeneration(
+            request.instance ?? "",
+            request.expectedGeneration ?? 0n,
+            request.newGeneration ?? 0n,
+            request.staleNodeIds ?? [],
+            { proxyId: request.writer?.proxyId ?? "", session: request.writer?.session ?? "" },
+          ),
+        ),
+      close: () => undefined,
+      cut: () => {
+        cut = true;
+      },
+    };
+  }
+
+  private ensureIndex(uid: string, primaryKey: string | undefined) {
+    const known = this.index(uid);
+    if (known === undefined) this.create(uid);
+    if (primaryKey !== undefined && this.index(uid)?.primaryKey === undefined) {
+      this.change((draft) => {
+        const index = draft.indexes.find((candidate) => candidate.uid === uid);
+        if (index !== undefined) index.primaryKey = primaryKey;
+      });
+    }
+    const index = this.index(uid);
+    if (index === undefined) throw new Error("the index was not created");
+    return create(EnsureIndexResponseSchema, {
+      index,
+      created: known === undefined,
+      ...epochOf(this.topology),
+    });
+  }
+
+  private create(uid: string): void {
+    const instance = newInstance(this.world.random.bytes(8));
+    const ids = [...this.nodes.keys()];
+    const { shards, copies } = this.layout;
+    const placement = Array.from({ length: shards }, (_, shard) => ({
+      shard,
+      nodeIds: Array.from({ length: copies }, (__, copy) => ids[(shard + copy) % ids.length] ?? "").sort(),
+    }));
+    const holding = ids.filter((id) => placement.some(({ nodeIds }) => nodeIds.includes(id)));
+    for (const id of holding) this.nodes.get(id)?.createIndex(physicalName(instance, 1n));
+    this.change((draft) => {
+      draft.indexes.push(
+        create(IndexSchema, {
+          uid,
+          instance,
+          generation: 1n,
+          shards,
+          settingsJson: "{}",
+          createdAt: { seconds: 1n },
+          updatedAt: { seconds: 1n },
+          placement,
+          replicas: holding.map((nodeId) => ({ nodeId, state: ReplicaState.IN_SYNC })),
+        }),
+      );
+      draft.indexes.sort((a, b) => (a.uid < b.uid ? -1 : 1));
+    });
+  }
+
+  private commitGeneration(
+    instance: string,
+    expected: bigint,
+    generation: bigint,
+    stale: readonly string[],
+    writer: { readonly proxyId: string; readonly session: string },
+  ) {
+    const index = this.topology.indexes.find((candidate) => candidate.instance === instance);
+    if (index === undefined) throw new ControlRefusedError("not_found", "no such index");
+    const same = index.generation === generation && index.writer?.session === writer.session;
+    if (!same) {
+      if (index.generation !== expected) throw new ControlRefusedError("aborted", "another generation");
+      const firstWriter = index.writer === undefined && stale.length === 0;
+      if (generation < expected || (generation === expected && !firstWriter)) {
+        this.breaches.push(`generation ${expected} would become ${generation}`);
+        throw new ControlRefusedError("invalid_argument", "the generation has to grow");
+      }
+      const good = (nodeId: string) =>
+        !stale.includes(nodeId) &&
+        index.replicas.some((replica) => replica.nodeId === nodeId && replica.state !== ReplicaState.STALE);
+      const bare = index.placement.find(({ nodeIds }) => !nodeIds.some(good));
+      if (bare !== undefined) {
+        this.breaches.push(`shard ${bare.shard} would lose its last copy: ${stale.join(", ")} stale`);
+        throw new ControlRefusedError("failed_precondition", "a shard would lose its last copy");
+      }
+      this.change((draft) => {
+        const next = draft.indexes.find((candidate) => candidate.instance === instance);
+        if (next === undefined) return;
+        next.generation = generation;
+        next.writer = create(IndexSchema, { writer }).writer;
+        for (const replica of next.replicas)
+          if (stale.includes(replica.nodeId)) replica.state = ReplicaState.STALE;
+      });
+    }
+    const committed = this.topology.indexes.find((candidate) => candidate.instance === instance);
+    return create(CommitGenerationResponseSchema, {
+      ...(committed === undefined ? {} : { index: committed }),
+      ...epochOf(this.topology),
+    });
+  }
+
+  private change(edit: (draft: Topology) => void): void {
+    const draft = clone(TopologySchema, this.topology);
+    edit(draft);
+    if (draft.epoch !== undefined) draft.epoch.counter += 1n;
+    this.topology = draft;
+    this.view = this.build();
+    for (const listener of this.listeners) listener(this.view);
+  }
+
+  private build(): TopologyView {
+    return buildView(
+      this.topology,
+      new Map(
+        [...this.nodes.keys()].map((nodeId) => [
+          nodeId,
+          { $typeName: "miroir.v1.NodeCredentials" as const, nodeId, writeKey: "write", adminKey: "admin" },
+        ]),
+      ),
+    );
+  }
+}
+
+function epochOf(topology: Topology) {
+  return topology.epoch === undefined ? {} : { epoch: topology.epoch };
+}
