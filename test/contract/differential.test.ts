@@ -113,7 +113,8 @@ describe.skipIf(!hasRealNode)("the embedded node beside a real one", () => {
         .filter((r: Json, i: number) => !r.hybrid && i % 3 === 0);
       let compared = 0;
       const differences: { readonly body: Json; readonly lines: readonly string[] }[] = [];
-      for (const body of sample) {
+      for (const asked of sample) {
+        const body = { ...asked, showRankingScore: true, showRankingScoreDetails: true };
         const [want, got] = await Promise.all(
           clients.map(async (client) =>
             normalize((await client.send("POST", `/indexes/${corpus}/search`, body)).json),

@@ -126,6 +126,11 @@ describeContract("what Miroir rests on", (node) => {
     const index = await client.send("GET", "/indexes/no-key");
     expect(index.status).toBe(200);
     expect(index.json.primaryKey).toBeNull();
+    // The same after a first task that named the key but failed on its documents.
+    const invalid = await client.run("POST", "/indexes/bad-first/documents?primaryKey=id", [{ id: "a b" }]);
+    expect(invalid.error.code).toBe("invalid_document_id");
+    const left = await client.send("GET", "/indexes/bad-first");
+    expect([left.status, left.json.primaryKey]).toEqual([200, null]);
   });
 
   it("e. a rename moves index and history to the free name, and late writes to the old one fail", async () => {

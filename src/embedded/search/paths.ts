@@ -48,9 +48,15 @@ export function removalOrder(query: ParsedQuery, costs: readonly number[]): Remo
 
 /**
  * The readings in which exactly the terms of level `level` and below may be left out, and at level 0 none.
- * Readings through terms that no document matches are left out.
+ * Readings through terms that no document matches are left out, unless `withUnmatched` wants them: they find
+ * nothing, but where no `words` rule came before they count for the highest possible cost.
  */
-export function pathsAtLevel(query: ParsedQuery, order: RemovalOrder, level: number): Path[] {
+export function pathsAtLevel(
+  query: ParsedQuery,
+  order: RemovalOrder,
+  level: number,
+  withUnmatched = false,
+): Path[] {
   const paths: Path[] = [];
   const levelOf = (node: QueryNode) => {
     if (node.phrase !== undefined) return Number.POSITIVE_INFINITY;
@@ -60,7 +66,9 @@ export function pathsAtLevel(query: ParsedQuery, order: RemovalOrder, level: num
     }
     return highest;
   };
-  const usable = query.nodes.filter((node) => node.matches.size > 0 && levelOf(node) >= level);
+  const usable = query.nodes.filter(
+    (node) => (withUnmatched || node.matches.size > 0) && levelOf(node) >= level,
+  );
   const walk = (term: number, steps: Step[], skippedTop: boolean) => {
     if (paths.length >= MAX_PATHS) return;
     if (term >= query.termCount) {

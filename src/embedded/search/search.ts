@@ -238,7 +238,9 @@ function keywordSearch(
   const query = parsed !== undefined && parsed.termCount > 0 ? parsed : undefined;
   const rules = rulesFor(scope, index, query, candidates?.order, strategy, sorts);
   const paths =
-    query === undefined || candidates === undefined ? [] : pathsAtLevel(query, candidates.order, 0);
+    query === undefined || candidates === undefined
+      ? []
+      : pathsAtLevel(query, candidates.order, 0, strategy === "all");
   return { ranking: rank(index, ids, paths, rules, options), query, semanticHits: undefined };
 }
 
