@@ -6,12 +6,13 @@ import {
   NodeUnavailableError,
 } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
-import type { Timer, World } from "../../runtime/world.js";
+import type { World } from "../../runtime/world.js";
 import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
 import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
 import type { Coverage, NodeAsk, ReplicaSelection } from "./replica-selection.js";
+import { type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
 
 /** A request to a node's index, before it is known under which name the node holds the index. */
 export interface IndexRequest {
@@ -202,7 +203,7 @@ class ReadPass {
     }
     const without = new Set(excluded).add(only.node.id);
     const replacement = this.dependencies.selection.replace(this.view, this.index, only, without);
-    return race(
+    return withSecondTry(
       (stop) =>
         this.ask(only, "one", replacement === undefined, stop, mayRestart).then(
           (answer) => ({ parts: "one", covered: { answers: [answer], missing: [] } }),
@@ -213,7 +214,7 @@ class ReadPass {
         ),
       replacement && ((stop) => this.coverWhole(replacement, without, stop, mayRestart)),
       (result) => result.covered.missing.length,
-      this.raceOptions(signal, replacement),
+      this.secondTry(signal, replacement),
     );
   }
 
@@ -240,7 +241,7 @@ class ReadPass {
   ): Promise<Covered> {
     const without = new Set(excluded).add(ask.node.id);
     const replacement = this.dependencies.selection.replace(this.view, this.index, ask, without);
-    return race<Covered>(
+    return withSecondTry<Covered>(
       (stop) =>
         this.ask(ask, "many", replacement === undefined, stop, mayRestart).then(
           (answer) => ({ answers: [answer], missing: [] }),
@@ -251,11 +252,11 @@ class ReadPass {
         ),
       replacement && ((stop) => this.coverMany(replacement, without, stop, mayRestart)),
       (covered) => covered.missing.length,
-      this.raceOptions(signal, replacement),
+      this.secondTry(signal, replacement),
     );
   }
 
-  private raceOptions(signal: AbortSignal, replacement: Coverage | undefined): RaceOptions {
+  private secondTry(signal: AbortSignal, replacement: Coverage | undefined): SecondTryOptions {
     return {
       world: this.dependencies.world,
       // A slow copy is still another copy, so that a suspect one has to wait until it has failed.
@@ -406,85 +407,4 @@ function isIndexNotFound(response: NodeResponse): boolean {
 /** Errors that no other replica can mend. */
 function isFinal(error: unknown): boolean {
   return !(error instanceof NodeUnavailableError);
-}
-
-/** Why a call is given up when another replica answered first. */
-const TOO_SLOW = new Error("another replica answered first");
-/** Why a second try is given up when the first one answered after all. */
-const NOT_NEEDED = new Error("the replica that was asked first answered");
-
-interface RaceOptions {
-  readonly world: World;
-  /** When `second` runs beside `first`; undefined for not before it has ended. */
-  readonly delayMs: number | undefined;
-  readonly signal: AbortSignal;
-  readonly onSecondTry: (reason: "retry" | "hedge") => void;
-}
-
-/**
- * Runs `first`; when it has left something missing, or has not ended after a while, runs `second` as well.
- * The first of the two that left nothing missing counts, else the better one. Whoever loses is aborted.
- * An error of either one counts at once: neither throws one that the other could mend.
- */
-async function race<T extends object>(
-  first: (signal: AbortSignal) => Promise<T>,
-  second: ((signal: AbortSignal) => Promise<T>) | undefined,
-  missing: (result: T) => number,
-  options: RaceOptions,
-): Promise<T> {
-  if (second === undefined) return first(options.signal);
-  const { world, signal, delayMs } = options;
-  const stops = { first: new AbortController(), second: new AbortController() };
-  const onAbort = (): void => {
-    stops.first.abort(signal.reason);
-    stops.second.abort(signal.reason);
-  };
-  signal.addEventListener("abort", onAbort, { once: true });
-  let timer: Timer | undefined;
-  try {
-    signal.throwIfAborted();
-    const firstResult = first(stops.first.signal);
-    const delay = new Promise<"hedge">((resolve) => {
-      if (delayMs !== undefined) timer = world.timers.after(delayMs, () => resolve("hedge"));
-    });
-    const early = await Promise.race([firstResult, delay]);
-    if (early !== "hedge" && missing(early) === 0) return early;
-    signal.throwIfAborted();
-    options.onSecondTry(early === "hedge" ? "hedge" : "retry");
-    const secondResult = second(stops.second.signal);
-    const complete = (result: T): T => {
-      if (missing(result) > 0) throw new Incomplete();
-      return result;
-    };
-    try {
-      return await firstSettled([firstResult.then(complete), secondResult.then(complete)]);
-    } catch (error) {
-      if (!(error instanceof Incomplete)) throw error;
-      const [a, b] = [await firstResult, await secondResult];
-      return missing(a) < missing(b) ? a : b;
-    }
-  } finally {
-    timer?.cancel();
-    signal.removeEventListener("abort", onAbort);
-    stops.first.abort(TOO_SLOW);
-    stops.second.abort(NOT_NEEDED);
-  }
-}
-
-/** A result that left something missing. */
-class Incomplete extends Error {
-  override readonly name = "Incomplete";
-}
-
-/** The first that is fulfilled, or the first error that is not {@link Incomplete}; {@link Incomplete} where all are. */
-function firstSettled<T>(attempts: readonly Promise<T>[]): Promise<T> {
-  return new Promise((resolve, reject) => {
-    let open = attempts.length;
-    for (const attempt of attempts) {
-      attempt.then(resolve, (error) => {
-        open--;
-        if (!(error instanceof Incomplete) || open === 0) reject(error);
-      });
-    }
-  });
 }
