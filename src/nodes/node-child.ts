@@ -76,11 +76,13 @@ export class NodeChild implements NodeProcess {
     });
     closeSync(log);
     child.channel?.unref();
+    const guard = command.followsParent ? undefined : guardAgainstOrphans(child);
     installExitHook();
     running.add(child);
     const exited = new Promise<string>((resolve) => {
       const end = (reason: string) => {
         running.delete(child);
+        guard?.kill("SIGKILL");
         if (this.#state.status === "running" && this.#state.process === child) {
           this.#state = { status: "stopped", reason };
         }
@@ -182,6 +184,24 @@ export class NodeChild implements NodeProcess {
 /** The present environment without `MEILI_*`, which would silently configure the binary. */
 function childEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("MEILI_")));
+}
+
+/**
+ * Kills the child when this process is gone, even by `SIGKILL`: a shell waits for the end of a pipe that only
+ * this process holds. It has a session of its own, so that an interrupt from the terminal does not end it.
+ */
+function guardAgainstOrphans(child: ChildProcess): ChildProcess | undefined {
+  if (child.pid === undefined) return undefined;
+  const guard = spawn("/bin/sh", ["-c", `read -r _; kill -KILL ${child.pid}`], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
+  // Without a guard the child still ends with this process's orderly exit.
+  guard.once("error", () => undefined);
+  guard.unref();
+  if (guard.stdin !== null && "unref" in guard.stdin && typeof guard.stdin.unref === "function")
+    guard.stdin.unref();
+  return guard;
 }
 
 function installExitHook(): void {

@@ -1,8 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { NodeLaunchError } from "../../src/nodes/errors.js";
 import { findMeilisearchBinary } from "../../src/nodes/find-binary.js";
 import { launchNode, type NodeKind } from "../../src/nodes/launch.js";
@@ -68,6 +71,27 @@ describe.each(kinds)("launching a node: %s", (kind) => {
     await expect(attempt).rejects.toBeInstanceOf(NodeLaunchError);
     await expect(attempt).rejects.toMatchObject({ code: "exited_early" });
     await expect(attempt).rejects.toThrow(/no-such-flag/);
+  });
+});
+
+describe.each(kinds)("a launcher that is killed: %s", (kind) => {
+  it("leaves no node behind", async () => {
+    const dataDir = mkdtempSync(join(tmpdir(), "miroir-orphan-"));
+    const launcher = fileURLToPath(new URL("../../src/nodes/launch.ts", import.meta.url));
+    const script = `
+      import { launchNode } from ${JSON.stringify(launcher)};
+      const node = await launchNode(${JSON.stringify({ kind, dataDir, masterKey })});
+      process.stdout.write(JSON.stringify({ pid: node.pid }));
+      setInterval(() => undefined, 1000);`;
+    const parent = spawn(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
+      cwd: fileURLToPath(new URL("../../", import.meta.url)),
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const [line] = (await once(parent.stdout, "data")) as [Buffer];
+    const { pid } = JSON.parse(line.toString()) as { pid: number };
+    parent.kill("SIGKILL");
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow(), { timeout: 10_000 });
+    rmSync(dataDir, { recursive: true, force: true });
   });
 });
 
