@@ -48,11 +48,11 @@ export const DEFAULT_CLIENT_SETTINGS: SettingsObject = deepFreeze({
 /** The ranking rules of an index without rules of its own. */
 export const DEFAULT_RANKING_RULES = DEFAULT_CLIENT_SETTINGS.rankingRules as readonly string[];
 
-/** Filters by equality alone: enough to pick shards, and nothing is indexed for facet search. */
-const SHARD_RULE = deepFreeze({
-  attributePatterns: [SHARD_FIELD],
-  features: { facetSearch: false, filter: { equality: true, comparison: false } },
-});
+/**
+ * A plain attribute rather than a rule with patterns: a search for the facets `*` is refused by an index whose
+ * filterable attributes are all plain, and has to stay refused.
+ */
+const SHARD_RULE = SHARD_FIELD;
 
 /** Takes the sequence out of a client's wildcard, which would otherwise index every one of its values as a facet. */
 const SEQUENCE_OFF_RULE = deepFreeze({
@@ -69,7 +69,9 @@ const ALL_ATTRIBUTES = deepFreeze(["*"]);
 /** The client's `displayedAttributes` after a settings change, as Meilisearch prints it. */
 export function displayedAfter(before: unknown, clientPatch: SettingsObject): unknown {
   const change = clientPatch.displayedAttributes;
-  return change === undefined ? (before ?? ALL_ATTRIBUTES) : (change ?? ALL_ATTRIBUTES);
+  if (change === undefined) return before ?? ALL_ATTRIBUTES;
+  if (!Array.isArray(change) || change.includes("*")) return ALL_ATTRIBUTES;
+  return [...new Set<unknown>(change)];
 }
 
 /**
@@ -96,7 +98,11 @@ export function toNodeSettings(clientPatch: SettingsObject): Record<string, unkn
     const attributes = clientPatch.sortableAttributes ?? [];
     patch.sortableAttributes = Array.isArray(attributes) ? [...attributes, SEQUENCE_FIELD] : attributes;
   }
-  if (Array.isArray(clientPatch.displayedAttributes) || clientPatch.displayedAttributes === null) {
+  const displayed = clientPatch.displayedAttributes;
+  if (
+    displayed === null ||
+    (Array.isArray(displayed) && displayed.every((name) => typeof name === "string"))
+  ) {
     patch.displayedAttributes = ALL_ATTRIBUTES;
   }
   return patch;
@@ -153,6 +159,29 @@ export function reservedSettingsName(clientPatch: SettingsObject): string | unde
   return typeof distinct === "string" && distinct.startsWith(RESERVED_PREFIX) && distinct !== EXPIRY_FIELD
     ? distinct
     : undefined;
+}
+
+/** A value of a settings change that would make the codes in injected fields searchable. */
+export interface ExposingToken {
+  readonly member: "nonSeparatorTokens" | "dictionary";
+  /** Where in the member's list. */
+  readonly at: number;
+  readonly token: string;
+}
+
+/**
+ * The first value of a client's settings change that would make a node find words in the injected fields, whose
+ * values consist of separators alone: a symbol of theirs that is to separate no longer, or a dictionary word made of
+ * nothing else. Longer tokens with such a symbol in them are harmless: a node compares whole separators.
+ */
+export function exposingToken(clientPatch: SettingsObject): ExposingToken | undefined {
+  const find = (member: ExposingToken["member"], exposes: RegExp): ExposingToken | undefined => {
+    const list = clientPatch[member];
+    if (!Array.isArray(list)) return undefined;
+    const at = list.findIndex((token) => typeof token === "string" && exposes.test(token));
+    return at === -1 ? undefined : { member, at, token: String(list[at]) };
+  };
+  return find("nonSeparatorTokens", /^[(),;[\]{}]$/) ?? find("dictionary", /^[(),;[\]{}]+$/);
 }
 
 /**

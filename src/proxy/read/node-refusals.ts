@@ -7,6 +7,7 @@ import {
 import { type NodeResponse, type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
 import { hideInjectedFields } from "../../merge/index.js";
 import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
+import { indexFacts } from "./index-facts.js";
 import type { NodeHealth } from "./node-health.js";
 import type { IndexRequest, NodeRefusedError } from "./shard-reader.js";
 
@@ -98,7 +99,8 @@ export function createNodeRefusals(
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
       }
-      return clientError(response, refused.physicalName, indexUid);
+      const index = topology.current()?.indexes.get(indexUid);
+      return clientError(response, refused.physicalName, indexUid, index);
     },
     async malformation(original, signal) {
       const nodes = nodesInOrder(() => true);
@@ -112,7 +114,7 @@ export function createNodeRefusals(
       const nodes = nodesInOrder((node) => index.replicas.get(node.id) === "in_sync");
       const response = await firstRefusal(nodes, index.physicalName, original, signal);
       if (response === undefined || codeOf(response) === "index_not_found") return undefined;
-      return clientError(response, index.physicalName, index.uid);
+      return clientError(response, index.physicalName, index.uid, index);
     },
   };
 }
@@ -121,16 +123,22 @@ function codeOf(response: NodeResponse): string | undefined {
   return parseErrorBody(response.body)?.code;
 }
 
-/** A node's error body as the client is to see it (invariant 11). */
+/**
+ * A node's error body as the client is to see it (invariant 11).
+ *
+ * @param index where it is known: nodes name attributes in their errors that it does not display
+ */
 export function clientError(
   response: NodeResponse,
   physicalName: string,
   indexUid: string,
+  index?: IndexView,
 ): MeilisearchError {
   const body = parseErrorBody(response.body) ?? unreadable(response);
+  const displayed = index === undefined ? null : indexFacts(index).displayedAttributes;
   return new MeilisearchError(response.status, {
     ...body,
-    message: hideInjectedFields(body.message.replaceAll(physicalName, indexUid)),
+    message: hideInjectedFields(body.message.replaceAll(physicalName, indexUid), displayed),
   });
 }
 

@@ -2,7 +2,12 @@ import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
-import { maskSecrets, reservedSettingsName, toNodeSettings } from "../../settings/canonical-settings.js";
+import {
+  exposingToken,
+  maskSecrets,
+  reservedSettingsName,
+  toNodeSettings,
+} from "../../settings/canonical-settings.js";
 import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import { formatInstant } from "../read/rfc3339.js";
@@ -10,7 +15,14 @@ import type { IndexView } from "../topology/topology-view.js";
 import { primaryKeyTaken } from "./document-key.js";
 import type { AcceptedNodeTask } from "./index-writer.js";
 import type { OpenSettings } from "./open-settings.js";
-import { controlRefused, noQuorum, notServedHere, outcomeUnknown, reservedSetting } from "./refusals.js";
+import {
+  controlRefused,
+  exposingSetting,
+  noQuorum,
+  notServedHere,
+  outcomeUnknown,
+  reservedSetting,
+} from "./refusals.js";
 import { readSettingsChange, type SettingsChange, subRouteRefusal } from "./settings-change.js";
 import { standingOf } from "./standing.js";
 import { indexNotFoundFailure } from "./task-failure.js";
@@ -141,6 +153,8 @@ export class IndexOperations {
     checkedIndexUid(indexUid);
     const reserved = reservedSettingsName(change.patch);
     if (reserved !== undefined) throw reservedSetting(reserved);
+    const exposing = exposingToken(change.patch);
+    if (exposing !== undefined) throw subRouteRefusal(exposingSetting(exposing), change.member);
     const draft: TaskDraft = {
       type: TaskType.SETTINGS_UPDATE,
       indexUid,
@@ -162,7 +176,7 @@ export class IndexOperations {
         index,
         draft,
         touched: "all",
-        kind: "index",
+        kind: "settings",
         onAccepted: (nodeTasks) => this.openSettings.opened(instance, change.patch, nodeTasks),
         request: (_, name) => ({
           method: "PATCH",
@@ -189,7 +203,7 @@ export class IndexOperations {
       (a, b) => Number(a.state === "unreachable") - Number(b.state === "unreachable"),
     )) {
       try {
-        await calls.client(node.adminAddress).json({
+        await calls.client(node.writeAddress).json({
           method: "PATCH",
           path: `/indexes/${NO_UID}/settings`,
           contentType: "application/json",

@@ -1,4 +1,5 @@
 import { errorLink, MeilisearchError, type MeilisearchErrorType } from "../../meilisearch/errors.js";
+import type { ExposingToken } from "../../settings/canonical-settings.js";
 
 /** The formats of document additions. */
 export type DocumentFormatName = "json" | "ndjson" | "csv";
@@ -130,6 +131,17 @@ export function reservedSetting(name: string): MeilisearchError {
     400,
     "miroir_reserved_field",
     `The attribute \`${name}\` is reserved. Names beginning with \`_miroir_\` belong to Miroir and cannot be used in settings, except \`_miroir_expires_at\`.`,
+  );
+}
+
+/** A tokenizer setting would make the codes searchable that Miroir keeps with every document. */
+export function exposingSetting({ member, at, token }: ExposingToken): MeilisearchError {
+  const code = `invalid_settings_${member === "dictionary" ? member : "non_separator_tokens"}`;
+  const role = member === "dictionary" ? "a dictionary word" : "a non-separator token";
+  return refusal(
+    400,
+    code,
+    `Invalid value at \`.${member}[${at}]\`: \`${token}\` cannot be ${role}. Miroir keeps a code made of the separators \`(\`, \`)\`, \`,\`, \`;\`, \`[\`, \`]\`, \`{\` and \`}\` with every document, which must not be found by searches.`,
   );
 }
 

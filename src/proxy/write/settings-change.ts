@@ -97,7 +97,7 @@ function settingsDetails(patch: Readonly<Record<string, unknown>>): Record<strin
   const details: Record<string, unknown> = {};
   for (const member of MEMBERS) {
     if (!(member in patch)) continue;
-    const value = patch[member];
+    const value = patch[member] ?? RESET_DETAILS[member] ?? null;
     details[member] = SETS.has(member) && Array.isArray(value) ? [...new Set(value)].sort() : value;
   }
   return details;

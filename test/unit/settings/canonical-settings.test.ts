@@ -3,6 +3,8 @@ import { describe, expect, it } from "vitest";
 import {
   DEFAULT_CLIENT_SETTINGS,
   DEFAULT_RANKING_RULES,
+  displayedAfter,
+  exposingToken,
   initialNodeSettings,
   maskSecrets,
   reservedSettingsName,
@@ -74,21 +76,18 @@ describe("settings between clients and nodes", () => {
           return;
         }
         const first = (node.filterableAttributes as unknown[]).find((entry) => matchesShard(entry));
-        expect(first).toEqual({
-          attributePatterns: ["_miroir_shard"],
-          features: { facetSearch: false, filter: { equality: true, comparison: false } },
-        });
+        expect(first).toBe("_miroir_shard");
       }),
     );
   });
 
   it("leave the client's rules in front unless a wildcard reaches Miroir's fields", () => {
-    expect(toNodeSettings({ filterableAttributes: ["a"] }).filterableAttributes).toMatchObject([
+    expect(toNodeSettings({ filterableAttributes: ["a"] }).filterableAttributes).toEqual([
       "a",
-      { attributePatterns: ["_miroir_shard"] },
+      "_miroir_shard",
     ]);
     expect(toNodeSettings({ filterableAttributes: ["a", "*"] }).filterableAttributes).toMatchObject([
-      { attributePatterns: ["_miroir_shard"] },
+      "_miroir_shard",
       { attributePatterns: ["_miroir_seq"] },
       "a",
       "*",
@@ -106,6 +105,35 @@ describe("settings between clients and nodes", () => {
     expect(toClientSettings({ ...DEFAULT_CLIENT_SETTINGS, ...initialNodeSettings() })).toEqual(
       DEFAULT_CLIENT_SETTINGS,
     );
+  });
+});
+
+describe("displayed attributes", () => {
+  it.each([
+    [["a"], {}, ["a"]],
+    [undefined, {}, ["*"]],
+    [["a"], { displayedAttributes: null }, ["*"]],
+    [["a"], { displayedAttributes: ["b", "*"] }, ["*"]],
+    [["a"], { displayedAttributes: ["c", "b", "c"] }, ["c", "b"]],
+    [["a"], { displayedAttributes: [] }, []],
+  ])("%j changed by %j are %j", (before, patch, after) => {
+    expect(displayedAfter(before, patch)).toEqual(after);
+  });
+
+  it("go to the node where they are no list of names, so that it refuses them", () => {
+    expect(toNodeSettings({ displayedAttributes: [1] })).toEqual({ displayedAttributes: [1] });
+    expect(toNodeSettings({ displayedAttributes: "a" })).toEqual({ displayedAttributes: "a" });
+  });
+});
+
+describe("tokens that would expose the injected fields", () => {
+  it.each([
+    [{ nonSeparatorTokens: ["@", "("] }, { member: "nonSeparatorTokens", at: 1, token: "(" }],
+    [{ dictionary: ["J. R.", ",;"] }, { member: "dictionary", at: 1, token: ",;" }],
+    [{ nonSeparatorTokens: ["a(", "((", "@"], dictionary: ["f(x)"] }, undefined],
+    [{ nonSeparatorTokens: null, dictionary: "(" }, undefined],
+  ])("in %j: %j", (patch, expected) => {
+    expect(exposingToken(patch)).toEqual(expected);
   });
 });
 
