@@ -4,7 +4,7 @@ import type { NodeClient, NodeKey } from "../../meilisearch/node-client.js";
 
 /** The keys that Miroir made on one node. */
 export interface NodeKeys {
-  /** For searches and document writes; lacks `indexes.create` (invariant 7). Empty where the node asks for no key. */
+  /** For searches, document writes and settings; lacks `indexes.create` (invariant 7). Empty where the node asks for no key. */
   readonly writeKey: string;
   /** For renames, settings, tasks, creation and deletion of physical indexes. Empty where the node asks for no key. */
   readonly adminKey: string;
@@ -26,6 +26,7 @@ const ACTIONS: Readonly<Record<KeyRole, readonly string[]>> = {
     "stats.get",
     "indexes.get",
     "settings.get",
+    "settings.update",
     "version",
     "fields.post",
   ],

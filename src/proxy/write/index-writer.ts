@@ -18,10 +18,10 @@ export interface IndexWrite {
   readonly taskType: string;
   readonly touched: readonly number[] | "all";
   /**
-   * `document` writes carry `customMetadata` and go out with the key that cannot create indexes; nodes take `index` operations
-   * only with the other one, and without metadata.
+   * `document` writes carry `customMetadata`; nodes take none with `settings` and `index` operations. All but the last go out with
+   * the key that cannot create indexes, so that one that comes late under an old name fails (invariant 7).
    */
-  readonly kind: "document" | "index";
+  readonly kind: "document" | "settings" | "index";
   /**
    * The request for one node.
    *
@@ -55,7 +55,7 @@ export type SettledWrite =
       readonly nodeTasks: readonly AcceptedNodeTask[];
     }
   /** Another writer has the index now; what the write became shows in the nodes' logs alone. */
-  | { readonly kind: "lost"; readonly cause: Error; readonly nodeTasks: readonly AcceptedNodeTask[] };
+  | { readonly kind: "lost"; readonly cause: Error };
 
 /** The answer to a write: settled, or `unknown` for now with the promise of its settling. */
 export type SentWrite = SettledWrite | { readonly kind: "unknown"; readonly settled: Promise<SettledWrite> };
@@ -353,7 +353,7 @@ export class IndexWriter {
     const { write } = sending;
     const name = physicalName(this.instance, standing.generation);
     const shards = sending.targets.get(nodeId) ?? [];
-    const address = write.kind === "document" ? node.writeAddress : node.adminAddress;
+    const address = write.kind === "index" ? node.adminAddress : node.writeAddress;
     const request = write.request(shards, name, sending.metadata(nodeId));
     const outcome = await this.context.calls.enqueue(address, write.taskType, request);
     this.noteOutcome(sending, nodeId, outcome);
@@ -379,11 +379,7 @@ export class IndexWriter {
     const standing = this.ready();
     const overtaken = generation !== undefined && generation > standing.generation;
     if (!overtaken && this.context.lease.state().kind === "held") return this.acceptedBy(sending);
-    return {
-      kind: "lost",
-      cause: new Error("the write lease ended while the write was on its way"),
-      nodeTasks: nodeTasksOf(sending, standing),
-    };
+    return { kind: "lost", cause: new Error("the write lease ended while the write was on its way") };
   }
 
   private acceptedBy(sending: Sending): SettledWrite {
@@ -496,8 +492,7 @@ export class IndexWriter {
     const why = unknown.length > 0 ? "settle" : "stale";
     const outcome = await this.change({ standing, stale, minLeft: this.minLeft(standing), why });
     if (outcome.kind === "lost") {
-      // Not registered: a task that the control plane knows is one that every node took.
-      return { kind: "lost", cause: outcome.cause, nodeTasks: [] };
+      return { kind: "lost", cause: outcome.cause };
     }
     for (const nodeId of outcome.lost) {
       sending.failed.delete(nodeId);
@@ -534,7 +529,7 @@ export class IndexWriter {
   }
 
   /**
-   * The uid of the node's task for this write, if the node took it before the rename `fence`. Index operations carry no
+   * The uid of the node's task for this write, if the node took it before the rename `fence`. Settings and index operations carry no
    * metadata and are not looked for: made twice, they come to the same.
    */
   private async findInLog(
@@ -547,7 +542,7 @@ export class IndexWriter {
     const node = standing.nodes.get(nodeId);
     if (node === undefined) return undefined;
     await calls.waitForTask(node.adminAddress, last, closed);
-    if (sending.write.kind === "index") return undefined;
+    if (sending.write.kind !== "document") return undefined;
     const wanted = sending.metadata(nodeId);
     const isIt = (task: NodeTaskRecord) => task.uid < fence && task.customMetadata === wanted;
     for (;;) {

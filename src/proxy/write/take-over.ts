@@ -183,8 +183,7 @@ interface Interrupted {
 
 /**
  * Members that miss an interrupted write although they hold shards that it touched. A writer sends one write after another and settles each
- * before the next, so that only the last one of a session can be incomplete; and it was never acknowledged if the control plane
- * does not know its task. Whether such a write is missing somewhere shows in the documents of the shards.
+ * before the next, so that only the last one of a session can be incomplete, unless its proxy registered it. Whether such a write is missing somewhere shows in the documents of the shards.
  */
 async function replicasBehind(
   context: WriterContext,
@@ -239,7 +238,7 @@ async function replicasBehind(
   return new Set();
 }
 
-/** The last write of each session that is not on every member and that the control plane does not know. */
+/** The last write of each session that is not on every member, unless its proxy is known to have seen it accepted. */
 async function interruptedWrites(
   context: WriterContext,
   standing: Standing,
@@ -271,20 +270,27 @@ async function interruptedWrites(
   );
   const interrupted: Interrupted[] = [];
   for (const { taskUid, holders } of last.values()) {
-    if (holders.size < standing.members.size && !(await isRegistered(context, taskUid))) {
+    if (holders.size < standing.members.size && !(await wasAccepted(context, taskUid))) {
       interrupted.push({ taskUid, holders });
     }
   }
   return interrupted;
 }
 
-async function isRegistered(context: WriterContext, taskUid: bigint): Promise<boolean> {
+/**
+ * Whether the write's own proxy registered its task, which it does once every replica took the write: such a task says which shards went to
+ * which node. One that the control plane put together from the nodes' logs does not, and proves nothing.
+ */
+async function wasAccepted(context: WriterContext, taskUid: bigint): Promise<boolean> {
   try {
     const { task } = await context.control.getTask(
       { uid: taskUid },
       { timeoutMs: context.config.controlTimeoutMs },
     );
-    return task !== undefined;
+    if (task === undefined) return false;
+    return (
+      Object.keys(task.documentsByShard).length > 0 || task.nodeTasks.some(({ shards }) => shards.length > 0)
+    );
   } catch (error) {
     if (error instanceof ControlRefusedError && error.code === "not_found") return false;
     throw error;

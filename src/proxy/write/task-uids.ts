@@ -11,13 +11,20 @@ export interface TaskUids {
 interface Block {
   next: bigint;
   readonly end: bigint;
-  readonly takenAt: number;
+  readonly reservedAt: number;
 }
 
+const MAX_BLOCK = 2_000;
+/** Milliseconds of writing at the present rate that a block is to last: longer than a lease outlives the control plane. */
+const COVERED_MS = 6_000;
+
 /**
- * Task uids from small blocks that the control plane reserves. A new block is asked for before the old one is used up,
- * so that writes go on for a while without a control plane; a block that has grown old is dropped, so that the uids of an idle
- * proxy do not come back long after others were given out.
+ * Task uids from small blocks that the control plane reserves, larger the faster they are used. A new block is asked for before
+ * the old one is used up, so that writes go on for a while without a control plane; a block that has grown old is dropped, so that
+ * the uids of an idle proxy do not come back long after others were given out.
+ *
+ * @param options.block uids of the smallest block
+ * @param options.ttlMs age at which a block is dropped, as long as the control plane gives another one
  */
 export function createTaskUids(
   control: ControlTransport,
@@ -27,69 +34,74 @@ export function createTaskUids(
 ): TaskUids {
   let blocks: Block[] = [];
   let refill: Promise<void> | undefined;
+  let size = options.block;
+  let reservedAt = Number.NEGATIVE_INFINITY;
+  let taken = 0;
 
-  const allocate = async (): Promise<void> => {
-    const answer = await control.allocateTaskUids(
-      { count: options.block, session },
-      { timeoutMs: options.timeoutMs },
-    );
-    const count = BigInt(answer.count);
-    blocks.push({ next: answer.firstUid, end: answer.firstUid + count, takenAt: world.clock.monotonic() });
+  const reserve = async (): Promise<void> => {
+    const now = world.clock.monotonic();
+    const perMs = taken / Math.max(1, now - reservedAt);
+    size = Math.min(MAX_BLOCK, Math.max(options.block, Math.ceil(perMs * COVERED_MS)));
+    const answer = await control.allocateTaskUids({ count: size, session }, { timeoutMs: options.timeoutMs });
+    taken = 0;
+    reservedAt = now;
+    blocks.push({ next: answer.firstUid, end: answer.firstUid + BigInt(answer.count), reservedAt: now });
   };
-  const refillOnce = (): Promise<void> => {
-    refill ??= allocate().finally(() => {
+  const reserveOnce = (): Promise<void> => {
+    refill ??= reserve().finally(() => {
       refill = undefined;
     });
     return refill;
   };
-  const left = (): bigint => blocks.reduce((sum, block) => sum + (block.end - block.next), 0n);
+  const left = (): number => blocks.reduce((sum, block) => sum + Number(block.end - block.next), 0);
   const takeNow = (): bigint | undefined => {
     blocks = blocks.filter((block) => block.next < block.end);
     const [block] = blocks;
     if (block === undefined) return undefined;
     const uid = block.next;
     block.next += 1n;
+    taken++;
     return uid;
   };
-  const fresh = (): boolean => {
+  /** Exchanges old uids for new ones; while the control plane is away, old ones are better than no writes. */
+  const dropOld = async (): Promise<void> => {
     const now = world.clock.monotonic();
-    return blocks.some((block) => block.next < block.end && now - block.takenAt < options.ttlMs);
+    const isOld = (block: Block) => now - block.reservedAt >= options.ttlMs;
+    if (!blocks.some(isOld)) return;
+    const old = blocks.filter(isOld);
+    if (!blocks.some((block) => !isOld(block))) {
+      try {
+        await reserveOnce();
+      } catch (error) {
+        if (left() === 0) throw refused(error);
+        return;
+      }
+    }
+    blocks = blocks.filter((block) => !old.includes(block));
   };
 
   return {
     async take() {
-      if (!fresh()) {
-        const old = blocks;
-        try {
-          blocks = [];
-          await refillOnce();
-        } catch (error) {
-          // Old uids are better than no writes while the control plane is away.
-          blocks = [...old, ...blocks];
-          if (left() === 0n) throw uidRefusal(error);
-        }
-      }
+      await dropOld();
       for (;;) {
         const uid = takeNow();
         if (uid === undefined) {
           try {
-            await refillOnce();
+            await reserveOnce();
           } catch (error) {
-            throw uidRefusal(error);
+            throw refused(error);
           }
           continue;
         }
-        if (left() < BigInt(options.block) / 2n) {
-          // What it finds is used later; that it failed shows when the uids run out.
-          refillOnce().catch(() => undefined);
-        }
+        // What it brings is used later; that it failed shows when the uids run out.
+        if (left() < size / 2) reserveOnce().catch(() => undefined);
         return uid;
       }
     },
   };
 }
 
-function uidRefusal(error: unknown): unknown {
+function refused(error: unknown): unknown {
   if (error instanceof ControlUnavailableError) return controlAway("a task uid", error);
   if (error instanceof ControlRefusedError) return controlRefused("a task uid", error);
   return error;

@@ -112,7 +112,7 @@ export interface WriteConfig {
   readonly controlTimeoutMs: number;
   /** Accepted tasks kept for a control plane that is away; 503 beyond. */
   readonly maxPendingRegistrations: number;
-  /** Task uids reserved at once. */
+  /** Task uids reserved at once by a proxy that writes little; more where it writes much. */
   readonly taskUidBlock: number;
   /** Age at which reserved uids are dropped while the control plane answers. */
   readonly taskUidTtlMs: number;
@@ -139,7 +139,7 @@ export function defaultWriteConfig(spoolDirectory: string): WriteConfig {
     topologyWaitMs: 10_000,
     controlTimeoutMs: 5_000,
     maxPendingRegistrations: 10_000,
-    taskUidBlock: 32,
+    taskUidBlock: 16,
     taskUidTtlMs: 10_000,
     takeOverTail: 200,
   };

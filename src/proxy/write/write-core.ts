@@ -321,7 +321,8 @@ export class WriteCore {
         });
       }
       case "lost":
-        this.registerLate(turnOf(sent.nodeTasks).task, sent.nodeTasks.length > 0);
+        // Not registered: the control plane finds in the nodes' logs what became of it. A task that is registered by its writer
+        // is one that every replica took, and the next writer relies on that.
         throw outcomeUnknown(taskUid, sent.cause.message, { cause: sent.cause });
       case "unknown": {
         const release = dispatch.release ?? (async () => undefined);
@@ -352,7 +353,7 @@ export class WriteCore {
         startedAt: at,
         finishedAt: at,
       });
-      if (settled.kind === "lost" && settled.nodeTasks.length === 0) return;
+      if (settled.kind === "lost") return;
       if (settled.kind === "accepted") dispatch.onAccepted?.(settled.nodeTasks);
       const state = settled.kind === "refused" ? failed(settled.body) : {};
       await this.registrar.register(turnOf(settled.nodeTasks, state).task);
@@ -417,13 +418,6 @@ export class WriteCore {
         },
       },
     };
-  }
-
-  private registerLate(task: TaskInit, worthIt: boolean): void {
-    if (!worthIt) return;
-    this.registrar
-      .register(task)
-      .catch((error: unknown) => this.context.logger.error({ err: error }, "a task was not registered"));
   }
 
   private laneOf(indexUid: string): Lane {
