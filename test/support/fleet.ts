@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly nodeWriteTimeoutMs?: number;
   /** Clients' master key; none unless given. */
   readonly masterKey?: string;
+  /** Largest body that the proxy takes, in bytes; its default unless given. */
+  readonly payloadLimitBytes?: number;
 }
 
 /** A whole fleet: nodes as processes, a control plane and a proxy over real sockets. */
@@ -94,6 +96,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         data_dir: folder,
         proxy_id: "proxy-0",
         master_key: options.masterKey,
+        http_payload_size_limit: options.payloadLimitBytes,
         node_write_timeout_ms: options.nodeWriteTimeoutMs,
       }),
       world,

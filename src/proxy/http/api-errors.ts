@@ -21,8 +21,8 @@ export function documentNotFound(id: string): MeilisearchError {
   return apiError(404, "document_not_found", `Document \`${id}\` not found.`);
 }
 
-/** Longest index uid, in bytes of UTF-8. */
-const MAX_INDEX_UID_BYTES = 512;
+/** Longest index uid, in bytes of UTF-8; Meilisearch's message tells of 512. */
+const MAX_INDEX_UID_BYTES = 400;
 
 /** What is wrong with an index uid, in Meilisearch's words; undefined for a valid one. */
 export function indexUidFault(uid: string): string | undefined {

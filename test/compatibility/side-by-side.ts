@@ -1,0 +1,197 @@
+import { request } from "undici";
+import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
+import { type Fleet, startFleet } from "../support/fleet.js";
+
+/** What a step carries besides its method, path and body. */
+export interface StepOptions {
+  /** `null` sends none; default `application/json` where there is a body. */
+  readonly contentType?: string | null;
+  /** The whole `Authorization` header; `null` sends none; default the master key. */
+  readonly authorization?: string | null;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Does not wait for the task that the step enqueues before the next step is sent. */
+  readonly pipelined?: boolean;
+}
+
+/** A request. A string or a buffer goes as it is, anything else as JSON. */
+export type Step = readonly [method: string, path: string, body?: unknown, options?: StepOptions];
+
+/** Requests sent in order to both sides. */
+export interface Script {
+  readonly name: string;
+  readonly steps: readonly Step[];
+}
+
+/** One difference between the two sides' answers to a step, readable on its own. */
+export type Difference = string;
+
+/** A plain Meilisearch node and a Miroir fleet, empty at first. */
+export interface SideBySide {
+  readonly fleet: Fleet;
+  /** Sends a script to both and names every difference. */
+  compare(script: Script): Promise<Difference[]>;
+  stop(): Promise<void>;
+}
+
+type Volatile = readonly (readonly [pattern: RegExp, stand: string])[];
+
+/** What two servers may say differently of the same thing: times, durations, sizes on disk, and names drawn at random. */
+const VOLATILE: Volatile = [
+  [
+    /"(enqueuedAt|startedAt|finishedAt|createdAt|updatedAt|lastUpdate)":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"/g,
+    '"$1":"<time>"',
+  ],
+  [/"duration":"PT[0-9.]+S"/g, '"duration":"<duration>"'],
+  [/"processingTimeMs":\d+/g, '"processingTimeMs":"<ms>"'],
+  [/"batchUid":\d+/g, '"batchUid":"<uid>"'],
+  [/"(databaseSize|usedDatabaseSize|rawDocumentDbSize|avgDocumentSize)":("[^"]*"|\d+)/g, '"$1":"<size>"'],
+  [/"requestUid":"[0-9a-f-]{36}"/g, '"requestUid":"<uuid>"'],
+];
+
+/** Task uids, where scripts run side by side and so take them in any order. */
+const TASK_UIDS: Volatile = [
+  [/"taskUid":\d+/g, '"taskUid":"<uid>"'],
+  [/"uid":\d+/g, '"uid":"<uid>"'],
+];
+
+/** Headers of the connection rather than of the answer. */
+const IGNORED_HEADERS = new Set([
+  "date",
+  "content-length",
+  "transfer-encoding",
+  "connection",
+  "keep-alive",
+  "x-request-id",
+]);
+
+/** Headers whose value is a list that has no order; Meilisearch's differs from run to run. */
+const LISTS = new Set(["allow", "access-control-allow-methods"]);
+
+function sortedList(value: string): string {
+  return value.split(", ").sort().join(", ");
+}
+
+interface Seen {
+  readonly status: number;
+  readonly headers: string;
+  readonly body: string;
+  readonly task?: string;
+}
+
+/**
+ * Starts both sides with the same master key.
+ *
+ * @param exactTaskUids compares task uids too; for scripts that run one after the other
+ */
+export async function startSideBySide({ exactTaskUids = false } = {}): Promise<SideBySide> {
+  const volatile = exactTaskUids ? VOLATILE : [...VOLATILE, ...TASK_UIDS];
+  const [plain, fleet] = await Promise.all([
+    startNodes(1, { args: ["--http-payload-size-limit", `${PAYLOAD_LIMIT}`] }),
+    startFleet({
+      nodes: 2,
+      replicationFactor: 1,
+      shards: 8,
+      masterKey: DEFAULT_MASTER_KEY,
+      payloadLimitBytes: PAYLOAD_LIMIT,
+    }),
+  ]);
+  const urls = [urlOf(plain), fleet.api.url] as const;
+  return {
+    fleet,
+    async compare({ steps }) {
+      const perSide = await Promise.all(urls.map((url) => runScript(url, steps)));
+      const [wanted = [], got = []] = perSide;
+      return steps.flatMap((step, at) => differences(step, wanted[at], got[at], volatile));
+    },
+    stop: async () => {
+      await Promise.all([plain.stop(), fleet.stop()]);
+    },
+  };
+}
+
+/** The largest body that both sides take. Bytes. */
+export const PAYLOAD_LIMIT = 200_000;
+
+function urlOf(started: StartedNodes): string {
+  const [node] = started.nodes;
+  if (node === undefined) throw new Error("the plain node is missing");
+  return node.url;
+}
+
+async function runScript(url: string, steps: readonly Step[]): Promise<Seen[]> {
+  const answers: { readonly seen: Seen; readonly taskUid: number | undefined }[] = [];
+  for (const [method, path, body, options = {}] of steps) {
+    const seen = await send(url, method, path, body, options);
+    const taskUid = seen.status === 202 ? Number(/"taskUid":(\d+)/.exec(seen.body)?.[1]) : undefined;
+    if (taskUid !== undefined && options.pipelined !== true) await finishedTask(url, taskUid);
+    answers.push({ seen, taskUid });
+  }
+  const finished: Seen[] = [];
+  for (const { seen, taskUid } of answers) {
+    finished.push(taskUid === undefined ? seen : { ...seen, task: await finishedTask(url, taskUid) });
+  }
+  return finished;
+}
+
+async function send(
+  url: string,
+  method: string,
+  path: string,
+  body: unknown,
+  options: StepOptions,
+): Promise<Seen> {
+  const { contentType = body === undefined ? null : "application/json" } = options;
+  const { authorization = `Bearer ${DEFAULT_MASTER_KEY}` } = options;
+  const response = await request(url + path, {
+    method: method as "GET",
+    headers: {
+      ...(authorization === null ? {} : { authorization }),
+      ...(contentType === null ? {} : { "content-type": contentType }),
+      ...options.headers,
+    },
+    body: body === undefined ? null : typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+  });
+  const headers = Object.entries(response.headers)
+    .filter(([name]) => !IGNORED_HEADERS.has(name) && !name.startsWith("x-miroir-"))
+    .map(([name, value]) => `${name}: ${LISTS.has(name) ? sortedList(String(value)) : String(value)}`)
+    .sort();
+  return { status: response.statusCode, headers: headers.join("\n"), body: await response.body.text() };
+}
+
+const PATIENCE_MS = 60_000;
+
+async function finishedTask(url: string, uid: number): Promise<string> {
+  for (const deadline = performance.now() + PATIENCE_MS; ; ) {
+    const { body } = await send(url, "GET", `/tasks/${uid}`, undefined, {});
+    if (!/"status":"(enqueued|processing)"/.test(body)) return body;
+    if (performance.now() > deadline) throw new Error(`task ${uid} of ${url} does not end: ${body}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function differences(
+  step: Step,
+  wanted: Seen | undefined,
+  got: Seen | undefined,
+  volatile: Volatile,
+): Difference[] {
+  const [method, path, body] = step;
+  const shown = typeof body === "string" || body === undefined ? body : Buffer.isBuffer(body) ? "<bytes>" : JSON.stringify(body);
+  const title = readable(`${method} ${path} ${shown ?? ""}`).trim();
+  if (wanted === undefined || got === undefined) return [`${title}\n  not sent`];
+  const parts = (["status", "headers", "body", "task"] as const).flatMap((part) => {
+    const [want, have] = [stable(wanted[part], volatile), stable(got[part], volatile)];
+    return want === have ? [] : [`  ${part}: wanted ${readable(want)}\n  ${part}:    got ${readable(have)}`];
+  });
+  return parts.length === 0 ? [] : [[title, ...parts].join("\n")];
+}
+
+function stable(part: string | number | undefined, volatile: Volatile): string {
+  return volatile.reduce((text, [pattern, stand]) => text.replace(pattern, stand), String(part));
+}
+
+/** A text of a size to be printed: long runs of one character shortened, and the rest cut. */
+function readable(text: string): string {
+  const short = text.replace(/(.)\1{30,}/gsu, (run, one: string) => `${one}{${run.length}}`);
+  return short.length <= 1_500 ? short : `${short.slice(0, 1_500)}…`;
+}
