@@ -15,11 +15,16 @@ export type Verdict =
   | { readonly verdict: "scored-differently"; readonly rules: readonly string[] }
   | { readonly verdict: "wrong"; readonly reason: string };
 
+/**
+ * How the contents of the hits present in both compare, score members aside. `highlighted-differently`: only what is highlighted or
+ * cropped differs, in hits with typos, whose words each node finds in its own dictionary.
+ */
+export type Contents = "same" | "highlighted-differently" | "different";
+
 /** The comparison of one request's answers. */
 export interface Comparison {
   readonly order: Verdict;
-  /** The contents of hits present in both are the same, byte for byte as parsed, score members aside. */
-  readonly contents: boolean;
+  readonly contents: Contents;
   readonly totals: boolean;
   /** Undefined where no facets were asked for. */
   readonly facets: boolean | undefined;
@@ -30,17 +35,20 @@ const TOTALS = ["estimatedTotalHits", "totalHits", "totalPages", "offset", "limi
 /**
  * Compares two answers to one request made with `showRankingScoreDetails`. `deepWhole` is the single
  * node's answer to the same request with a far larger page, for documents that only the fleet's page has.
+ *
+ * @param byNodeFrequency whether which documents match depends on word counts, which every node has of its own
  */
 export function compareAnswers(
   fleet: SearchAnswer,
   whole: SearchAnswer,
   deepWhole: SearchAnswer,
   primaryKey: string,
+  byNodeFrequency = false,
 ): Comparison {
   const facetMembers = ["facetDistribution", "facetStats"].filter((name) => name in whole || name in fleet);
   return {
-    order: compareOrder(fleet, whole, deepWhole, primaryKey),
-    contents: contentsEqual(fleet, whole, primaryKey),
+    order: compareOrder(fleet, whole, deepWhole, primaryKey, byNodeFrequency),
+    contents: compareContents(fleet, whole, primaryKey),
     totals: TOTALS.every((name) => fleet[name] === whole[name]),
     facets:
       facetMembers.length === 0
@@ -54,6 +62,7 @@ function compareOrder(
   whole: SearchAnswer,
   deepWhole: SearchAnswer,
   primaryKey: string,
+  byNodeFrequency: boolean,
 ): Verdict {
   const key = (hit: Readonly<Record<string, unknown>>): string => JSON.stringify(hit[primaryKey]);
   const fleetKeys = fleet.hits.map(key);
@@ -68,6 +77,8 @@ function compareOrder(
     if (reference === undefined) rules.add("matched only by a node");
     else for (const rule of differingRules(detailsOf(hit), reference)) rules.add(rule);
   }
+  const found = new Set(fleetKeys);
+  if (byNodeFrequency && wholeKeys.some((id) => !found.has(id))) rules.add("matched only by the single node");
   if (rules.size > 0) return { verdict: "scored-differently", rules: [...rules].sort() };
   if (fleetKeys.length !== wholeKeys.length)
     return { verdict: "wrong", reason: `${fleetKeys.length} hits instead of ${wholeKeys.length}` };
@@ -106,16 +117,24 @@ function corpusFree(rule: string, details: Readonly<Record<string, unknown>> | u
   return typeof details.score === "number" ? details.score.toFixed(9) : JSON.stringify(details);
 }
 
-function contentsEqual(fleet: SearchAnswer, whole: SearchAnswer, primaryKey: string): boolean {
-  const visible = (hit: Readonly<Record<string, unknown>>): string => {
-    const { _rankingScore, _rankingScoreDetails, ...rest } = hit;
-    return JSON.stringify(rest);
-  };
-  const reference = new Map(whole.hits.map((hit) => [JSON.stringify(hit[primaryKey]), visible(hit)]));
-  return fleet.hits.every((hit) => {
+function compareContents(fleet: SearchAnswer, whole: SearchAnswer, primaryKey: string): Contents {
+  const reference = new Map(whole.hits.map((hit) => [JSON.stringify(hit[primaryKey]), hit]));
+  let contents: Contents = "same";
+  for (const hit of fleet.hits) {
     const counterpart = reference.get(JSON.stringify(hit[primaryKey]));
-    return counterpart === undefined || counterpart === visible(hit);
-  });
+    if (counterpart === undefined || visible(hit, SCORES) === visible(counterpart, SCORES)) continue;
+    const typos = Number(detailsOf(hit).typo?.typoCount ?? 0);
+    if (typos === 0 || visible(hit, MATCHES) !== visible(counterpart, MATCHES)) return "different";
+    contents = "highlighted-differently";
+  }
+  return contents;
+}
+
+const SCORES = new Set(["_rankingScore", "_rankingScoreDetails"]);
+const MATCHES = new Set([...SCORES, "_formatted", "_matchesPosition"]);
+
+function visible(hit: Readonly<Record<string, unknown>>, without: ReadonlySet<string>): string {
+  return JSON.stringify(Object.entries(hit).filter(([name]) => !without.has(name)));
 }
 
 /** Facets compare as sets of counts: the order of members is compared nowhere else either. */

@@ -50,7 +50,18 @@ const report = await runFidelity({
 });
 console.log(
   table(
-    ["KIND", "CASES", "IDENTICAL", "TIES", "SCORED DIFFERENTLY", "WRONG", "CONTENTS", "TOTALS", "FACETS"],
+    [
+      "KIND",
+      "CASES",
+      "IDENTICAL",
+      "TIES",
+      "SCORED DIFFERENTLY",
+      "WRONG",
+      "CONTENTS",
+      "HIGHLIGHTS",
+      "TOTALS",
+      "FACETS",
+    ],
     report.rows.map((row) => [
       row.kind,
       row.cases,
@@ -59,6 +70,7 @@ console.log(
       row.scoredDifferently,
       row.wrong,
       row.contents,
+      row.highlights,
       row.totals,
       `${row.facets}/${row.facetCases}`,
     ]),

@@ -15,6 +15,8 @@ export interface CorpusShape {
   readonly numberFields: readonly string[];
   /** Fields with few distinct string values. */
   readonly labelFields: readonly string[];
+  /** Those number and label fields of which a document can have several values. */
+  readonly listFields: readonly string[];
   readonly hasGeo: boolean;
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -24,9 +26,11 @@ export function corpusShape(documents: readonly CorpusDocument[], primaryKey: st
   const distinct = new Map<string, Set<string>>();
   const numbers = new Set<string>();
   const texts = new Set<string>();
+  const lists = new Set<string>();
   for (const document of documents) {
     for (const [field, value] of Object.entries(document)) {
       if (field.startsWith("_")) continue;
+      if (Array.isArray(value)) lists.add(field);
       for (const item of Array.isArray(value) ? value : [value]) {
         if (typeof item === "number" && field !== primaryKey) numbers.add(field);
         if (typeof item !== "string" || /^https?:/.test(item)) continue;
@@ -42,13 +46,19 @@ export function corpusShape(documents: readonly CorpusDocument[], primaryKey: st
     .map(([field]) => field);
   const hasGeo = documents.some((document) => document._geo !== undefined && document._geo !== null);
   const attributes = [...new Set([...labelFields, ...numbers])].sort();
+  // Only an index with a rule of patterns takes a search for the facets `*`.
+  const labels = {
+    attributePatterns: [...labelFields].filter((field) => !numbers.has(field)).sort(),
+    features: { facetSearch: true, filter: { equality: true, comparison: true } },
+  };
   return {
     textFields: [...texts].sort(),
     numberFields: [...numbers].sort(),
     labelFields: labelFields.sort(),
+    listFields: attributes.filter((field) => lists.has(field)),
     hasGeo,
     settings: {
-      filterableAttributes: hasGeo ? [...attributes, "_geo"] : attributes,
+      filterableAttributes: [...[...numbers].sort(), ...(hasGeo ? ["_geo"] : []), labels],
       sortableAttributes: [
         ...new Set([...attributes, ...(distinct.has("title") ? ["title"] : []), ...(hasGeo ? ["_geo"] : [])]),
       ],
@@ -60,6 +70,7 @@ export function corpusShape(documents: readonly CorpusDocument[], primaryKey: st
 export function createRequestGenerator(
   documents: readonly CorpusDocument[],
   shape: CorpusShape,
+  primaryKey: string,
   random: SeededRandom,
 ): () => FidelityRequest {
   const words = (count: number): string => {
@@ -126,6 +137,13 @@ export function createRequestGenerator(
     const geo = random.pick(documents)._geo as { lat: number; lng: number } | null | undefined;
     return geo ? `${geo.lat}, ${geo.lng}` : "48.8, 2.3";
   };
+  const single = [...shape.labelFields, ...shape.numberFields].filter(
+    (field) => !shape.listFields.includes(field),
+  );
+  const distinct = (fields: readonly string[]): Record<string, unknown> => ({
+    q: random.chance(0.6) ? prefix() : "",
+    distinct: random.pick(fields),
+  });
   const kinds: [string, () => Record<string, unknown>][] = [
     ["plain", () => ({ q: query() })],
     ["plain", () => ({ q: query() })],
@@ -143,13 +161,11 @@ export function createRequestGenerator(
         facets: random.chance(0.5) ? ["*"] : [random.pick([...shape.labelFields, ...shape.numberFields])],
       }),
     ],
-    [
-      "distinct",
-      () => ({
-        q: random.chance(0.6) ? prefix() : "",
-        distinct: random.pick([...shape.labelFields, ...shape.numberFields]),
-      }),
-    ],
+    ["distinct", () => distinct(single)],
+    // Documents with several values take each other away across nodes.
+    ...(shape.listFields.length > 0
+      ? ([["distinct list", () => distinct(shape.listFields)]] as [string, () => Record<string, unknown>][])
+      : []),
     ["offset", () => ({ q: prefix(), offset: random.below(60), limit: 1 + random.below(40) })],
     ["pages", () => ({ q: prefix(), page: 1 + random.below(4), hitsPerPage: 1 + random.below(30) })],
     ["threshold", () => ({ q: query(), rankingScoreThreshold: Math.round(random.next() * 100) / 100 })],
@@ -164,7 +180,7 @@ export function createRequestGenerator(
         showMatchesPosition: true,
       }),
     ],
-    ["retrieve", () => ({ q: query(), attributesToRetrieve: [random.pick(shape.textFields)] })],
+    ["retrieve", () => ({ q: query(), attributesToRetrieve: [random.pick(shape.textFields), primaryKey] })],
     ["on", () => ({ q: prefix(), attributesToSearchOn: [random.pick(shape.textFields)] })],
     ...(shape.hasGeo
       ? ([

@@ -1,0 +1,47 @@
+import { readFileSync } from "node:fs";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { CorpusDocument } from "../fidelity/requests.js";
+import { runFidelity } from "../fidelity/run.js";
+import { type Fleet, startFleet } from "../support/fleet.js";
+import { meilisearchHttp } from "../support/meilisearch-http.js";
+import { type StartedNodes, startNodes } from "../support/nodes.js";
+import { seededRandom } from "../support/random.js";
+
+const documents = readFileSync(new URL("../../samples/movies.ndjson", import.meta.url), "utf8")
+  .split("\n")
+  .filter((line) => line !== "")
+  .map((line) => JSON.parse(line) as CorpusDocument);
+
+describe.each([
+  { nodes: 3, groups: 1, replicationFactor: 2 },
+  { nodes: 4, groups: 2, replicationFactor: 1 },
+])("$nodes nodes in $groups groups with replication factor $replicationFactor", (shape) => {
+  let fleet: Fleet;
+  let whole: StartedNodes;
+
+  beforeAll(async () => {
+    [fleet, whole] = await Promise.all([startFleet(shape), startNodes(1)]);
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all([fleet?.stop(), whole?.stop()]);
+  });
+
+  it("answer seeded searches in the order, and with the contents, of one node", async () => {
+    const [node] = whole.nodes;
+    if (node === undefined) throw new Error("the single node did not start");
+    const notes: string[] = [];
+    const report = await runFidelity({
+      whole: meilisearchHttp(node.url, node.masterKey),
+      fleet: fleet.api,
+      documents,
+      primaryKey: "id",
+      index: "movies",
+      random: seededRandom(7),
+      count: 60,
+      load: true,
+      note: (line) => notes.push(line),
+    });
+    expect(report.failed, notes.join("\n")).toBe(0);
+    expect(report.passed).toBe(60);
+  }, 60_000);
+});
