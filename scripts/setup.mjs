@@ -3,7 +3,17 @@
 // skipped while what it depends on is unchanged, so that calling this before every command costs little.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -41,6 +51,17 @@ step(
   existsSync(join(root, "dist")),
   () => run(bin("tsc"), ["-p", "tsconfig.build.json"], "building"),
 );
+
+linkCommand();
+
+/** `npx miroir` finds the command of the package that it runs in only where a link to it was made. */
+function linkCommand() {
+  const target = join(root, "dist", "cli", "main.js");
+  chmodSync(target, 0o755);
+  if (process.platform === "win32" || existsSync(bin("miroir"))) return;
+  rmSync(bin("miroir"), { force: true });
+  symlinkSync(relative(dirname(bin("miroir")), target), bin("miroir"));
+}
 
 function step(name, key, present, action) {
   if (present && stamps[name] === key) return;

@@ -2,7 +2,7 @@ import { hostname } from "node:os";
 import type { Command } from "commander";
 import { request } from "undici";
 import { createSystemWorld } from "../runtime/world.js";
-import { splitHostPort } from "./config.js";
+import { hostInUrl, loopbackOf, splitHostPort } from "./config.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
 import { createLogger } from "./logger.js";
 import {
@@ -13,7 +13,7 @@ import {
   configFromFlags,
   type SharedFlags,
 } from "./options.js";
-import { whenToldToStop } from "./shutdown.js";
+import { untilStopped, whenToldToStop } from "./shutdown.js";
 
 /** `miroir control`: the daemon that decides. */
 export function addControlCommand(program: Command): void {
@@ -31,7 +31,7 @@ export function addControlCommand(program: Command): void {
     const logger = createLogger(config);
     const stop = whenToldToStop();
     const { runControl } = await import("./run-control.js");
-    const control = await runControl({ config, world: createSystemWorld(), logger });
+    const control = await untilStopped(stop, runControl({ config, world: createSystemWorld(), logger }));
     logger.info(
       { address: control.address, nodes: config.nodes.length, host: hostname() },
       "control plane is serving",
@@ -58,28 +58,31 @@ export function addProxyCommand(program: Command): void {
     const logger = createLogger(config);
     const stop = whenToldToStop();
     const { runProxy } = await import("./run-proxy.js");
-    const proxy = await runProxy({ config, world: createSystemWorld(), logger });
+    const proxy = await untilStopped(stop, runProxy({ config, world: createSystemWorld(), logger }));
     logger.info({ url: proxy.url, control: config.control }, "proxy is serving");
     logger.info({ signal: await stop }, "stopping");
     await proxy.close();
   });
 }
 
+/** How long a healthy proxy may take to say so, in milliseconds. */
+const ANSWER_MS = 2_000;
+
 /** `miroir healthcheck`: for containers; exit code 0 where the proxy on this machine is ready. */
 export function addHealthcheckCommand(program: Command): void {
   program
     .command("healthcheck")
     .description("exit with 0 if the proxy on this machine is ready to serve")
+    .option("--config <file>", "the proxy's YAML file, for its http setting")
     .option("--http <host:port>", "the proxy (default: MIROIR_HTTP or 127.0.0.1:7700)")
     .action(async (flags: SharedFlags) => {
-      const { host, port } = splitHostPort(
-        configFromFlags(flags.http === undefined ? {} : { http: flags.http }, process.env).http,
+      const { host, port } = splitHostPort(configFromFlags(flags, process.env).http);
+      const url = `http://${hostInUrl(loopbackOf(host))}:${port}/_miroir/ready`;
+      const answer = await request(url, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(
+        (error: unknown) => {
+          throw new CommandError(ExitCode.unreachable, `${url} does not answer`, { cause: error });
+        },
       );
-      const reachable = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-      const url = `http://${reachable}:${port}/_miroir/ready`;
-      const answer = await request(url, { headersTimeout: 2_000 }).catch((error: unknown) => {
-        throw new CommandError(ExitCode.unreachable, `${url} does not answer`, { cause: error });
-      });
       const text = await answer.body.text();
       if (answer.statusCode !== 200)
         throw new CommandError(ExitCode.failure, `${url} answered ${answer.statusCode}: ${text}`);

@@ -67,12 +67,8 @@ export const configSchema = z.strictObject({
   advertise: nodeUrl.optional(),
   /** What a search answers when a shard cannot be reached. */
   unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
-  /** Largest request body, in bytes. */
-  http_payload_size_limit: z
-    .number()
-    .int()
-    .min(1)
-    .default(100 * 1024 * 1024),
+  /** Largest request body, in bytes; Meilisearch's own default. */
+  http_payload_size_limit: z.number().int().min(1).default(100_000_000),
   /** Request bodies above this many bytes are spooled to a temporary file. */
   spool_threshold: z.number().int().min(1_024).default(1_048_576),
   /** Milliseconds for which a write lease is granted. */
@@ -88,6 +84,17 @@ export type Config = z.output<typeof configSchema>;
 
 /** A node as configured. */
 export type ConfiguredNode = Config["nodes"][number];
+
+/** A host as it is written in a URL: an IPv6 address in brackets. */
+export function hostInUrl(host: string): string {
+  return host.includes(":") ? `[${host}]` : host;
+}
+
+/** Where a server that listens on `host` is reached from its own machine: loopback for the addresses that mean "every interface". */
+export function loopbackOf(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  return host === "::" ? "::1" : host;
+}
 
 /** Splits a validated `HOST:PORT`; brackets around an IPv6 address are taken off. */
 export function splitHostPort(value: string): { readonly host: string; readonly port: number } {

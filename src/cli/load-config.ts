@@ -1,11 +1,13 @@
 import { readFileSync } from "node:fs";
-import { isNode, LineCounter, type Node, parseDocument } from "yaml";
+import { isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
 import type { z } from "zod";
 import { type Config, configSchema } from "./config.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
 
-/** Where values come from, weakest first: file, environment, flags. */
+/** Where values come from, weakest first: defaults, file, environment, flags. */
 export interface ConfigSources {
+  /** A command's own defaults; the schema's apply to what is in none of the sources. */
+  readonly defaults?: Readonly<Record<string, unknown>>;
   /** Path of a YAML file; absent for none. */
   readonly file?: string | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -28,31 +30,57 @@ const NUMBERS = new Set([
 /**
  * Reads, merges and validates the configuration.
  *
- * @throws CommandError (usage) that names every fault with its place (file, line and column; variable; flag) and what is expected there.
+ * @throws CommandError (usage) that names every fault with its place (file, line and column; variable; flag) and what
+ * is expected there. Of a file that is no YAML, the first fault is named.
  */
 export function loadConfig(sources: ConfigSources): Config {
   const file = sources.file === undefined ? undefined : readConfigFile(sources.file);
   const environment = readEnvironment(sources.environment);
   const flags = Object.fromEntries(Object.entries(sources.flags).filter(([, value]) => value !== undefined));
-  const merged = { ...file?.values, ...environment, ...flags };
+  const merged = { ...sources.defaults, ...file?.values, ...environment, ...flags };
   const result = configSchema.safeParse(merged);
   if (result.success) return result.data;
-  const faults = result.error.issues.map((issue) => {
-    const name = String(issue.path[0] ?? "");
+  const faults = result.error.issues.flatMap(withOneKeyEach).map(({ path, message }) => {
+    const name = String(path[0] ?? "");
     const place =
       name in flags
-        ? `--${name.replaceAll("_", "-")}`
+        ? flagName(name, path, flags)
         : name in environment
           ? `environment variable MIROIR_${name.toUpperCase()}`
-          : (file?.position(issue) ?? "configuration");
-    return `${place}: ${issue.path.join(".") || "configuration"}: ${issue.message}`;
+          : (file?.position(path) ?? "configuration");
+    return `${place}: ${path.join(".") || "configuration"}: ${message}`;
   });
   throw new CommandError(ExitCode.usage, `the configuration is not valid:\n  ${faults.join("\n  ")}`);
 }
 
+type Path = readonly PropertyKey[];
+
+interface Fault {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** Unknown members come as one issue of the object that holds them; each is a fault with a place of its own. */
+function withOneKeyEach(issue: z.core.$ZodIssue): readonly Fault[] {
+  if (issue.code !== "unrecognized_keys") return [issue];
+  return issue.keys.map((key) => ({ path: [...issue.path, key], message: "there is no such setting" }));
+}
+
+/** The flag that gave a value; of a repeated flag, with the value that is at fault. */
+function flagName(name: string, path: Path, flags: ConfigSources["flags"]): string {
+  if (name !== "nodes" && name !== "control") return `--${name.replaceAll("_", "-")}`;
+  const flag = name === "nodes" ? "--node" : "--control";
+  const values: unknown = flags[name];
+  const at = path[1];
+  const value: unknown = Array.isArray(values) && typeof at === "number" ? values[at] : undefined;
+  const text = typeof value === "object" && value !== null && "url" in value ? value.url : value;
+  return typeof text === "string" ? `${flag} ${text}` : flag;
+}
+
 interface ConfigFile {
   readonly values: Record<string, unknown>;
-  position(issue: z.core.$ZodIssue): string;
+  /** `file:line:column` of the value at a path, or of the nearest that the file holds. */
+  position(path: Path): string;
 }
 
 function readConfigFile(path: string): ConfigFile {
@@ -64,36 +92,39 @@ function readConfigFile(path: string): ConfigFile {
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const at = (offset: number): string => {
+  const place = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
     return `${path}:${line}:${col}`;
   };
   const [fault] = document.errors;
-  if (fault !== undefined) throw new CommandError(ExitCode.usage, `${at(fault.pos[0])}: ${fault.message}`);
+  if (fault !== undefined) throw new CommandError(ExitCode.usage, `${place(fault.pos[0])}: ${fault.message}`);
   const values: unknown = document.toJS() ?? {};
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new CommandError(ExitCode.usage, `${path}:1:1: expected a mapping of configuration members`);
   }
   return {
     values: values as Record<string, unknown>,
-    position: (issue) => {
-      const unknownKey = issue.code === "unrecognized_keys" ? issue.keys[0] : undefined;
-      const node = nearestNode(document, unknownKey === undefined ? issue.path : [...issue.path, unknownKey]);
-      return node?.range ? at(node.range[0]) : path;
+    position: (at) => {
+      const offset = offsetOf(document, at);
+      return offset === undefined ? path : place(offset);
     },
   };
 }
 
-/** The YAML node at a path, or at the longest part of it that the file holds. */
-function nearestNode(
-  document: ReturnType<typeof parseDocument>,
-  path: readonly PropertyKey[],
-): Node | undefined {
-  for (let length = path.length; length >= 0; length--) {
-    const node: unknown = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
-    if (isNode(node)) return node;
+/** Where the member at a path begins, or the longest part of the path that the file holds. */
+function offsetOf(document: ReturnType<typeof parseDocument>, path: Path): number | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const parent: unknown =
+      length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
+    const last = path[length - 1];
+    if (isMap(parent)) {
+      const key = parent.items.find((pair) => isScalar(pair.key) && pair.key.value === last)?.key;
+      if (isNode(key) && key.range) return key.range[0];
+    }
+    const node: unknown = document.getIn(path.slice(0, length), true);
+    if (isNode(node) && node.range) return node.range[0];
   }
-  return undefined;
+  return document.contents?.range?.[0];
 }
 
 function readEnvironment(environment: ConfigSources["environment"]): Record<string, unknown> {

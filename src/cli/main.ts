@@ -1,58 +1,28 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from "commander";
+import { ConnectError } from "@connectrpc/connect";
+import { CommanderError } from "commander";
 import { NodeSetupError } from "../control/nodes/errors.js";
 import { NodeLaunchError } from "../nodes/errors.js";
-import { addControlCommand, addHealthcheckCommand, addProxyCommand } from "./commands.js";
-import { addIndexCommands } from "./ctl/indexes.js";
-import { addStatusCommand } from "./ctl/status.js";
-import { addTaskCommands } from "./ctl/tasks.js";
-import { addTopologyCommands } from "./ctl/topology.js";
-import { addDevCommand } from "./dev/dev.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
-import { packageVersion } from "./options.js";
+import { createProgram } from "./program.js";
+import { StoppedError } from "./shutdown.js";
 
-const program = new Command("miroir")
-  .description("A fleet of plain Meilisearch servers that answers as one Meilisearch.")
-  .version(packageVersion())
-  .showHelpAfterError("(--help lists the options)")
-  .configureHelp({ showGlobalOptions: true })
-  .exitOverride()
-  .addHelpText(
-    "after",
-    `
-Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server does not answer;
-4 not found; 5 a key is missing or refused.`,
-  );
-addDevCommand(program);
-addControlCommand(program);
-addProxyCommand(program);
-addHealthcheckCommand(program);
-const ctl = program
-  .command("ctl")
-  .description("ask a running control plane, over the same gRPC services that anyone can call");
-addStatusCommand(ctl);
-addIndexCommands(ctl);
-addTaskCommands(ctl);
-addTopologyCommands(ctl);
-inheritExitOverride(program);
+// A reader that has seen enough, such as `head`, is no failure.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(ExitCode.ok);
+  throw error;
+});
 
 try {
-  await program.parseAsync();
+  await createProgram().parseAsync();
   process.exit(process.exitCode ?? ExitCode.ok);
 } catch (error) {
   process.exit(report(error));
 }
 
-/** Commander asks for this on every command; it is not inherited by commands that were added before. */
-function inheritExitOverride(command: Command): void {
-  for (const child of command.commands) {
-    child.exitOverride();
-    inheritExitOverride(child);
-  }
-}
-
 function report(error: unknown): ExitCode {
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+  if (error instanceof StoppedError) return ExitCode.ok;
   if (error instanceof CommandError) {
     console.error(`miroir: ${error.message}${causes(error)}`);
     return error.exitCode;
@@ -70,10 +40,15 @@ function report(error: unknown): ExitCode {
   return ExitCode.failure;
 }
 
-/** The messages of what led to an error, one a line. */
+/** The messages of what led to an error, one a line, but for those that only say again what was said. */
 function causes(error: Error): string {
+  let said = error.message;
   let text = "";
-  for (let cause = error.cause; cause instanceof Error; cause = cause.cause)
-    text += `\n  because: ${cause.message}`;
+  for (let cause = error.cause; cause instanceof Error; cause = cause.cause) {
+    const message = cause instanceof ConnectError ? cause.rawMessage : cause.message;
+    if (message === "" || said.includes(message)) continue;
+    said += message;
+    text += `\n  because: ${message}`;
+  }
   return text;
 }

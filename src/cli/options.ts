@@ -32,14 +32,17 @@ export function packageVersion(): string {
 }
 
 /** Flags that every server command takes. */
-export function addCommonFlags(command: Command): Command {
+export function addCommonFlags(command: Command, defaultLogLevel = "info"): Command {
   return command
     .option(
       "--config <file>",
       "YAML file with any of these settings; flags and MIROIR_* variables win over it",
     )
     .option("--admin-key <key>", "key of the admin API (16 bytes or more); open without one")
-    .option("--log-level <level>", "trace, debug, info, warn, error, fatal or silent (default: info)");
+    .option(
+      "--log-level <level>",
+      `trace, debug, info, warn, error, fatal or silent (default: ${defaultLogLevel})`,
+    );
 }
 
 /** Flags of the side that clients talk to. */
@@ -53,7 +56,7 @@ export function addProxyFlags(command: Command): Command {
     )
     .option(
       "--http-payload-size-limit <bytes>",
-      "largest request body (default: 104857600)",
+      "largest request body (default: 100000000)",
       parseWholeNumber,
     );
 }
@@ -90,15 +93,18 @@ function parseWholeNumber(text: string): number {
 }
 
 /**
- * The configuration of a command from its file, the environment and its flags.
+ * The configuration of a command from its file, the environment and its flags; `defaults` are the command's own,
+ * where they differ from the schema's.
  *
  * @throws CommandError (usage) that names every fault and its place.
  */
 export function configFromFlags(
   flags: SharedFlags,
   environment: Readonly<Record<string, string | undefined>>,
+  defaults: Readonly<Record<string, unknown>> = {},
 ): Config {
   return loadConfig({
+    defaults,
     file: flags.config,
     environment,
     flags: {

@@ -17,8 +17,9 @@ import { createUndiciTransport } from "../meilisearch/undici-transport.js";
 import type { World } from "../runtime/world.js";
 import { openSqliteTaskStore } from "../store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../store/task-store.js";
-import { type Config, splitHostPort } from "./config.js";
+import { type Config, hostInUrl, splitHostPort } from "./config.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
+import { listenError } from "./listen-error.js";
 import { packageVersion } from "./options.js";
 
 /** What a control plane runs on. */
@@ -161,7 +162,7 @@ async function assemble({ config, world, logger, store, transport, closers }: As
   const bound = await server.listen(host, port).catch((error: unknown) => {
     throw listenError("grpc", config.grpc, error);
   });
-  return `${host.includes(":") ? `[${host}]` : host}:${bound.port}`;
+  return `${hostInUrl(host)}:${bound.port}`;
 }
 
 /** Resolves when every connected proxy knows an epoch; one that stays behind is waited for no longer than its lease may take to end. */
@@ -207,28 +208,4 @@ export function readPem(path: string): Buffer {
   } catch (error) {
     throw new CommandError(ExitCode.usage, `grpc_tls: cannot read ${path}`, { cause: error });
   }
-}
-
-/** Says what a failure to listen means, and what to do. */
-export function listenError(flag: string, address: string, error: unknown): unknown {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  if (code === "EADDRINUSE") {
-    return new CommandError(
-      ExitCode.failure,
-      `${address} is in use by another program; choose another with --${flag} HOST:PORT`,
-      {
-        cause: error,
-      },
-    );
-  }
-  if (code === "EADDRNOTAVAIL" || code === "EACCES" || code === "ENOTFOUND") {
-    return new CommandError(
-      ExitCode.failure,
-      `cannot listen on ${address} (${String(code)}); choose another with --${flag} HOST:PORT`,
-      {
-        cause: error,
-      },
-    );
-  }
-  return error;
 }

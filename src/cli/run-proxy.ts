@@ -12,9 +12,10 @@ import { defaultWriteConfig } from "../proxy/write/types.js";
 import { createWriteMetrics } from "../proxy/write/write-metrics.js";
 import { createWriteService } from "../proxy/write/write-service.js";
 import type { World } from "../runtime/world.js";
-import { type Config, splitHostPort } from "./config.js";
+import { type Config, hostInUrl, splitHostPort } from "./config.js";
+import { listenError } from "./listen-error.js";
 import { packageVersion } from "./options.js";
-import { listenError, readPem } from "./run-control.js";
+import { readPem } from "./run-control.js";
 
 /** What a proxy runs on. */
 export interface RunProxyOptions {
@@ -60,7 +61,9 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     world,
     logger,
     proxyId: config.proxy_id ?? `${hostname()}-${port}`,
-    address: config.advertise ?? `http://${host === "0.0.0.0" || host === "::" ? hostname() : host}:${port}`,
+    address:
+      config.advertise ??
+      `http://${host === "0.0.0.0" || host === "::" ? hostname() : hostInUrl(host)}:${port}`,
     version: packageVersion(),
   });
   const writes = createWriteService({

@@ -34,7 +34,7 @@ export async function runCtl(
   options: CtlOptions,
   action: (context: CtlContext) => Promise<void>,
 ): Promise<void> {
-  const server = /^https?:\/\//.test(options.server) ? options.server : `http://${options.server}`;
+  const server = serverUrl(options.server);
   const adminKey = options.adminKey ?? process.env.MIROIR_ADMIN_KEY;
   const client = createMiroirClient({ baseUrl: server, ...(adminKey === undefined ? {} : { adminKey }) });
   try {
@@ -42,6 +42,17 @@ export async function runCtl(
   } catch (error) {
     throw explain(error, server);
   }
+}
+
+function serverUrl(text: string): string {
+  const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
+  if (!URL.canParse(url)) {
+    throw new CommandError(
+      ExitCode.usage,
+      `--server ${text}: expected HOST:PORT or a URL that begins with http:// or https://`,
+    );
+  }
+  return url;
 }
 
 function explain(error: unknown, server: string): unknown {
@@ -60,6 +71,12 @@ function explain(error: unknown, server: string): unknown {
       return new CommandError(
         ExitCode.refused,
         `the control plane at ${server} refused the admin key: ${error.rawMessage}; give it with --admin-key or MIROIR_ADMIN_KEY`,
+        options,
+      );
+    case Code.Unimplemented:
+      return new CommandError(
+        ExitCode.failure,
+        `${server} is no control plane, or one of another version (${error.rawMessage}); name the control plane's address with --server`,
         options,
       );
     case Code.NotFound:

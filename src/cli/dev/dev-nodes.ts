@@ -27,7 +27,7 @@ const DEV_NODE_KEY = "miroir-development-node-key";
 export async function startDevNodes(config: Config, environment: NodeJS.ProcessEnv): Promise<DevNodes> {
   if (config.nodes.length > 0) {
     return {
-      description: `${config.nodes.length} nodes as named`,
+      description: `${config.nodes.length === 1 ? "the node" : `the ${config.nodes.length} nodes`} that you named`,
       configured: config.nodes,
       processes: [],
       stop: async () => {},

@@ -36,6 +36,7 @@ export async function importSample(
   }
   const documents = sampleDocuments();
   const progress = startProgress({ label: "importing the sample", total: documents.length, now, stream });
+  progress.update(0);
   const created = await api.call<EnqueuedAnswer>("POST", "/indexes", { uid: SAMPLE_INDEX, primaryKey: "id" });
   await api.taskDone(created.taskUid, TASK_TIMEOUT_MS);
   await api.call<EnqueuedAnswer>("PATCH", `/indexes/${SAMPLE_INDEX}/settings`, {
