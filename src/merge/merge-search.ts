@@ -2,6 +2,7 @@ import { removeMembers } from "../json/edit.js";
 import { objectMembers } from "../json/members.js";
 import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
+import { distinctRound, rankDistinct } from "./distinct-rounds.js";
 import {
   type FacetCounts,
   facetsOfHits,
@@ -16,7 +17,7 @@ import { type HybridHits, mergeHybrid } from "./hybrid.js";
 import { isInjectedField } from "./injected-fields.js";
 import { mergeHits, type RankedHits, takeHits } from "./merge-hits.js";
 import { numberMember, type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
-import { type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
+import { type Ask, type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
 
 /** The bodies that one part answered, in the order of the plan's asks. */
 export type PartAnswers = {
@@ -34,10 +35,15 @@ export type PartAnswers = {
  *
  * The order of `parts` decides ties where no sequence rule does: keep it the same from request to request.
  *
+ * @param rounds what the parts answered to each {@link nextRound}, in their order
  * @throws JsonSyntaxError where an answer is no search answer
  * @throws RangeError where a part did not answer every ask, or a plan for one part got several
  */
-export function mergeSearch(plan: SearchPlan, parts: readonly PartAnswers[]): Buffer {
+export function mergeSearch(
+  plan: SearchPlan,
+  parts: readonly PartAnswers[],
+  rounds: readonly (readonly PartAnswers[])[] = [],
+): Buffer {
   for (const { answers } of parts) {
     if (answers.length !== plan.asks.length) {
       throw new RangeError(`a part has to answer ${plan.asks.length} asks, not ${answers.length}`);
@@ -45,7 +51,42 @@ export function mergeSearch(plan: SearchPlan, parts: readonly PartAnswers[]): Bu
   }
   if (plan.parts === "one") return singleAnswer(plan, parts);
   const byRole = answersByRole(plan, parts);
-  return printAnswer(plan, plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole));
+  return printAnswer(
+    plan,
+    plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds),
+  );
+}
+
+/**
+ * What every part has to be asked once more before {@link mergeSearch} can tell the page's hits for certain;
+ * undefined for most searches: only under a distinct attribute with several values in one document do parts
+ * drop documents that the whole would show. Each round settles at least one such document; a caller that stops
+ * before gets hits of which some may be missing.
+ *
+ * @param rounds the answers to the rounds so far
+ */
+export function nextRound(
+  plan: SearchPlan,
+  parts: readonly PartAnswers[],
+  rounds: readonly (readonly PartAnswers[])[],
+): Ask | undefined {
+  const { distinct, facts, query } = plan;
+  if (plan.parts === "one" || plan.kind === "hybrid" || distinct === null || parts.length < 2)
+    return undefined;
+  const isFilterable = typeof query.distinct === "string" || facts.distinctAttributeIsFilterable;
+  const at = plan.asks.findIndex((ask) => ask.role === "page");
+  const page = plan.asks[at];
+  if (!isFilterable || page === undefined) return undefined;
+  const lists = [pageHits(parts, at), ...rounds.map((round) => pageHits(round, 0))];
+  const { hits, open } = rankDistinct(lists, plan.end, distinct);
+  return open === undefined || hits.length === 0 ? undefined : distinctRound(plan, page, open);
+}
+
+function pageHits(parts: readonly PartAnswers[], at: number): Hit[][] {
+  return parts.map(({ answers }, part) => {
+    const body = answers[at];
+    return body === null || body === undefined ? [] : [...parsePartAnswer(body, part).hits];
+  });
 }
 
 /** What the body is printed from. */
@@ -78,10 +119,18 @@ function answersByRole(plan: SearchPlan, parts: readonly PartAnswers[]): Answers
   return byRole;
 }
 
-function rankedResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
+function rankedResult(
+  plan: SearchPlan,
+  byRole: AnswersByRole,
+  rounds: readonly (readonly PartAnswers[])[],
+): MergedSearch {
   const answers = byRole.get("page") ?? [];
   const universe = byRole.get("universe");
-  const ranked = takeHits(mergeHits(answers.map((answer) => answer.hits)), plan.end, plan.distinct);
+  const lists = answers.map((answer) => answer.hits);
+  const ranked =
+    plan.distinct === null || rounds.length === 0
+      ? takeHits(mergeHits(lists), plan.end, plan.distinct)
+      : rankDistinct([lists, ...rounds.map((round) => pageHits(round, 0))], plan.end, plan.distinct);
   const page = ranked.hits.slice(plan.from);
   const isFilled = stopsEarly(plan, ranked.hits.length);
   const facets = rankedFacets(plan, answers, universe, isFilled, ranked);
@@ -243,7 +292,7 @@ function hybridTotal(
 }
 
 function asksForFacets(plan: SearchPlan): boolean {
-  return plan.query.facets !== null && plan.query.facets !== undefined;
+  return (plan.query.facets ?? []).length > 0;
 }
 
 function facetsOf(answers: readonly PartAnswer[]): MergedFacets {

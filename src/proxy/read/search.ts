@@ -1,7 +1,10 @@
 import { parseErrorBody } from "../../meilisearch/errors.js";
 import {
+  type Ask,
   askBody,
   mergeSearch,
+  nextRound,
+  type PartAnswers,
   planSearch,
   type SearchParameters,
   type SearchPlan,
@@ -11,7 +14,13 @@ import type { TopologySource } from "../topology/topology-view.js";
 import { type ReadHeaders, readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import type { NodeRefusals } from "./node-refusals.js";
-import { type IndexRequest, NodeRefusedError, type ShardRead, type ShardReader } from "./shard-reader.js";
+import {
+  type IndexRequest,
+  NodeRefusedError,
+  type ShardRead,
+  type ShardReader,
+  type ShardReadResult,
+} from "./shard-reader.js";
 
 /** A client's search. */
 export interface SearchRequest {
@@ -68,17 +77,40 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
       const read = new SearchRead(parameters, includeMetadata);
       try {
         const result = await reader.read(indexUid, read, signal);
-        const headers = readHeaders(result, dependencies.unavailableShardPolicy);
         const plan = read.plan(result.parts, result.index);
-        const parts = result.answers.map(({ responses }) => ({
-          answers: responses.map((response) => (response.status < 300 ? response.body : null)),
-        }));
-        return { body: mergeSearch(plan, parts), headers };
+        const parts = partAnswers(result);
+        const rounds: (readonly PartAnswers[])[] = [];
+        const missing = new Set(result.missing);
+        while (rounds.length < MAX_ROUNDS) {
+          const ask = nextRound(plan, parts, rounds);
+          if (ask === undefined) break;
+          const round = await reader.read(indexUid, furtherRound(ask), signal);
+          rounds.push(partAnswers(round));
+          for (const shard of round.missing) missing.add(shard);
+        }
+        const covered = { ...result, missing: [...missing].sort((a, b) => a - b) };
+        const headers = readHeaders(covered, dependencies.unavailableShardPolicy);
+        return { body: mergeSearch(plan, parts, rounds), headers };
       } catch (error) {
         if (error instanceof NodeRefusedError) throw await refusals.refusal(error, indexUid, original);
         throw error;
       }
     },
+  };
+}
+
+/** Rounds of one search under a distinct attribute with several values in one document; what is open then stays so. */
+const MAX_ROUNDS = 32;
+
+function partAnswers(result: ShardReadResult): PartAnswers[] {
+  return result.answers.map(({ responses }) => ({
+    answers: responses.map((response) => (response.status < 300 ? response.body : null)),
+  }));
+}
+
+function furtherRound(ask: Ask): ShardRead {
+  return {
+    requests: (node) => [{ method: "POST", path: "/search", body: askBody(ask, node.filter) }],
   };
 }
 
