@@ -105,6 +105,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   const settings = new SettingsCommits({
     ...common,
     admin,
+    ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
     conclude: (verdicts) => registry.conclude(verdicts),
   });
   const lookup = new IndexLookup();

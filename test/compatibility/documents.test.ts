@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect } from "vitest";
-import { realNodeOnly } from "../support/nodes.js";
-import { hasRealNode } from "../support/nodes.js";
+import { hasRealNode, realNodeOnly } from "../support/nodes.js";
 import { documentScripts } from "./document-requests.js";
 import { type SideBySide, startSideBySide } from "./side-by-side.js";
 

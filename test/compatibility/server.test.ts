@@ -8,7 +8,7 @@ const realIt = realNodeOnly();
 describe("the server, as one Meilisearch answers", () => {
   let sides: SideBySide;
   beforeAll(async () => {
-    if (hasRealNode) sides = await startSideBySide({ exactTaskUids: true });
+    if (hasRealNode) sides = await startSideBySide({ tasksInOrder: true });
   });
   afterAll(() => sides?.stop());
 

@@ -1,6 +1,6 @@
 import { request } from "undici";
-import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
+import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
 
 /** What a step carries besides its method, path and body. */
 export interface StepOptions {
@@ -9,16 +9,18 @@ export interface StepOptions {
   /** The whole `Authorization` header; `null` sends none; default the master key. */
   readonly authorization?: string | null;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Does not wait for the task that the step enqueues before the next step is sent. */
-  readonly pipelined?: boolean;
+  /** Shares no batch of a node with other steps: nodes batch as they like, and one bad task can fail its neighbours. */
+  readonly alone?: boolean;
 }
 
 /** A request. A string or a buffer goes as it is, anything else as JSON. */
 export type Step = readonly [method: string, path: string, body?: unknown, options?: StepOptions];
 
-/** Requests sent in order to both sides. */
+/** Requests sent in order to both sides. Reads wait for the tasks in front of them. `{task:n}` in a path stands for the n-th task of its side. */
 export interface Script {
   readonly name: string;
+  /** Every step is {@link StepOptions.alone}. */
+  readonly alone?: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -81,10 +83,10 @@ interface Seen {
 /**
  * Starts both sides with the same master key.
  *
- * @param exactTaskUids compares task uids too; for scripts that run one after the other
+ * @param tasksInOrder compares the order of tasks too; for scripts that run one after the other
  */
-export async function startSideBySide({ exactTaskUids = false } = {}): Promise<SideBySide> {
-  const volatile = exactTaskUids ? VOLATILE : [...VOLATILE, ...TASK_UIDS];
+export async function startSideBySide({ tasksInOrder = false } = {}): Promise<SideBySide> {
+  const volatile = tasksInOrder ? VOLATILE : [...VOLATILE, ...TASK_UIDS];
   const [plain, fleet] = await Promise.all([
     startNodes(1, { args: ["--http-payload-size-limit", `${PAYLOAD_LIMIT}`] }),
     startFleet({
@@ -95,11 +97,12 @@ export async function startSideBySide({ exactTaskUids = false } = {}): Promise<S
       payloadLimitBytes: PAYLOAD_LIMIT,
     }),
   ]);
-  const urls = [urlOf(plain), fleet.api.url] as const;
+  const sides: readonly Side[] = [urlOf(plain), fleet.api.url].map((url) => ({ url, taskUids: [] }));
   return {
     fleet,
-    async compare({ steps }) {
-      const perSide = await Promise.all(urls.map((url) => runScript(url, steps)));
+    async compare(script) {
+      const { steps } = script;
+      const perSide = await Promise.all(sides.map((side) => runScript(side, script)));
       const [wanted = [], got = []] = perSide;
       return steps.flatMap((step, at) => differences(step, wanted[at], got[at], volatile));
     },
@@ -118,19 +121,49 @@ function urlOf(started: StartedNodes): string {
   return node.url;
 }
 
-async function runScript(url: string, steps: readonly Step[]): Promise<Seen[]> {
+interface Side {
+  readonly url: string;
+  /** Of every task enqueued so far, in order. */
+  readonly taskUids: number[];
+}
+
+async function runScript(side: Side, script: Script): Promise<Seen[]> {
   const answers: { readonly seen: Seen; readonly taskUid: number | undefined }[] = [];
-  for (const [method, path, body, options = {}] of steps) {
-    const seen = await send(url, method, path, body, options);
+  const tasks = new Map<number, string>();
+  const settle = async (): Promise<void> => {
+    for (const { taskUid } of answers) {
+      if (taskUid !== undefined && !tasks.has(taskUid))
+        tasks.set(taskUid, await finishedTask(side.url, taskUid));
+    }
+  };
+  for (const [method, path, body, options = {}] of script.steps) {
+    const alone = script.alone === true || options.alone === true;
+    if (alone || isRead(method, path)) await settle();
+    const asked = path.replace(/\{task:(\d+)\}/g, (_, at: string) => String(side.taskUids[Number(at)]));
+    const seen = await send(side.url, method, asked, body, options);
     const taskUid = seen.status === 202 ? Number(/"taskUid":(\d+)/.exec(seen.body)?.[1]) : undefined;
-    if (taskUid !== undefined && options.pipelined !== true) await finishedTask(url, taskUid);
+    if (taskUid !== undefined) side.taskUids.push(taskUid);
     answers.push({ seen, taskUid });
+    if (alone) await settle();
   }
-  const finished: Seen[] = [];
-  for (const { seen, taskUid } of answers) {
-    finished.push(taskUid === undefined ? seen : { ...seen, task: await finishedTask(url, taskUid) });
-  }
-  return finished;
+  await settle();
+  return answers.map(({ seen, taskUid }) => ({
+    ...seen,
+    body: withOrdinals(seen.body, side),
+    ...(taskUid === undefined ? {} : { task: withOrdinals(tasks.get(taskUid) ?? "", side) }),
+  }));
+}
+
+function isRead(method: string, path: string): boolean {
+  return method === "GET" || /\/(search|fetch)(\?|$)/.test(path);
+}
+
+/** Task uids as their places in the order of tasks: Miroir's grow, but leave gaps. */
+function withOrdinals(text: string, side: Side): string {
+  return text.replace(/"(taskUid|uid|from|next)":(\d+)/g, (found, name: string, uid: string) => {
+    const at = side.taskUids.indexOf(Number(uid));
+    return at === -1 ? found : `"${name}":${at}`;
+  });
 }
 
 async function send(
@@ -149,7 +182,12 @@ async function send(
       ...(contentType === null ? {} : { "content-type": contentType }),
       ...options.headers,
     },
-    body: body === undefined ? null : typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+    body:
+      body === undefined
+        ? null
+        : typeof body === "string" || Buffer.isBuffer(body)
+          ? body
+          : JSON.stringify(body),
   });
   const headers = Object.entries(response.headers)
     .filter(([name]) => !IGNORED_HEADERS.has(name) && !name.startsWith("x-miroir-"))
@@ -176,7 +214,12 @@ function differences(
   volatile: Volatile,
 ): Difference[] {
   const [method, path, body] = step;
-  const shown = typeof body === "string" || body === undefined ? body : Buffer.isBuffer(body) ? "<bytes>" : JSON.stringify(body);
+  const shown =
+    typeof body === "string" || body === undefined
+      ? body
+      : Buffer.isBuffer(body)
+        ? "<bytes>"
+        : JSON.stringify(body);
   const title = readable(`${method} ${path} ${shown ?? ""}`).trim();
   if (wanted === undefined || got === undefined) return [`${title}\n  not sent`];
   const parts = (["status", "headers", "body", "task"] as const).flatMap((part) => {

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
+import { type Epoch, type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeClient } from "../../meilisearch/node-client.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
@@ -29,6 +29,8 @@ export interface SettingsCommitsOptions {
   readonly metrics: ControlMetrics;
   /** A client with the node's admin key. */
   readonly admin: (nodeId: string) => NodeClient;
+  /** Resolves when the connected proxies know an epoch, or cannot be waited for any longer. */
+  readonly acknowledged?: (epoch: Epoch) => Promise<void>;
   /** Records the outcome of a settings task. */
   readonly conclude: (
     verdicts: readonly { readonly row: TaskRow; readonly verdict: TaskVerdict }[],
@@ -66,7 +68,7 @@ type ReadBack =
 /**
  * Commits settings changes (design §8): when all node tasks of a change are final, the settings are read back from
  * every in-sync replica; equal ones become the index's settings under the next version, in the topology, and only
- * then does the client's task succeed. A change that failed everywhere leaves everything as it was. A replica on which it failed, or
+ * then, once the connected proxies know them, does the client's task succeed. A change that failed everywhere leaves everything as it was. A replica on which it failed, or
  * whose settings differ, becomes suspect, which asks the index's writer for a new generation without it.
  *
  * Changes that follow each other closely are committed together, once none is under way on any node.
@@ -209,14 +211,14 @@ export class SettingsCommits {
     changes: readonly Change[],
     read: (ReadBack & { kind: "equal" }) | undefined,
   ): Promise<void> {
-    const { topology, conclude, metrics } = this.#options;
+    const { topology, conclude, metrics, acknowledged } = this.#options;
     const concluded = new Set(changes.map(({ row }) => row.uid));
     const remaining = [...work.open].some((uid) => !concluded.has(uid));
     let version: bigint | undefined;
     const taken = changes
       .filter(({ verdict }) => verdict.status === "succeeded")
       .sort((a, b) => (a.row.uid < b.row.uid ? -1 : 1));
-    await topology.change("settings", (draft) => {
+    const next = await topology.change("settings", (draft) => {
       const index = findInstance(draft, instance);
       if (index === undefined) return;
       for (const { verdict } of changes) markSuspect(draft, instance, verdict.divergent);
@@ -230,6 +232,8 @@ export class SettingsCommits {
     });
     if (read !== undefined && version !== undefined)
       await this.#recordVersions(instance, read, Number(version));
+    // Who saw the task succeed and asks for the settings is to find them.
+    if (version !== undefined && next.epoch !== undefined) await acknowledged?.(next.epoch);
     await conclude(changes);
     for (const { row, verdict } of changes) {
       work.decided.delete(row.uid);

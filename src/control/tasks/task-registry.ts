@@ -223,7 +223,7 @@ export class TaskRegistry {
         if (index !== undefined) index.primaryKey = primaryKey;
       }
     });
-    if (divergent.length > 0 && next.epoch !== undefined) await this.#options.acknowledged?.(next.epoch);
+    if (next.epoch !== undefined) await this.#options.acknowledged?.(next.epoch);
   }
 
   #rebuiltRow(uid: TaskUid, record: NodeTaskRecord): TaskRow | undefined {

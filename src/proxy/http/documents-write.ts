@@ -1,6 +1,7 @@
 import type { DocumentWriteKind, WriteResult } from "../write/types.js";
 import { checkedIndexUid } from "./api-errors.js";
 import { ParameterFault, type ParameterReader, readParameters, text } from "./query-parameters.js";
+import { checkAnnouncedLength, checkContentType } from "./request-body.js";
 import { parameter, type RouteMethod, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
 import { writeRoute } from "./write-routing.js";
@@ -80,6 +81,10 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
       path,
       writeRoute(services, async (request) => {
         const given = readParameters(request.query, DELETION_PARAMETERS);
+        if (method === "POST") {
+          checkContentType(request.contentType, ["application/json"]);
+          checkAnnouncedLength(request.headers["content-length"], services.config.maxBodyBytes);
+        }
         const result = await services.writes.submit(
           {
             kind,

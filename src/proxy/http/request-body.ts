@@ -20,21 +20,25 @@ export interface BodySource {
  */
 export async function readJsonBody(source: BodySource, limit: number): Promise<Buffer> {
   checkContentType(source.contentType, ["application/json"]);
-  const announced = Number(source.contentLength ?? 0);
-  if (announced > limit) {
-    // Meilisearch's own answer to a length announced in advance, status and code included.
-    throw apiError(
-      500,
-      "internal",
-      `JSON payload (${announced} bytes) is larger than allowed (limit: ${limit} bytes).`,
-      "internal",
-    );
-  }
+  checkAnnouncedLength(source.contentLength, limit);
   return collect(
     decodedBody(source),
     limit,
     () => apiError(413, "payload_too_large", `JSON payload has exceeded limit (${limit} bytes).`),
     source.contentEncoding,
+  );
+}
+
+/** @throws MeilisearchError where the header tells of more than `limit` bytes */
+export function checkAnnouncedLength(contentLength: string | undefined, limit: number): void {
+  const announced = Number(contentLength ?? 0);
+  if (announced <= limit) return;
+  // Meilisearch's own answer to a length announced in advance, status and code included.
+  throw apiError(
+    500,
+    "internal",
+    `JSON payload (${announced} bytes) is larger than allowed (limit: ${limit} bytes).`,
+    "internal",
   );
 }
 
@@ -84,7 +88,6 @@ export function decodedBody(source: Pick<BodySource, "stream" | "contentEncoding
 function decoderFor(encoding: string | undefined) {
   switch (encoding?.trim().toLowerCase()) {
     case "gzip":
-    case "x-gzip":
       return createGunzip();
     case "deflate":
       return createInflate();
@@ -132,12 +135,19 @@ function collect(
   });
 }
 
+function streamFault(code: unknown, encoding: string | undefined): string | undefined {
+  if (code === "Z_DATA_ERROR")
+    return encoding === "deflate" ? "corrupt deflate stream" : "invalid gzip header";
+  // The stream broke off.
+  return code === "Z_BUF_ERROR" && encoding === "gzip"
+    ? "corrupt gzip stream does not have a matching checksum"
+    : undefined;
+}
+
 /** 400 for a body that could not be read to its end. */
 function unreadableBody(cause: Error, encoding: string | undefined): MeilisearchError {
-  const isCorrupt = "code" in cause && cause.code === "Z_DATA_ERROR";
-  const what =
-    encoding?.trim().toLowerCase() === "deflate" ? "corrupt deflate stream" : "invalid gzip header";
-  const reason = isCorrupt ? `Custom { kind: InvalidInput, error: "${what}" }` : cause.message;
+  const fault = "code" in cause ? streamFault(cause.code, encoding?.trim().toLowerCase()) : undefined;
+  const reason = fault === undefined ? cause.message : `Custom { kind: InvalidInput, error: "${fault}" }`;
   return apiError(
     400,
     "bad_request",

@@ -1,7 +1,7 @@
 import { arrayElements, objectMembers } from "../../json/members.js";
 import type { JsonValue } from "../../merge/index.js";
 import { splitCommaSeparated } from "../http/query-parameters.js";
-import { sortExpressions } from "./search-query.js";
+import { MAX_U64, sortExpressions } from "./search-query.js";
 
 /** What a list of documents is asked with. */
 export interface DocumentQuery {
@@ -46,7 +46,7 @@ export function documentQueryOf(body: Buffer): DocumentQuery | undefined {
       continue;
     }
     // Parsed, `1.0` would look like the integer that Meilisearch asks for.
-    if ((member.key === "offset" || member.key === "limit") && !/^[0-9]+$/.test(raw.toString()))
+    if ((member.key === "offset" || member.key === "limit") && !isPlainInteger(raw.toString()))
       return undefined;
     const change = readMember(member.key, JSON.parse(raw.toString("utf8")) as JsonValue);
     if (change === undefined) return undefined;
@@ -64,6 +64,10 @@ export function documentQueryOfQuery(text: string): DocumentQuery | undefined {
     query = { ...query, ...change };
   }
   return query;
+}
+
+function isPlainInteger(raw: string): boolean {
+  return /^[0-9]+$/.test(raw) && BigInt(raw) <= MAX_U64;
 }
 
 function readMember(name: string, value: JsonValue): Partial<DocumentQuery> | undefined {

@@ -67,6 +67,9 @@ export function sortExpressions(text: string): string[] {
   return expressions;
 }
 
+/** The greatest integer that Meilisearch reads as one. */
+export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
+
 /** Members that Meilisearch takes as integers alone. */
 const SIZES = ["offset", "limit", "page", "hitsPerPage"] as const;
 
@@ -74,7 +77,7 @@ function isPlainInteger(text: Buffer, name: string): boolean {
   const member = findMember(text, name);
   if (member === undefined) return false;
   const raw = text.toString("latin1", member.valueStart, member.valueEnd);
-  return raw === "null" || /^[0-9]+$/.test(raw);
+  return raw === "null" || (/^[0-9]+$/.test(raw) && BigInt(raw) <= MAX_U64);
 }
 
 type Accepts = (value: unknown) => boolean;

@@ -288,6 +288,7 @@ class ReadPass {
       return { ask, responses };
     }
     this.names.delete(ask.node.id);
+    if (isBeingCreated(this.index)) throw indexNotFound(this.index.uid);
     if (mayRestart && (await this.topologyChanges(signal))) throw new IndexMovedError("the index moved");
     throw new NodeUnavailableError(ask.node.id, "unknown", `it does not know ${this.index.physicalName}`);
   }
@@ -402,6 +403,11 @@ function saysNodeIsUnfit(response: NodeResponse): boolean {
 
 function isIndexNotFound(response: NodeResponse): boolean {
   return response.status === 404 && parseErrorBody(response.body)?.code === "index_not_found";
+}
+
+/** The nodes have not run the creation yet: an index's settings are read back from them once they have. */
+function isBeingCreated(index: IndexView): boolean {
+  return index.generation === 1n && index.settings.rankingRules === undefined;
 }
 
 /** Errors that no other replica can mend. */

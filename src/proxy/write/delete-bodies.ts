@@ -3,6 +3,7 @@ import { arrayElements, objectMembers } from "../../json/members.js";
 import { JsonSyntaxError } from "../../json/scan.js";
 import { validateJson } from "../../json/validate.js";
 import { standInsInFilter } from "../../merge/injected-fields.js";
+import { didYouMean } from "../http/did-you-mean.js";
 import { checkContentType } from "../http/request-body.js";
 import { decodedChunks } from "./receive-documents.js";
 import { badRequest, invalid, malformedJson, missingPayload, payloadTooLarge } from "./refusals.js";
@@ -18,9 +19,14 @@ export interface JsonBodySource {
 /**
  * A whole JSON body, decompressed and valid.
  *
+ * @param checkFirst refuses what Meilisearch refuses before it finds the body malformed
  * @throws MeilisearchError as Meilisearch words it
  */
-export async function readJson(source: JsonBodySource, maxBytes: number): Promise<Buffer> {
+export async function readJson(
+  source: JsonBodySource,
+  maxBytes: number,
+  checkFirst: (body: Buffer) => void = () => undefined,
+): Promise<Buffer> {
   checkContentType(source.contentType, ["application/json"]);
   const chunks: Buffer[] = [];
   let size = 0;
@@ -31,6 +37,7 @@ export async function readJson(source: JsonBodySource, maxBytes: number): Promis
   }
   if (size === 0) throw missingPayload("json");
   const body = Buffer.concat(chunks, size);
+  checkFirst(body);
   try {
     validateJson(body);
   } catch (error) {
@@ -47,21 +54,31 @@ export async function readJson(source: JsonBodySource, maxBytes: number): Promis
  */
 export function readIds(body: Buffer): readonly string[] {
   const value = readSerdeValueKind(body);
-  if (value !== undefined) {
-    throw badRequest(
-      `Json deserialize error: invalid type: ${value.found}, expected a sequence at line 1 column ${value.column}`,
-    );
-  }
+  if (value !== undefined) throw noSequence(value.found, value.column);
   return arrayElements(body).map((element) => {
     const id = readSerdeValue(body, element.start, element.end);
     return id.kind === "string" ? id.value : printSerdeValue(id);
   });
 }
 
+/**
+ * A map is refused at its first character, whatever follows.
+ *
+ * @throws MeilisearchError
+ */
+export function refuseMap(body: Buffer): void {
+  if (body.find((byte) => byte > 0x20) === 0x7b) throw noSequence("map", 0);
+}
+
+function noSequence(found: string, column: number) {
+  return badRequest(
+    `Json deserialize error: invalid type: ${found}, expected a sequence at line 1 column ${column}`,
+  );
+}
+
 function readSerdeValueKind(body: Buffer): { readonly found: string; readonly column: number } | undefined {
   const text = body.toString("utf8").trimStart();
   if (text.startsWith("[")) return undefined;
-  if (text.startsWith("{")) return { found: "map", column: 0 };
   const value = readSerdeValue(body);
   const column = body.length;
   switch (value.kind) {
@@ -99,7 +116,9 @@ export function readDeleteFilter(body: Buffer): DeleteFilter {
   let raw = "";
   for (const member of objectMembers(body)) {
     if (member.key !== "filter")
-      throw badRequest(`Unknown field \`${member.key}\`: expected one of \`filter\``);
+      throw badRequest(
+        `Unknown field \`${member.key}\`: ${didYouMean(member.key, ["filter"])}expected one of \`filter\``,
+      );
     filter = readSerdeValue(body, member.valueStart, member.valueEnd);
     raw = body.toString("utf8", member.valueStart, member.valueEnd);
   }

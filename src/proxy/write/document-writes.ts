@@ -1,7 +1,7 @@
 import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
-import { type DeleteFilter, readDeleteFilter, readIds, readJson } from "./delete-bodies.js";
+import { type DeleteFilter, readDeleteFilter, readIds, readJson, refuseMap } from "./delete-bodies.js";
 import { type BatchTerms, type DocumentBatch, nodePayload, rereadBatch } from "./document-batch.js";
 import { type ContentRules, contentRules } from "./document-checks.js";
 import { primaryKeyTaken } from "./document-key.js";
@@ -165,10 +165,16 @@ export class DocumentWrites {
   }
 
   private async deleteBatch(request: DocumentWriteRequest, signal: AbortSignal): Promise<WriteResult> {
-    const body = await readJson(bodyOf(request), this.core.context.config.maxDocumentBytes);
+    const body = await readJson(bodyOf(request), this.maxJsonBytes, refuseMap);
     const ids = readIds(body);
     checkedIndexUid(request.indexUid);
     return this.deleteIds(request, ids, signal);
+  }
+
+  /** Bodies that are held in memory whole. */
+  private get maxJsonBytes(): number {
+    const { maxBodyBytes, maxDocumentBytes } = this.core.context.config;
+    return Math.min(maxBodyBytes, maxDocumentBytes);
   }
 
   private async deleteIds(
@@ -240,7 +246,7 @@ export class DocumentWrites {
 
   private async deleteByFilter(request: DocumentWriteRequest, signal: AbortSignal): Promise<WriteResult> {
     const { indexUid, customMetadata } = request;
-    const body = await readJson(bodyOf(request), this.core.context.config.maxDocumentBytes);
+    const body = await readJson(bodyOf(request), this.maxJsonBytes);
     const filter: DeleteFilter = readDeleteFilter(body);
     checkedIndexUid(indexUid);
     await this.preflight.checkSyntax(filter.nodeJson, indexUid, signal);
