@@ -39,6 +39,7 @@ export const serverScripts: readonly Script[] = [
       ["POST", "/indexes/x/settings"],
       ["GET", "/indexes/x/documents/fetch"],
       ["GET", "/indexes/x/documents/delete-batch"],
+      ["GET", "/indexes/x/fields"],
       ["PUT", "/indexes/x/documents/1"],
       ["HEAD", "/health"],
       ["HEAD", "/indexes"],
