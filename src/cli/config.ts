@@ -2,11 +2,11 @@ import { z } from "zod";
 
 const hostPort = z
   .string()
-  .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, "expected HOST:PORT, for example 127.0.0.1:7700")
-  .refine(
-    (value) => Number(value.slice(value.lastIndexOf(":") + 1)) <= 65_535,
-    "the port must be at most 65535",
-  );
+  .regex(/^(\[[0-9a-fA-F:]+\]|[^\s:]+):\d{1,5}$/, {
+    error: "expected HOST:PORT, for example 127.0.0.1:7700",
+    abort: true,
+  })
+  .refine((value) => splitHostPort(value).port <= 65_535, "the port must be at most 65535");
 
 const nodeUrl = z
   .url({ protocol: /^https?$/, error: "expected a URL that begins with http:// or https://" })

@@ -98,7 +98,7 @@ function readConfigFile(path: string): ConfigFile {
   };
   const [fault] = document.errors;
   if (fault !== undefined) throw new CommandError(ExitCode.usage, `${place(fault.pos[0])}: ${fault.message}`);
-  const values: unknown = document.toJS() ?? {};
+  const values = plainValues(path, document);
   if (typeof values !== "object" || values === null || Array.isArray(values)) {
     throw new CommandError(ExitCode.usage, `${path}:1:1: expected a mapping of configuration members`);
   }
@@ -109,6 +109,17 @@ function readConfigFile(path: string): ConfigFile {
       return offset === undefined ? path : place(offset);
     },
   };
+}
+
+function plainValues(path: string, document: ReturnType<typeof parseDocument>): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch (error) {
+    // Aliases are resolved only here; those that lead nowhere or multiply without end are refused.
+    throw new CommandError(ExitCode.usage, `${path}: the file's aliases cannot be resolved`, {
+      cause: error,
+    });
+  }
 }
 
 /** Where the member at a path begins, or the longest part of the path that the file holds. */

@@ -1,10 +1,9 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import type { MiroirClient } from "../../client/index.js";
 import { ExplainDocumentResponseSchema } from "../../gen/miroir/v1/indexes_pb.js";
 import { type Index, IndexSchema } from "../../gen/miroir/v1/topology_pb.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
-import { table } from "../output.js";
+import { messageJson, table } from "../output.js";
 import { addCtlOptions, type CtlOptions, runCtl } from "./context.js";
 import { replicaState, time } from "./labels.js";
 
@@ -15,7 +14,7 @@ export function addIndexCommands(parent: Command): void {
     runCtl(options, async ({ client, output }) => {
       const indexes = await allIndexes(client);
       output.result(
-        indexes.map((entry) => toJson(IndexSchema, entry)),
+        indexes.map((entry) => messageJson(IndexSchema, entry)),
         () =>
           output.line(
             table(
@@ -41,7 +40,7 @@ export function addIndexCommands(parent: Command): void {
     runCtl(options, async ({ client, output }) => {
       const { index: entry } = await client.indexes.getIndex({ uid });
       if (entry === undefined) throw new CommandError(ExitCode.notFound, `there is no index ${uid}`);
-      output.result(toJson(IndexSchema, entry), () => {
+      output.result(messageJson(IndexSchema, entry), () => {
         output.line(`index ${entry.uid}  primary key ${entry.primaryKey ?? "-"}  instance ${entry.instance}`);
         output.line(
           `generation ${entry.generation}  settings version ${entry.settingsVersion}  writer ${entry.writer?.proxyId ?? "-"}`,
@@ -72,7 +71,7 @@ export function addIndexCommands(parent: Command): void {
   ).action((indexUid: string, primaryKey: string, options: CtlOptions) =>
     runCtl(options, async ({ client, output }) => {
       const answer = await client.indexes.explainDocument({ indexUid, primaryKey });
-      output.result(toJson(ExplainDocumentResponseSchema, answer), () => {
+      output.result(messageJson(ExplainDocumentResponseSchema, answer), () => {
         output.line(`document ${primaryKey} of ${indexUid} is in shard ${answer.shard}`);
         output.line(
           table(

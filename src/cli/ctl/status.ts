@@ -1,7 +1,6 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { GetStatusResponseSchema } from "../../gen/miroir/v1/cluster_pb.js";
-import { table } from "../output.js";
+import { messageJson, table } from "../output.js";
 import { addCtlOptions, type CtlOptions, runCtl } from "./context.js";
 import { epoch, nodeState, time } from "./labels.js";
 
@@ -12,7 +11,7 @@ export function addStatusCommand(parent: Command): void {
   ).action((options: CtlOptions) =>
     runCtl(options, async ({ client, output }) => {
       const status = await client.cluster.getStatus({});
-      output.result(toJson(GetStatusResponseSchema, status), () => {
+      output.result(messageJson(GetStatusResponseSchema, status), () => {
         output.line(`cluster ${status.clusterId}  epoch ${epoch(status.epoch)}  version ${status.version}`);
         output.line(
           `${status.indexes} indexes, ${status.shards} shards: ${status.degradedShards} degraded, ${status.unavailableShards} unavailable; ${status.openTasks} open tasks`,

@@ -1,8 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import { type Command, InvalidArgumentError } from "commander";
 import { ListTasksResponseSchema, TaskSchema, TaskStatus } from "../../gen/miroir/v1/tasks_pb.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
-import { table } from "../output.js";
+import { messageJson, table } from "../output.js";
 import { addCtlOptions, type CtlOptions, runCtl } from "./context.js";
 import { taskStatus, taskType, time } from "./labels.js";
 
@@ -36,7 +35,7 @@ export function addTaskCommands(parent: Command): void {
         indexUids: options.index ?? [],
         statuses: options.status ?? [],
       });
-      output.result(toJson(ListTasksResponseSchema, page), () => {
+      output.result(messageJson(ListTasksResponseSchema, page), () => {
         output.line(
           table(
             ["TASK", "INDEX", "TYPE", "STATUS", "ENQUEUED", "FINISHED", "ERROR"],
@@ -61,7 +60,7 @@ export function addTaskCommands(parent: Command): void {
     runCtl(options, async ({ client, output }) => {
       const { task: entry } = await client.tasks.getTask({ uid });
       if (entry === undefined) throw new CommandError(ExitCode.notFound, `there is no task ${uid}`);
-      output.result(toJson(TaskSchema, entry), () => {
+      output.result(messageJson(TaskSchema, entry), () => {
         output.line(
           `task ${entry.uid}  ${taskType(entry.type)}  index ${entry.indexUid || "-"}  ${taskStatus(entry.status)}`,
         );

@@ -1,8 +1,7 @@
-import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { TopologySchema } from "../../gen/miroir/v1/topology_pb.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
-import { table } from "../output.js";
+import { messageJson, table } from "../output.js";
 import { addCtlOptions, type CtlOptions, runCtl } from "./context.js";
 import { epoch, nodeState } from "./labels.js";
 
@@ -14,7 +13,7 @@ export function addTopologyCommands(parent: Command): void {
       const { topology: current } = await client.topology.getTopology({});
       if (current === undefined)
         throw new CommandError(ExitCode.notFound, "the control plane has no topology yet");
-      output.result(toJson(TopologySchema, current), () => {
+      output.result(messageJson(TopologySchema, current), () => {
         output.line(
           `epoch ${epoch(current.epoch)}  cluster ${current.epoch?.clusterId ?? "-"}  hash ${current.contentHash}`,
         );
