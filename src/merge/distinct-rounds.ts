@@ -1,7 +1,7 @@
 import { DistinctValues, distinctKeys } from "./distinct.js";
 import { type Hit, sequenceOf } from "./hit.js";
 import { mergeHits, type RankedHits } from "./merge-hits.js";
-import type { Ask, SearchPlan } from "./part-request.js";
+import type { Ask } from "./part-request.js";
 import type { JsonValue } from "./search-parameters.js";
 
 /** The hits of every part, in the answers to one ask. */
@@ -57,13 +57,19 @@ function endsCutList(lists: Round, hit: Hit, end: number): boolean {
 }
 
 /** What every part is to be asked next, for what a ranking left open. */
-export function distinctRound(plan: SearchPlan, page: Ask, open: ReadonlySet<string>): Ask {
-  const values = [...open].map((key) => JSON.stringify(key.slice(1)));
-  const condition = `${JSON.stringify(plan.distinct)} NOT IN [${values.join(", ")}]`;
-  return {
-    role: "page",
-    body: { ...page.body, facets: undefined, filter: both(page.body.filter, condition) },
-  };
+export function distinctRound(page: Ask, distinct: string, open: ReadonlySet<string>): Ask {
+  const filter = both(page.body.filter, `${JSON.stringify(distinct)} NOT IN ${listOf(open)}`);
+  return { role: "page", body: { ...page.body, facets: undefined, filter } };
+}
+
+/** Asks every part how many documents have one of these values. */
+export function countRound(universe: Ask, distinct: string, values: ReadonlySet<string>): Ask {
+  const filter = both(universe.body.filter, `${JSON.stringify(distinct)} IN ${listOf(values)}`);
+  return { role: "universe", body: { ...universe.body, facets: undefined, filter } };
+}
+
+function listOf(keys: ReadonlySet<string>): string {
+  return `[${[...keys].map((key) => JSON.stringify(key.slice(1))).join(", ")}]`;
 }
 
 /** As the elements of an array, which is an AND: a client's expression is never pasted into another one. */

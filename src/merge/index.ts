@@ -1,7 +1,7 @@
 export type { AttributeView } from "./attribute-view.js";
 export { compareScoreDetails } from "./compare.js";
 export { hideInjectedFields } from "./injected-fields.js";
-export { mergeSearch, nextRound, type PartAnswers } from "./merge-search.js";
+export { type FurtherAnswers, mergeSearch, nextRound, type PartAnswers } from "./merge-search.js";
 export {
   type Ask,
   type AskRole,

@@ -2,7 +2,7 @@ import { removeMembers } from "../json/edit.js";
 import { objectMembers } from "../json/members.js";
 import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
-import { distinctRound, rankDistinct } from "./distinct-rounds.js";
+import { countRound, distinctRound, rankDistinct } from "./distinct-rounds.js";
 import {
   type FacetCounts,
   facetsOfHits,
@@ -42,7 +42,7 @@ export type PartAnswers = {
 export function mergeSearch(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
-  rounds: readonly (readonly PartAnswers[])[] = [],
+  rounds: readonly FurtherAnswers[] = [],
 ): Buffer {
   for (const { answers } of parts) {
     if (answers.length !== plan.asks.length) {
@@ -60,7 +60,8 @@ export function mergeSearch(
 /**
  * What every part has to be asked once more before {@link mergeSearch} can tell the page's hits for certain;
  * undefined for most searches: only under a distinct attribute with several values in one document do parts
- * drop documents that the whole would show. Each round settles at least one such document; a caller that stops
+ * drop documents that the whole would show, and only there, or beyond `maxValuesPerFacet` values, are documents of
+ * the shown values to be counted. Each round settles at least one such document; a caller that stops
  * before gets hits of which some may be missing.
  *
  * @param rounds the answers to the rounds so far
@@ -68,7 +69,7 @@ export function mergeSearch(
 export function nextRound(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
-  rounds: readonly (readonly PartAnswers[])[],
+  rounds: readonly FurtherAnswers[],
 ): Ask | undefined {
   const { distinct, facts, query } = plan;
   if (plan.parts === "one" || plan.kind === "hybrid" || distinct === null || parts.length < 2)
@@ -77,9 +78,40 @@ export function nextRound(
   const at = plan.asks.findIndex((ask) => ask.role === "page");
   const page = plan.asks[at];
   if (!isFilterable || page === undefined) return undefined;
-  const lists = [pageHits(parts, at), ...rounds.map((round) => pageHits(round, 0))];
-  const { hits, open } = rankDistinct(lists, plan.end, distinct);
-  return open === undefined || hits.length === 0 ? undefined : distinctRound(plan, page, open);
+  const ranked = rankDistinct([pageHits(parts, at), ...furtherHits(rounds)], plan.end, distinct);
+  if (ranked.open !== undefined && ranked.hits.length > 0) return distinctRound(page, distinct, ranked.open);
+  const universe = plan.asks.findIndex((ask) => ask.role === "universe");
+  const count = plan.asks[universe];
+  if (!plan.countsDistinctValues || count === undefined || plan.pagination.style === "page") return undefined;
+  if (ranked.hits.length < plan.end || ranked.distinctValues.size === 0 || countsOf(rounds)) return undefined;
+  return countsExactly(plan, distinct, answersOf(parts, universe))
+    ? undefined
+    : countRound(count, distinct, ranked.distinctValues);
+}
+
+/** Whether the facet of the distinct attribute shows every value, and no document under two of them. */
+function countsExactly(plan: SearchPlan, distinct: string, universe: readonly PartAnswer[]): boolean {
+  const parts = universe.map((answer) => sumFacets([answer.members.get("facetDistribution")]).get(distinct));
+  if (parts.some((counts) => (counts?.size ?? 0) >= plan.facts.maxValuesPerFacet)) return false;
+  const counted = parts.flatMap((counts) => [...(counts?.values() ?? [])]);
+  return counted.reduce((sum, { count }) => sum + count, 0) <= sumOfTotals(universe);
+}
+
+/** How many documents have one of the values on the page, where that was asked for. */
+function countsOf(rounds: readonly FurtherAnswers[]): readonly PartAnswer[] | undefined {
+  const round = rounds.find(({ ask }) => ask.role === "universe");
+  return round && answersOf(round.parts, 0);
+}
+
+function furtherHits(rounds: readonly FurtherAnswers[]): Hit[][][] {
+  return rounds.filter(({ ask }) => ask.role === "page").map((round) => pageHits(round.parts, 0));
+}
+
+function answersOf(parts: readonly PartAnswers[], at: number): PartAnswer[] {
+  return parts.flatMap(({ answers }, part) => {
+    const body = answers[at];
+    return body === null || body === undefined ? [] : [parsePartAnswer(body, part)];
+  });
 }
 
 function pageHits(parts: readonly PartAnswers[], at: number): Hit[][] {
@@ -88,6 +120,9 @@ function pageHits(parts: readonly PartAnswers[], at: number): Hit[][] {
     return body === null || body === undefined ? [] : [...parsePartAnswer(body, part).hits];
   });
 }
+
+/** What the parts answered to one {@link nextRound}. */
+export type FurtherAnswers = { readonly ask: Ask; readonly parts: readonly PartAnswers[] };
 
 /** What the body is printed from. */
 type MergedSearch = {
@@ -122,7 +157,7 @@ function answersByRole(plan: SearchPlan, parts: readonly PartAnswers[]): Answers
 function rankedResult(
   plan: SearchPlan,
   byRole: AnswersByRole,
-  rounds: readonly (readonly PartAnswers[])[],
+  rounds: readonly FurtherAnswers[],
 ): MergedSearch {
   const answers = byRole.get("page") ?? [];
   const universe = byRole.get("universe");
@@ -130,20 +165,26 @@ function rankedResult(
   const ranked =
     plan.distinct === null || rounds.length === 0
       ? takeHits(mergeHits(lists), plan.end, plan.distinct)
-      : rankDistinct([lists, ...rounds.map((round) => pageHits(round, 0))], plan.end, plan.distinct);
+      : rankDistinct([lists, ...furtherHits(rounds)], plan.end, plan.distinct);
   const page = ranked.hits.slice(plan.from);
   const isFilled = stopsEarly(plan, ranked.hits.length);
   const facets = rankedFacets(plan, answers, universe, isFilled, ranked);
   return {
     page,
-    total: rankedTotal(plan, byRole, ranked, isFilled),
+    total: rankedTotal(plan, byRole, ranked, isFilled, countsOf(rounds)),
     facets,
     semanticHitCount: plan.kind === "semantic" ? page.length : undefined,
     answers: [...answers, ...(universe ?? [])],
   };
 }
 
-function rankedTotal(plan: SearchPlan, byRole: AnswersByRole, ranked: RankedHits, isFilled: boolean): number {
+function rankedTotal(
+  plan: SearchPlan,
+  byRole: AnswersByRole,
+  ranked: RankedHits,
+  isFilled: boolean,
+  withShownValues: readonly PartAnswer[] | undefined,
+): number {
   const values = byRole.get("values");
   if (values !== undefined && plan.distinct !== null) return countDistinct(values, plan.distinct);
   const total = sumOfTotals(byRole.get("page") ?? []);
@@ -152,6 +193,11 @@ function rankedTotal(plan: SearchPlan, byRole: AnswersByRole, ranked: RankedHits
   const universe = byRole.get("universe");
   if (universe === undefined) return total;
   if (plan.distinct === null) return sumOfTotals(universe);
+  if (withShownValues !== undefined) {
+    const { distinct } = plan;
+    const shown = ranked.hits.filter((hit) => distinctKeys(hit, distinct).length > 0).length;
+    return sumOfTotals(universe) - sumOfTotals(withShownValues) + shown;
+  }
   return plan.countsDistinctValues ? withoutDuplicates(plan.distinct, universe, ranked) : total;
 }
 

@@ -126,7 +126,7 @@ function codeOf(response: NodeResponse): string | undefined {
 /**
  * A node's error body as the client is to see it (invariant 11).
  *
- * @param index where it is known: nodes name attributes in their errors that it does not display
+ * @param index where it is known: nodes name attributes in their errors of searches that it does not display
  */
 export function clientError(
   response: NodeResponse,
@@ -135,7 +135,9 @@ export function clientError(
   index?: IndexView,
 ): MeilisearchError {
   const body = parseErrorBody(response.body) ?? unreadable(response);
-  const displayed = index === undefined ? null : indexFacts(index).displayedAttributes;
+  // Lists of documents show every attribute, and their errors name every one.
+  const hides = index !== undefined && body.code !== "invalid_document_sort";
+  const displayed = hides ? indexFacts(index).displayedAttributes : null;
   return new MeilisearchError(response.status, {
     ...body,
     message: hideInjectedFields(body.message.replaceAll(physicalName, indexUid), displayed),

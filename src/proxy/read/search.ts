@@ -2,6 +2,7 @@ import { parseErrorBody } from "../../meilisearch/errors.js";
 import {
   type Ask,
   askBody,
+  type FurtherAnswers,
   mergeSearch,
   nextRound,
   type PartAnswers,
@@ -79,13 +80,13 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
         const result = await reader.read(indexUid, read, signal);
         const plan = read.plan(result.parts, result.index);
         const parts = partAnswers(result);
-        const rounds: (readonly PartAnswers[])[] = [];
+        const rounds: FurtherAnswers[] = [];
         const missing = new Set(result.missing);
         while (rounds.length < MAX_ROUNDS) {
           const ask = nextRound(plan, parts, rounds);
           if (ask === undefined) break;
           const round = await reader.read(indexUid, furtherRound(ask), signal);
-          rounds.push(partAnswers(round));
+          rounds.push({ ask, parts: partAnswers(round) });
           for (const shard of round.missing) missing.add(shard);
         }
         const covered = { ...result, missing: [...missing].sort((a, b) => a - b) };
