@@ -3,6 +3,7 @@ import { PAYLOAD_LIMIT, type Script, type Step, type StepOptions } from "./side-
 
 const as = (contentType: string | null): StepOptions => ({ contentType });
 const JSON_TYPE = "application/json";
+const ALONE: StepOptions = { alone: true };
 const NDJSON = "application/x-ndjson";
 const CSV = "text/csv";
 
@@ -234,12 +235,12 @@ export const documentScripts: readonly Script[] = [
       ["GET", "/indexes/nope"],
       ["DELETE", "/indexes/nope"],
       ["PUT", "/indexes/nope-2/settings/stop-words", ["a"]],
-      ["GET", "/indexes/nope-2"],
       ["PATCH", "/indexes/nope-3/settings", {}],
-      ["GET", "/indexes/nope-3"],
       ["POST", "/indexes/nope-4/documents", []],
-      ["GET", "/indexes/nope-4"],
       ["POST", "/indexes/nope-5/documents?primaryKey=id", []],
+      ["GET", "/indexes/nope-2"],
+      ["GET", "/indexes/nope-3"],
+      ["GET", "/indexes/nope-4"],
       ["GET", "/indexes/nope-5"],
     ],
   },
@@ -281,7 +282,6 @@ export const documentScripts: readonly Script[] = [
   },
   {
     name: "primary keys",
-    alone: true,
     steps: [
       ...each("pk", [
         '[{"a":1}]',
@@ -299,10 +299,10 @@ export const documentScripts: readonly Script[] = [
       ...Array.from({ length: 11 }, (_, at): Step => ["GET", `/indexes/pk-${at}`]),
       ...each("pkgiven", ['[{"id":1,"k":2}]', '[{"id":1}]', "[]"], as(JSON_TYPE), "?primaryKey=k"),
       ...Array.from({ length: 3 }, (_, at): Step => ["GET", `/indexes/pkgiven-${at}`]),
-      ["POST", "/indexes/pk-1/documents?primaryKey=other", [{ id: 1, other: 3 }]],
-      ["POST", "/indexes/pk-1/documents?primaryKey=id", [{ id: 1, other: 3 }]],
-      ["POST", "/indexes/pk-1/documents?primaryKey=other", []],
-      ["POST", "/indexes/pk-0/documents?primaryKey=a", [{ a: 7 }]],
+      ["POST", "/indexes/pk-1/documents?primaryKey=other", [{ id: 1, other: 3 }], ALONE],
+      ["POST", "/indexes/pk-1/documents?primaryKey=id", [{ id: 1, other: 3 }], ALONE],
+      ["POST", "/indexes/pk-1/documents?primaryKey=other", [], ALONE],
+      ["POST", "/indexes/pk-0/documents?primaryKey=a", [{ a: 7 }], ALONE],
       ["GET", "/indexes/pk-0"],
       [
         "POST",
@@ -310,11 +310,11 @@ export const documentScripts: readonly Script[] = [
         [{ a: { b: 1 } }, { "a.b": 2 }, { a: { b: "x" }, c: 1 }],
       ],
       ["GET", "/indexes/pknested/documents"],
-      ["PATCH", "/indexes/pk-1", { primaryKey: "other" }],
-      ["PATCH", "/indexes/pk-1", { primaryKey: "id" }],
+      ["PATCH", "/indexes/pk-1", { primaryKey: "other" }, ALONE],
+      ["PATCH", "/indexes/pk-1", { primaryKey: "id" }, ALONE],
       ["POST", "/indexes", { uid: "pkset", primaryKey: "k" }],
-      ["POST", "/indexes/pkset/documents", [{ id: 1 }]],
-      ["POST", "/indexes/pkset/documents?primaryKey=id", [{ id: 1 }]],
+      ["POST", "/indexes/pkset/documents", [{ id: 1 }], ALONE],
+      ["POST", "/indexes/pkset/documents?primaryKey=id", [{ id: 1 }], ALONE],
       ["GET", "/indexes/pkset"],
     ],
   },
@@ -417,9 +417,9 @@ export const documentScripts: readonly Script[] = [
       ["POST", "/indexes/bytes/search", { q: "", sort: ["id:asc"] }],
       ["POST", "/indexes/bytes/documents", { id: "keep", _miroir_expires_at: 5 }],
       ["GET", "/indexes/bytes/documents/keep"],
-      ["DELETE", "/indexes/bytes/documents/9?customMetadata=one"],
-      ["POST", "/indexes/bytes/documents/delete-batch?customMetadata=batch", [4]],
-      ["DELETE", "/indexes/bytes/documents?customMetadata=all"],
+      ["DELETE", "/indexes/bytes/documents/9?customMetadata=one", undefined, ALONE],
+      ["POST", "/indexes/bytes/documents/delete-batch?customMetadata=batch", [4], ALONE],
+      ["DELETE", "/indexes/bytes/documents?customMetadata=all", undefined, ALONE],
       ["GET", "/indexes/bytes/documents"],
     ],
   },

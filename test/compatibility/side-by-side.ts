@@ -16,7 +16,7 @@ export interface StepOptions {
 /** A request. A string or a buffer goes as it is, anything else as JSON. */
 export type Step = readonly [method: string, path: string, body?: unknown, options?: StepOptions];
 
-/** Requests sent in order to both sides. Reads wait for the tasks in front of them. `{task:n}` in a path stands for the n-th task of its side. */
+/** Requests sent in order to both sides. Reads wait for the tasks of their index in front of them. `{task:n}` in a path stands for the n-th task of its side. */
 export interface Script {
   readonly name: string;
   /** Every step is {@link StepOptions.alone}. */
@@ -130,15 +130,17 @@ interface Side {
 async function runScript(side: Side, script: Script): Promise<Seen[]> {
   const answers: { readonly seen: Seen; readonly taskUid: number | undefined }[] = [];
   const tasks = new Map<number, string>();
-  const settle = async (): Promise<void> => {
-    for (const { taskUid } of answers) {
-      if (taskUid !== undefined && !tasks.has(taskUid))
-        tasks.set(taskUid, await finishedTask(side.url, taskUid));
+  const settle = async (indexUid?: string): Promise<void> => {
+    for (const { seen, taskUid } of answers) {
+      if (taskUid === undefined || tasks.has(taskUid)) continue;
+      if (indexUid !== undefined && !seen.body.includes(`"indexUid":"${indexUid}"`)) continue;
+      tasks.set(taskUid, await finishedTask(side.url, taskUid));
     }
   };
   for (const [method, path, body, options = {}] of script.steps) {
     const alone = script.alone === true || options.alone === true;
-    if (alone || isRead(method, path)) await settle();
+    if (alone) await settle();
+    else if (isRead(method, path)) await settle(/^\/indexes\/([^/?]+)/.exec(path)?.[1]);
     const asked = path.replace(/\{task:(\d+)\}/g, (_, at: string) => String(side.taskUids[Number(at)]));
     const seen = await send(side.url, method, asked, body, options);
     const taskUid = seen.status === 202 ? Number(/"taskUid":(\d+)/.exec(seen.body)?.[1]) : undefined;
