@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
@@ -12,6 +12,9 @@ import { miroir, type Running, spawnMiroir } from "./cli-process.js";
 const folder = mkdtempSync(join(tmpdir(), "miroir-cli-"));
 const ADMIN_KEY = "admin-key-0123456789";
 const NOWHERE = "127.0.0.1:9";
+
+// Every command is a process, which takes seconds to load on a busy machine.
+vi.setConfig({ testTimeout: 90_000 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -144,11 +147,14 @@ describe("miroir dev, with nodes of the operator's", () => {
   });
   afterAll(() => nodes.stop());
 
-  it("--check takes the fleet through its job and ends with 0", async () => {
+  it("--check takes the fleet through its job and ends with 0; the same data without one of the nodes is refused", async () => {
     const { code, stdout, stderr } = await miroir(dev("checked", "--node", url(0), "--node", url(1)));
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain("the 2 nodes that you named");
     expect(stdout).toContain("check passed");
+    const other = await miroir(dev("checked", "--node", url(0)));
+    expect({ code: other.code, stdout: other.stdout }).toEqual({ code: 2, stdout: "" });
+    expect(other.stderr).toContain(`holds a fleet with other nodes: node-1 at ${url(1)}`);
   });
 
   it("refuses an unreachable node, one server named twice, and a foreign key, each in plain words", async () => {

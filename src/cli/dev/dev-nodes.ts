@@ -20,6 +20,12 @@ const NODES_PER_GROUP = 3;
 /** Started nodes listen on loopback only, and their key is as open as the sample that they hold. */
 const DEV_NODE_KEY = "miroir-development-node-key";
 
+/** The nodes that a run of `miroir dev` has, before they are started. */
+export function nodesToBe(config: Config): readonly Partial<Config["nodes"][number]>[] {
+  if (config.nodes.length > 0) return config.nodes;
+  return Array.from({ length: NODES_PER_GROUP * config.groups }, (_, at) => ({ id: `node-${at}` }));
+}
+
 /**
  * The nodes that the operator named, or three for each group, started here: real Meilisearch where a binary is
  * found (`MEILISEARCH_BIN`, `PATH`), else embedded ones.

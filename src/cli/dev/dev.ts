@@ -16,8 +16,9 @@ import {
 } from "../options.js";
 import { StoppedError, untilStopped, whenToldToStop } from "../shutdown.js";
 import { checkFleet } from "./check.js";
-import { type DevNodes, startDevNodes } from "./dev-nodes.js";
+import { type DevNodes, nodesToBe, startDevNodes } from "./dev-nodes.js";
 import { createProxyApi } from "./proxy-api.js";
+import { assertSameFleet } from "./same-fleet.js";
 import { importSample, SAMPLE_INDEX } from "./sample.js";
 
 interface DevFlags extends SharedFlags {
@@ -82,6 +83,7 @@ async function start({ config, flags, logger, closers }: DevStart): Promise<void
     import("../run-proxy.js"),
   ]);
   const world = createSystemWorld();
+  await assertSameFleet(config.data_dir, nodesToBe(config), world.clock);
   const print = (line: string): void => console.log(line);
   print("starting nodes …");
   const nodes = await startDevNodes(config, process.env);
