@@ -51,7 +51,7 @@ describe("index creation", () => {
       });
       expect(toClientSettings(settings)).toEqual(DEFAULT_CLIENT_SETTINGS);
       expect(settings).toMatchObject({
-        filterableAttributes: [{ attributePatterns: ["_miroir_shard"] }],
+        filterableAttributes: ["_miroir_shard"],
       });
     }
   });
