@@ -43,6 +43,8 @@ export class SimulatedNode {
   readonly indexes = new Map<string, PhysicalIndex>();
   readonly tasks: NodeTask[] = [];
   private busy = false;
+  /** All tasks in front of it have been run. */
+  private done = 0;
   private created = 0;
   /** The process is there; a node that is down executes nothing and keeps its queue. */
   up = true;
@@ -60,7 +62,7 @@ export class SimulatedNode {
 
   /** Whether every task has been run. */
   idle(): boolean {
-    return this.tasks.every((task) => task.status === "succeeded" || task.status === "failed");
+    return this.done === this.tasks.length;
   }
 
   restart(): void {
@@ -219,13 +221,14 @@ export class SimulatedNode {
 
   private work(): void {
     if (this.busy) return;
-    const task = this.tasks.find(({ status }) => status === "enqueued");
+    const task = this.tasks[this.done];
     if (task === undefined) return;
     this.busy = true;
     this.world.timers.after(this.world.seeded.below(this.maxTaskMs), () => {
       this.busy = false;
       if (!this.up) return;
       this.runTask(task);
+      this.done++;
       this.work();
     });
   }

@@ -22,7 +22,7 @@ export function createVirtualWorld(seed: number): VirtualWorld {
   const random = seededRandom(seed ^ 0x5eed);
   let now = 0;
   let order = 0;
-  let queue: Scheduled[] = [];
+  const queue = new TimerQueue();
 
   const after = (delayMs: number, callback: () => void) => {
     const entry: Scheduled = { at: now + Math.max(0, delayMs), order: order++, callback };
@@ -49,21 +49,6 @@ export function createVirtualWorld(seed: number): VirtualWorld {
       });
       signal?.addEventListener("abort", abort, { once: true });
     });
-  const next = (): Scheduled | undefined => {
-    queue = queue.filter((entry) => entry.callback !== undefined);
-    let first: Scheduled | undefined;
-    for (const entry of queue) {
-      if (
-        first === undefined ||
-        entry.at < first.at ||
-        (entry.at === first.at && entry.order < first.order)
-      ) {
-        first = entry;
-      }
-    }
-    return first;
-  };
-
   return {
     clock: { now: () => 1_800_000_000_000 + now, monotonic: () => now },
     timers: { after, sleep },
@@ -77,7 +62,7 @@ export function createVirtualWorld(seed: number): VirtualWorld {
         // Everything that follows from what has happened, before time moves on.
         await new Promise((resolve) => setImmediate(resolve));
         if (done()) return;
-        const entry = next();
+        const entry = queue.take();
         if (entry === undefined) throw new Error(`stuck at ${now} ms: nothing is left that could happen`);
         if (entry.at > limitMs) throw new Error(`not done after ${limitMs} ms of virtual time`);
         now = Math.max(now, entry.at);
@@ -87,6 +72,57 @@ export function createVirtualWorld(seed: number): VirtualWorld {
       }
     },
   };
+}
+
+/** A binary heap of timers, earliest first and in the order in which they were set. */
+class TimerQueue {
+  private readonly heap: Scheduled[] = [];
+
+  push(entry: Scheduled): void {
+    const { heap } = this;
+    let at = heap.length;
+    heap.push(entry);
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      const above = heap[parent];
+      if (above === undefined || !isBefore(entry, above)) break;
+      heap[at] = above;
+      at = parent;
+    }
+    heap[at] = entry;
+  }
+
+  /** Takes out the next timer that has not been cancelled. */
+  take(): Scheduled | undefined {
+    for (;;) {
+      const first = this.heap[0];
+      const last = this.heap.pop();
+      if (first === undefined || last === undefined) return undefined;
+      if (this.heap.length > 0) this.sink(last);
+      if (first.callback !== undefined) return first;
+    }
+  }
+
+  private sink(entry: Scheduled): void {
+    const { heap } = this;
+    let at = 0;
+    for (;;) {
+      let child = at * 2 + 1;
+      const left = heap[child];
+      const right = heap[child + 1];
+      if (left === undefined) break;
+      if (right !== undefined && isBefore(right, left)) child++;
+      const least = heap[child];
+      if (least === undefined || !isBefore(least, entry)) break;
+      heap[at] = least;
+      at = child;
+    }
+    heap[at] = entry;
+  }
+}
+
+function isBefore(a: Scheduled, b: Scheduled): boolean {
+  return a.at < b.at || (a.at === b.at && a.order < b.order);
 }
 
 function reason(signal: AbortSignal): Error {
