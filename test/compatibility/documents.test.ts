@@ -13,7 +13,7 @@ describe("documents, as one Meilisearch answers", () => {
   afterAll(() => sides?.stop());
 
   for (const script of documentScripts) {
-    realIt(script.name, { timeout: 170_000, concurrent: true }, async () => {
+    realIt(script.name, { timeout: 120_000, concurrent: true }, async () => {
       expect((await sides.compare(script)).join("\n")).toBe("");
     });
   }
