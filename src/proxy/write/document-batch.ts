@@ -47,7 +47,7 @@ export interface DocumentBatch {
   readonly primaryKey: string | undefined;
   readonly documents: number;
   readonly shares: ReadonlyMap<number, ShardShare>;
-  /** Why Meilisearch would fail the task; such a batch holds no documents. */
+  /** Why Meilisearch would fail the task; such a batch is not dealt to shards, and only good to be read again. */
   readonly failure: TaskFailure | undefined;
   readonly spool: DocumentSpool;
 }
@@ -80,13 +80,16 @@ export class BatchBuilder {
     let members = objectMembers(document);
     refuseReservedFields(members);
     this.documents++;
-    if (this.failure !== undefined) return;
     if (this.dropDuplicates && hasDuplicates(members)) {
       bytes = withoutDuplicates(document, members);
       members = objectMembers(bytes);
     }
-    const id = this.identify(bytes, members);
-    if (id === undefined) return;
+    const id = this.failure === undefined ? this.identify(bytes, members) : undefined;
+    if (id === undefined) {
+      // Kept all the same: under other terms the batch may be good.
+      await this.spool.add(0, bytes);
+      return;
+    }
     this.checkContent(bytes, members, id);
     const shard = this.terms.hasher.shardOf(id, this.terms.shards);
     const share = this.shares.get(shard);

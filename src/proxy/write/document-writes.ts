@@ -13,6 +13,9 @@ import { indexNotFoundFailure } from "./task-failure.js";
 import type { DocumentWriteRequest, WriteResult } from "./types.js";
 import type { TaskDraft, Turn, WriteCore } from "./write-core.js";
 
+/** Indexes whose last sequence number is remembered; the time alone keeps those of the others in order. */
+const MAX_REMEMBERED = 10_000;
+
 /** Document writes: additions and deletions. */
 export class DocumentWrites {
   private readonly lastSequence = new Map<string, bigint>();
@@ -108,6 +111,9 @@ export class DocumentWrites {
         const source = received.kind === "read" ? received.batch.spool : received.spool;
         batch = await rereadBatch(source.documents(), terms, this.core.spools);
         spools.keep(batch);
+        const count = received.kind === "read" ? received.batch.documents : received.documents;
+        if (batch.documents !== count)
+          throw new Error(`${batch.documents} of ${count} documents were read again`);
       }
       const draft = additionDraft(request, batch, 0);
       const taken =
@@ -297,7 +303,11 @@ export class DocumentWrites {
     const now = BigInt(Math.floor(this.core.context.world.clock.now() * 1_000));
     const next = (this.lastSequence.get(instance) ?? 0n) + 1n;
     const first = next > now ? next : now;
+    this.lastSequence.delete(instance);
     this.lastSequence.set(instance, first + BigInt(count) - 1n);
+    const [longestUnused] = this.lastSequence.keys();
+    if (this.lastSequence.size > MAX_REMEMBERED && longestUnused !== undefined)
+      this.lastSequence.delete(longestUnused);
     return first;
   }
 }

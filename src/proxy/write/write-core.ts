@@ -111,6 +111,11 @@ export class WriteCore {
    */
   requireWritable(): TopologyView {
     if (this.stopped) throw stopping();
+    return this.requireLease();
+  }
+
+  /** {@link requireWritable} for a write that was taken before the proxy began to stop. */
+  private requireLease(): TopologyView {
     const view = this.context.topology.current();
     if (view === undefined) throw noLease("it has not received a topology from the control plane yet");
     const lease = this.context.lease.state();
@@ -142,7 +147,7 @@ export class WriteCore {
     const started = this.context.world.clock.monotonic();
     try {
       const result = await this.laneOf(indexUid).run(signal, async () => {
-        this.requireWritable();
+        this.requireLease();
         if (!this.registrar.hasRoom()) {
           throw writesOverloaded("too many accepted tasks wait for the control plane, which does not answer");
         }

@@ -137,17 +137,26 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     return { queued, blocked: blockedIndexes.length, pendingRegistrations, spooledBytes };
   });
 
+  let underWay = 0;
+  const counted = async <T>(write: () => Promise<T>): Promise<T> => {
+    underWay++;
+    try {
+      return await write();
+    } finally {
+      underWay--;
+    }
+  };
   return {
-    submit: (request, signal) => documents.submit(request, signal),
-    createIndex: ({ uid, primaryKey }, signal) => indexes.create(uid, primaryKey, signal),
-    updateIndex: (indexUid, change, signal) => indexes.update(indexUid, change, signal),
-    deleteIndex: (indexUid, signal) => indexes.delete(indexUid, signal),
+    submit: (request, signal) => counted(() => documents.submit(request, signal)),
+    createIndex: ({ uid, primaryKey }, signal) => counted(() => indexes.create(uid, primaryKey, signal)),
+    updateIndex: (indexUid, change, signal) => counted(() => indexes.update(indexUid, change, signal)),
+    deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
     updateSettings: (indexUid, route, method, body, signal) =>
-      indexes.updateSettings(indexUid, route, method, body, signal),
+      counted(() => indexes.updateSettings(indexUid, route, method, body, signal)),
     async drain(signal) {
       core.stop();
       stopWatching();
-      while (!signal.aborted && (core.queued().writes > 0 || stats().blockedIndexes.length > 0)) {
+      while (!signal.aborted && (underWay > 0 || stats().blockedIndexes.length > 0)) {
         await world.timers.sleep(20, signal).catch(() => undefined);
       }
       await registrar.flush(signal);
