@@ -275,7 +275,8 @@ class ReadPass {
     mayRestart: boolean,
   ): Promise<NodeAnswer> {
     const requests = this.shardRead.requests(ask, parts, this.index);
-    for (const name of this.namesToTry(ask.node)) {
+    // Twice, because a rename that runs between two tries hides the index from both.
+    for (const name of [...this.namesToTry(ask.node), ...this.namesToTry(ask.node)]) {
       const responses = await Promise.all(
         requests.map((request) => this.send(ask.node, name, request, isLast, signal)),
       );

@@ -276,6 +276,16 @@ describe("generations", () => {
     expectWhole(await setup.read(), 4);
   });
 
+  it("finds an index whose rename runs between two looks", async () => {
+    setup.topology.change("books", { generation: 2n, physicalName: next });
+    setup.nodes.hold("node-0", name);
+    setup.nodes.hold("node-1", next);
+    // The looks end after 10, 20 and 30 ms: under the new name, the one above it, and the old one.
+    setup.nodes.behave("node-0", { kind: "answers", delayMs: 10 });
+    setup.world.timers.after(25, () => setup.nodes.hold("node-0", next));
+    expectWhole(await setup.read({ ms: 1_000 }), 4);
+  });
+
   it("starts again under a newer topology", async () => {
     setup.nodes.hold("node-0", "another");
     setup.nodes.hold("node-1", "another");
