@@ -58,7 +58,7 @@ export class DocumentWrites {
   private async add(request: DocumentWriteRequest, signal: AbortSignal): Promise<WriteResult> {
     const indexUid = checkedIndexUid(request.indexUid);
     const format = documentFormat(request.contentType, request.csvDelimiter);
-    const index = this.core.findIndex(indexUid);
+    const index = this.core.catalogue.find(indexUid);
     const terms = index === undefined ? undefined : await this.terms(index, request);
     const received = await receiveDocuments(
       request.body,
@@ -105,7 +105,7 @@ export class DocumentWrites {
     let batch = received.kind === "read" ? received.batch : undefined;
     for (;;) {
       const index: IndexView =
-        this.core.findIndex(indexUid) ?? (await this.core.ensureIndex(indexUid, undefined));
+        this.core.catalogue.find(indexUid) ?? (await this.core.catalogue.ensure(indexUid, undefined));
       const terms = await this.terms(index, request);
       if (batch === undefined || !sameTerms(batch.terms, terms)) {
         const source = received.kind === "read" ? received.batch.spool : received.spool;
@@ -126,7 +126,7 @@ export class DocumentWrites {
       if (batch.failure !== undefined) return this.core.finalTurn(draft, index.instance, batch.failure);
       if (index.primaryKey === undefined && batch.primaryKey !== undefined) {
         // Recorded by compare-and-set: where another key has come first, the documents are read again under it.
-        await this.core.ensureIndex(indexUid, batch.primaryKey);
+        await this.core.catalogue.ensure(indexUid, batch.primaryKey);
         continue;
       }
       if (batch.documents === 0) return this.core.finalTurn(draft, index.instance, undefined);
@@ -201,7 +201,7 @@ export class DocumentWrites {
       }),
     });
     return this.core.inLane(indexUid, signal, async () => {
-      const index = this.core.findIndex(indexUid);
+      const index = this.core.catalogue.find(indexUid);
       if (index === undefined) return this.core.finalTurn(draft(0), "", indexNotFoundFailure(indexUid));
       if (ids.length === 0) return this.core.finalTurn(draft(0), index.instance, undefined);
       const byShard = new Map<number, string[]>();
@@ -235,7 +235,7 @@ export class DocumentWrites {
       detailsJson: JSON.stringify({ deletedDocuments: deleted }),
     });
     return this.core.inLane(indexUid, signal, async () => {
-      const index = this.core.findIndex(indexUid);
+      const index = this.core.catalogue.find(indexUid);
       if (index === undefined) return this.core.finalTurn(draft(0), "", indexNotFoundFailure(indexUid));
       return this.core.dispatch({
         index,
@@ -267,7 +267,7 @@ export class DocumentWrites {
       }),
     });
     return this.core.inLane(indexUid, signal, async () => {
-      const index = this.core.findIndex(indexUid);
+      const index = this.core.catalogue.find(indexUid);
       if (index === undefined) return this.core.finalTurn(draft(0), "", indexNotFoundFailure(indexUid));
       const standing = await this.core.writerOf(index.instance).prepare();
       const failure = await this.preflight.checkAttributes(standing, filter.nodeJson);

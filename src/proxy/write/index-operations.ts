@@ -13,7 +13,7 @@ import { checkedIndexUid } from "../http/api-errors.js";
 import { formatInstant } from "../read/rfc3339.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { primaryKeyTaken } from "./document-key.js";
-import type { AcceptedNodeTask } from "./index-writer.js";
+import type { AcceptedNodeTask } from "./index-write.js";
 import type { OpenSettings } from "./open-settings.js";
 import {
   controlRefused,
@@ -55,7 +55,7 @@ export class IndexOperations {
       const deadline = world.clock.monotonic() + config.settleHoldMs;
       const answer = await this.untilAnswered(call, deadline, taskUid, "creating the index");
       // The client's next request may be about the index; that the topology is late does not undo the creation.
-      await this.core.waitForEpoch(answer?.epoch).catch(() => undefined);
+      await this.core.catalogue.waitForEpoch(answer?.epoch).catch(() => undefined);
       return {
         status: 202,
         body: {
@@ -84,7 +84,7 @@ export class IndexOperations {
       detailsJson: JSON.stringify({ primaryKey: primaryKey ?? null }),
     };
     return this.core.inLane(indexUid, signal, async () => {
-      const index = this.core.findIndex(indexUid);
+      const index = this.core.catalogue.find(indexUid);
       if (index === undefined) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
       if (primaryKey === undefined || primaryKey === index.primaryKey) {
         return this.core.finalTurn(draft, index.instance, undefined);
@@ -94,7 +94,7 @@ export class IndexOperations {
         const message = `Index \`${indexUid}\`: ${failure.error.message}`;
         return this.core.finalTurn(draft, index.instance, { error: { ...failure.error, message } });
       }
-      const keyed = await this.core.ensureIndex(indexUid, primaryKey);
+      const keyed = await this.core.catalogue.ensure(indexUid, primaryKey);
       return this.core.dispatch({
         index: keyed,
         draft,
@@ -121,7 +121,7 @@ export class IndexOperations {
       detailsJson: JSON.stringify({ deletedDocuments: 0 }),
     };
     return this.core.inLane(indexUid, signal, async () => {
-      const index = this.core.findIndex(indexUid);
+      const index = this.core.catalogue.find(indexUid);
       if (index === undefined) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
       const taskUid = await this.core.uids.take();
       const call = () =>
@@ -131,7 +131,7 @@ export class IndexOperations {
         );
       const deadline = world.clock.monotonic() + config.settleHoldMs;
       const answer = await this.untilAnswered(call, deadline, taskUid, "removing the index", "not_found");
-      await this.core.waitForEpoch(answer?.epoch).catch(() => undefined);
+      await this.core.catalogue.waitForEpoch(answer?.epoch).catch(() => undefined);
       const nodeTasks = await this.deleteOnNodes(index);
       this.core.forgetWriter(index.instance);
       if (nodeTasks.length === 0) return this.core.finalTurnAs(taskUid, draft, index.instance, undefined);
@@ -164,10 +164,10 @@ export class IndexOperations {
   }
 
   private async settingsInLane(indexUid: string, change: SettingsChange, draft: TaskDraft): Promise<Turn> {
-    let index: IndexView | undefined = this.core.findIndex(indexUid);
+    let index: IndexView | undefined = this.core.catalogue.find(indexUid);
     if (index === undefined) {
       if (change.reset) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
-      index = await this.core.ensureIndex(indexUid, undefined);
+      index = await this.core.catalogue.ensure(indexUid, undefined);
     }
     const { instance } = index;
     const nodePatch = JSON.stringify(toNodeSettings(change.patch));

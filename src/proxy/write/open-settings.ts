@@ -1,5 +1,5 @@
 import type { WriterContext } from "./generation-change.js";
-import type { AcceptedNodeTask } from "./index-writer.js";
+import type { AcceptedNodeTask } from "./index-write.js";
 
 /** Changes of one index remembered at most. */
 const MAX_OPEN = 100;

@@ -1,32 +1,23 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
-import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
 import { MeilisearchError, type MeilisearchErrorBody } from "../../meilisearch/errors.js";
 import { hideInjectedFields } from "../../merge/injected-fields.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { ShardHasher } from "../../placement/shard.js";
-import { epochReached } from "../../topology/epoch.js";
-import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import { formatInstant } from "../read/rfc3339.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
+import { Catalogue } from "./catalogue.js";
 import type { WriterContext } from "./generation-change.js";
 import {
   type AcceptedNodeTask,
   IndexGoneError,
   type IndexWrite,
-  IndexWriter,
   type SentWrite,
   type SettledWrite,
-} from "./index-writer.js";
+} from "./index-write.js";
+import { IndexWriter } from "./index-writer.js";
 import { Lane } from "./lane.js";
-import {
-  controlAway,
-  controlRefused,
-  noLease,
-  outcomeUnknown,
-  stopping,
-  writesOverloaded,
-} from "./refusals.js";
+import { controlAway, noLease, noQuorum, outcomeUnknown, stopping, writesOverloaded } from "./refusals.js";
 import type { SpoolPool } from "./spool.js";
 import type { TaskFailure } from "./task-failure.js";
 import type { TaskInit, TaskRegistrar } from "./task-registrar.js";
@@ -86,6 +77,7 @@ export const TASK_TYPE_NAMES = {
 
 /** What all writes share: lanes, the catalogue, task uids, registration. */
 export class WriteCore {
+  readonly catalogue: Catalogue;
   private readonly lanes = new Map<string, Lane>();
   private readonly writers = new Map<string, IndexWriter>();
   private sequence = 0;
@@ -97,7 +89,9 @@ export class WriteCore {
     readonly registrar: TaskRegistrar,
     readonly spools: SpoolPool,
     readonly hasher: Promise<ShardHasher>,
-  ) {}
+  ) {
+    this.catalogue = new Catalogue(context);
+  }
 
   /** Takes no more writes. */
   stop(): void {
@@ -165,62 +159,6 @@ export class WriteCore {
   /** Runs other work of an index in its lane; left out where the lane is full. */
   async background(indexUid: string, work: () => Promise<void>): Promise<void> {
     await this.laneOf(indexUid).run(this.context.closed, work);
-  }
-
-  /** The index of that name in the newest topology. */
-  findIndex(indexUid: string): IndexView | undefined {
-    return this.context.topology.current()?.indexes.get(indexUid);
-  }
-
-  /** The index of that name, created where there is none; with the primary key recorded if it has none yet. */
-  async ensureIndex(indexUid: string, primaryKey: string | undefined): Promise<IndexView> {
-    const { control, config, lease } = this.context;
-    const answer = await this.control("creating the index", () =>
-      control.ensureIndex(
-        { uid: indexUid, session: lease.session, ...(primaryKey === undefined ? {} : { primaryKey }) },
-        { timeoutMs: config.controlTimeoutMs },
-      ),
-    );
-    await this.waitForEpoch(answer.epoch);
-    const index = this.findIndex(indexUid);
-    if (index === undefined)
-      throw controlAway("the topology with the new index", new IndexGoneError(indexUid));
-    return index;
-  }
-
-  /** Waits until the topology holds an epoch. */
-  async waitForEpoch(epoch: Epoch | undefined): Promise<void> {
-    if (epoch === undefined) return;
-    const { topology, world, config, closed } = this.context;
-    const giveUp = new AbortController();
-    const timer = world.timers.after(config.topologyWaitMs, () => giveUp.abort());
-    try {
-      await topology.waitFor(
-        (view) => epochReached(view.epoch, epoch),
-        AbortSignal.any([giveUp.signal, closed]),
-      );
-    } catch (error) {
-      throw controlAway("the newest topology", error);
-    } finally {
-      timer.cancel();
-    }
-  }
-
-  /** A call to the control plane that is safe to repeat, tried twice; its failures as refusals. */
-  async control<T>(what: string, call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof ControlRefusedError) throw controlRefused(what, error);
-      if (!(error instanceof ControlUnavailableError)) throw error;
-    }
-    try {
-      return await call();
-    } catch (error) {
-      if (error instanceof ControlRefusedError) throw controlRefused(what, error);
-      if (error instanceof ControlUnavailableError) throw controlAway(what, error);
-      throw error;
-    }
   }
 
   writerOf(instance: string): IndexWriter {
@@ -325,6 +263,8 @@ export class WriteCore {
           finishedAt: at,
         });
       }
+      case "not-made":
+        throw noQuorum(sent.why, sent.cause === undefined ? {} : { cause: sent.cause });
       case "lost":
         // Not registered: the control plane finds in the nodes' logs what became of it. A task that is registered by its writer
         // is one that every replica took, and the next writer relies on that.
@@ -358,7 +298,7 @@ export class WriteCore {
         startedAt: at,
         finishedAt: at,
       });
-      if (settled.kind === "lost") return;
+      if (settled.kind === "lost" || settled.kind === "not-made") return;
       if (settled.kind === "accepted") dispatch.onAccepted?.(settled.nodeTasks);
       const state = settled.kind === "refused" ? failed(settled.body) : {};
       await this.registrar.register(turnOf(settled.nodeTasks, state).task);
