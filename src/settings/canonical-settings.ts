@@ -1,13 +1,6 @@
 import { createHash } from "node:crypto";
 import { canonicalJson } from "../json/canonical.js";
-
-/** Holds a document's shard code on every node. */
-const SHARD_FIELD = "_miroir_shard";
-/** Holds a document's insertion sequence on every node. */
-const SEQUENCE_FIELD = "_miroir_seq";
-const RESERVED_PREFIX = "_miroir_";
-/** The one reserved name that clients may use. */
-const EXPIRY_FIELD = "_miroir_expires_at";
+import { isReservedField, SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
 
 /** The last ranking rule of every physical index: ties come out in insertion order on every replica. */
 export const SEQUENCE_RANKING_RULE = `${SEQUENCE_FIELD}:asc`;
@@ -152,13 +145,11 @@ export function reservedSettingsName(clientPatch: SettingsObject): string | unde
     "displayedAttributes",
   ]) {
     for (const name of namesIn(clientPatch[member])) {
-      if (name.startsWith(RESERVED_PREFIX) && name.split(":")[0] !== EXPIRY_FIELD) return name;
+      if (isReservedField(name.split(":", 1)[0] ?? name)) return name;
     }
   }
   const distinct = clientPatch.distinctAttribute;
-  return typeof distinct === "string" && distinct.startsWith(RESERVED_PREFIX) && distinct !== EXPIRY_FIELD
-    ? distinct
-    : undefined;
+  return typeof distinct === "string" && isReservedField(distinct) ? distinct : undefined;
 }
 
 /** A value of a settings change that would make the codes in injected fields searchable. */

@@ -1,18 +1,9 @@
-import { errorLink, MeilisearchError, type MeilisearchErrorType } from "../../meilisearch/errors.js";
+import type { MeilisearchError } from "../../meilisearch/errors.js";
 import type { ExposingToken } from "../../settings/canonical-settings.js";
+import { apiError as refusal } from "../http/api-errors.js";
 
 /** The formats of document additions. */
 export type DocumentFormatName = "json" | "ndjson" | "csv";
-
-function refusal(
-  status: number,
-  code: string,
-  message: string,
-  type: MeilisearchErrorType = "invalid_request",
-  options: ErrorOptions & { retryAfterSeconds?: number } = {},
-): MeilisearchError {
-  return new MeilisearchError(status, { message, code, type, link: errorLink(code) }, options);
-}
 
 /** The body is empty. */
 export function missingPayload(format: string): MeilisearchError {
