@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { InvalidArgumentError } from "./errors.js";
 
 declare const brand: unique symbol;
@@ -15,6 +16,28 @@ export type IndexInstance = Brand<string, "IndexInstance">;
 export type WorkflowId = Brand<string, "WorkflowId">;
 /** Names one queued job. */
 export type JobId = Brand<string, "JobId">;
+/** The name of an alias, in the same space as clients' index names. */
+export type AliasName = Brand<string, "AliasName">;
+/** Names a client's session of reads and writes. */
+export type SessionId = Brand<string, "SessionId">;
+/** What a client gave as its `Idempotency-Key`. */
+export type IdempotencyKey = Brand<string, "IdempotencyKey">;
+/** Names one canary. */
+export type CanaryId = Brand<string, "CanaryId">;
+/** Names one sink of change events. */
+export type SinkName = Brand<string, "SinkName">;
+/** The SHA-256 of an API key, as 64 lower-case hexadecimal digits: what the store keeps instead of the key. */
+export type ApiKeyHash = Brand<string, "ApiKeyHash">;
+/** Names one rollover policy. */
+export type RolloverPolicyName = Brand<string, "RolloverPolicyName">;
+/** Names one signed-in session of the admin interface. */
+export type AdminSessionId = Brand<string, "AdminSessionId">;
+/** Whose requests a rate limit counts, such as a client's address. */
+export type RateLimitSource = Brand<string, "RateLimitSource">;
+/** The uid (never the secret) of an API key that Miroir made. */
+export type ScopedKeyUid = Brand<string, "ScopedKeyUid">;
+/** Names one run of one proxy. */
+export type ProxySession = Brand<string, "ProxySession">;
 /** What a lease is about; `leader` for the control plane's own. */
 export type LeaseScope = Brand<string, "LeaseScope">;
 
@@ -60,6 +83,71 @@ export function jobId(value: string): JobId {
 /** Checks that `value` can be a lease scope: 1 to 512 characters. */
 export function leaseScope(value: string): LeaseScope {
   return checkedText(value, "lease scope") as LeaseScope;
+}
+
+/** Checks that `value` can be an alias: 1 to 512 characters. */
+export function aliasName(value: string): AliasName {
+  return checkedText(value, "alias") as AliasName;
+}
+
+/** Checks that `value` can be a session id: 1 to 512 characters. */
+export function sessionId(value: string): SessionId {
+  return checkedText(value, "session id") as SessionId;
+}
+
+/** Checks that `value` can be an idempotency key: 1 to 512 characters. */
+export function idempotencyKey(value: string): IdempotencyKey {
+  return checkedText(value, "idempotency key") as IdempotencyKey;
+}
+
+/** Checks that `value` can be a canary id: 1 to 512 characters. */
+export function canaryId(value: string): CanaryId {
+  return checkedText(value, "canary id") as CanaryId;
+}
+
+/** Checks that `value` can name a sink: 1 to 512 characters. */
+export function sinkName(value: string): SinkName {
+  return checkedText(value, "sink name") as SinkName;
+}
+
+/** Checks that `value` can name a rollover policy: 1 to 512 characters. */
+export function rolloverPolicyName(value: string): RolloverPolicyName {
+  return checkedText(value, "rollover policy name") as RolloverPolicyName;
+}
+
+/** Checks that `value` can be an admin session id: 1 to 512 characters. */
+export function adminSessionId(value: string): AdminSessionId {
+  return checkedText(value, "admin session id") as AdminSessionId;
+}
+
+/** Checks that `value` can be a source of requests: 1 to 512 characters. */
+export function rateLimitSource(value: string): RateLimitSource {
+  return checkedText(value, "rate limit source") as RateLimitSource;
+}
+
+/** Checks that `value` can be a scoped key's uid: 1 to 512 characters. */
+export function scopedKeyUid(value: string): ScopedKeyUid {
+  return checkedText(value, "scoped key uid") as ScopedKeyUid;
+}
+
+/** Checks that `value` can name a proxy's run: 1 to 512 characters. */
+export function proxySession(value: string): ProxySession {
+  return checkedText(value, "proxy session") as ProxySession;
+}
+
+/** The hash under which an API key is stored; the key itself never enters a store. */
+export function hashApiKey(key: string): ApiKeyHash {
+  return createHash("sha256").update(key).digest("hex") as ApiKeyHash;
+}
+
+/** Checks that `value` is a hash as {@link hashApiKey} gives it, so that no raw key is stored by mistake. */
+export function apiKeyHash(value: string): ApiKeyHash {
+  if (!/^[0-9a-f]{64}$/.test(value)) {
+    throw new InvalidArgumentError(
+      "An API key's hash is 64 lower-case hexadecimal digits; hash the key first.",
+    );
+  }
+  return value as ApiKeyHash;
 }
 
 function checkedText(value: string, what: string): string {

@@ -38,3 +38,29 @@ export function checkText(value: string | null, what: string): void {
     );
   }
 }
+
+/** How many rows of what grows by itself a store keeps (invariant 12). */
+export interface StoreLimits {
+  /** Sessions of clients; 100,000 unless given. */
+  readonly sessions: number;
+  /** Idempotency keys; 1,000,000 unless given. */
+  readonly idempotencyKeys: number;
+  /** Former targets of each alias; 10 unless given. */
+  readonly aliasHistory: number;
+  /** Runs of each canary; 100 unless given. */
+  readonly canaryRuns: number;
+  /** Bytes of the events that wait for one sink; 1 GiB unless given. */
+  readonly cdcOverflowBytes: number;
+  /** Sessions of the admin interface; 10,000 unless given. */
+  readonly adminSessions: number;
+}
+
+/** See {@link StoreLimits}. */
+export const defaultStoreLimits: StoreLimits = {
+  sessions: 100_000,
+  idempotencyKeys: 1_000_000,
+  aliasHistory: 10,
+  canaryRuns: 100,
+  cdcOverflowBytes: 1_073_741_824,
+  adminSessions: 10_000,
+};

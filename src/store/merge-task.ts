@@ -1,5 +1,5 @@
-import type { NodeTaskRow, NodeTaskUpdate, TaskRow, TaskStatus } from "./rows.js";
-import { isFinalStatus } from "./rows.js";
+import type { NodeTaskRow, NodeTaskUpdate, TaskRow, TaskStatus } from "./task-store.js";
+import { isFinalStatus } from "./task-store.js";
 
 /**
  * Merges two records of one client task under the rules of `TasksTable.upsert`. Node tasks are not looked

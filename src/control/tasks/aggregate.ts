@@ -10,7 +10,7 @@ import {
   type TaskErrorRow,
   type TaskRow,
   type TaskStatus,
-} from "../../store/rows.js";
+} from "../../store/task-store.js";
 
 /** Health of an index on one node (design §1). */
 export type ReplicaHealth = "in_sync" | "joining" | "stale" | "suspect";

@@ -7,7 +7,7 @@ import {
   type StoreOutcome,
   StoreUnavailableError,
 } from "../errors.js";
-import type { FencingToken } from "../rows.js";
+import type { FencingToken } from "../task-store.js";
 
 /** How long a statement waits for another process's lock. */
 const busyTimeoutMs = 5_000;

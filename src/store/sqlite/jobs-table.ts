@@ -1,8 +1,8 @@
 import { ConflictError, StoreCorruptError } from "../errors.js";
 import type { JobId } from "../ids.js";
 import { checkInteger, checkText, maxBatch } from "../limits.js";
-import { type FencingToken, type JobRow, type JobState, jobStates } from "../rows.js";
 import type { JobsTable } from "../task-store.js";
+import { type FencingToken, type JobRow, type JobState, jobStates } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 interface JobRecord {

@@ -1,8 +1,7 @@
 import type { Clock } from "../../runtime/world.js";
 import type { LeaseScope } from "../ids.js";
 import { checkInteger } from "../limits.js";
-import type { FencingToken, Lease } from "../rows.js";
-import type { LeaseTable } from "../task-store.js";
+import type { FencingToken, Lease, LeaseTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 interface LeaseRecord {

@@ -1,7 +1,6 @@
 import type { NodeId, NodeTaskUid } from "../ids.js";
 import { checkBatch } from "../limits.js";
-import type { FencingToken, NodeCursorRow } from "../rows.js";
-import type { NodeCursorsTable } from "../task-store.js";
+import type { FencingToken, NodeCursorRow, NodeCursorsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 interface NodeCursorRecord {

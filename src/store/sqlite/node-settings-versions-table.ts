@@ -1,7 +1,6 @@
 import type { IndexInstance, NodeId } from "../ids.js";
 import { checkBatch } from "../limits.js";
-import type { FencingToken, NodeSettingsVersionRow } from "../rows.js";
-import type { NodeSettingsVersionsTable } from "../task-store.js";
+import type { FencingToken, NodeSettingsVersionRow, NodeSettingsVersionsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 interface NodeSettingsVersionRecord {

@@ -1,6 +1,5 @@
 import { checkInteger, checkTime, maxBatch } from "../limits.js";
-import type { FencingToken } from "../rows.js";
-import type { Retention } from "../task-store.js";
+import type { FencingToken, Retention } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 const finished = "status IN ('succeeded', 'failed', 'canceled')";

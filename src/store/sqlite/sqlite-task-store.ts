@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import type { Clock } from "../../runtime/world.js";
+import { defaultStoreLimits, type StoreLimits } from "../limits.js";
 import type { TaskStore } from "../task-store.js";
+import { unbuilt } from "../unbuilt.js";
 import { Connection, openDatabase } from "./connection.js";
 import { SqliteJobsTable } from "./jobs-table.js";
 import { SqliteLeaseTable } from "./lease-table.js";
@@ -18,6 +20,7 @@ export interface SqliteTaskStoreOptions {
   readonly path: string;
   /** Decides when leases end. */
   readonly clock: Pick<Clock, "now">;
+  readonly limits?: Partial<StoreLimits>;
   /** The directory of the schema's migrations; the package's own unless given. */
   readonly migrations?: string;
 }
@@ -33,6 +36,7 @@ export interface SqliteTaskStoreOptions {
 export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Promise<TaskStore> {
   const connections = openConnections(options);
   const { durable, fast } = connections;
+  const _limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
   try {
     return {
       topology: new SqliteTopologyTable(durable),
@@ -42,6 +46,20 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       nodeSettingsVersions: new SqliteNodeSettingsVersionsTable(fast),
       workflows: new SqliteWorkflowsTable(durable),
       jobs: new SqliteJobsTable(fast),
+      aliases: unbuilt("aliases"),
+      sessions: unbuilt("sessions"),
+      idempotency: unbuilt("idempotency"),
+      canaries: unbuilt("canaries"),
+      canaryRuns: unbuilt("canaryRuns"),
+      cdcCursors: unbuilt("cdcCursors"),
+      cdcOverflow: unbuilt("cdcOverflow"),
+      tenants: unbuilt("tenants"),
+      rolloverPolicies: unbuilt("rolloverPolicies"),
+      searchUiConfig: unbuilt("searchUiConfig"),
+      scopedKeys: unbuilt("scopedKeys"),
+      adminSessions: unbuilt("adminSessions"),
+      rateLimits: unbuilt("rateLimits"),
+      transfer: unbuilt("transfer"),
       retention: new SqliteRetention(durable, fast),
       close: async () => closeConnections(connections),
     };

@@ -1,6 +1,6 @@
 import type Database from "better-sqlite3";
 import type { TaskUid } from "../ids.js";
-import type { TaskFilter, TaskPageRequest } from "../rows.js";
+import type { TaskFilter, TaskPageRequest } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 /** The kinds of tasks up to which a page is merged from one index range a kind. */

@@ -1,5 +1,5 @@
 import type { TaskUid } from "../ids.js";
-import type { NodeTaskRow, TaskRow } from "../rows.js";
+import type { NodeTaskRow, TaskRow } from "../task-store.js";
 import type { Connection } from "./connection.js";
 import { decodeNodeTask, decodeTask, type NodeTaskRecord, type TaskRecord } from "./task-records.js";
 

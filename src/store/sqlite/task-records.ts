@@ -10,7 +10,7 @@ import {
   type TaskType,
   taskStatuses,
   taskTypes,
-} from "../rows.js";
+} from "../task-store.js";
 
 /** A row of table `tasks`. */
 export interface TaskRecord {

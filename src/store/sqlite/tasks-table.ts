@@ -13,8 +13,8 @@ import type {
   TaskPage,
   TaskPageRequest,
   TaskRow,
-} from "../rows.js";
-import type { TasksTable } from "../task-store.js";
+  TasksTable,
+} from "../task-store.js";
 import type { Connection } from "./connection.js";
 import { TaskListing } from "./task-listing.js";
 import { TaskReader } from "./task-reader.js";

@@ -1,7 +1,6 @@
 import { ConflictError, InvalidArgumentError } from "../errors.js";
 import { checkInteger } from "../limits.js";
-import type { FencingToken, TopologyEpoch, TopologyRow } from "../rows.js";
-import type { TopologyTable } from "../task-store.js";
+import type { FencingToken, TopologyEpoch, TopologyRow, TopologyTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 interface TopologyRecord {

@@ -1,8 +1,7 @@
 import { ConflictError } from "../errors.js";
 import type { WorkflowId } from "../ids.js";
 import { checkText } from "../limits.js";
-import type { FencingToken, WorkflowRow } from "../rows.js";
-import type { WorkflowsTable } from "../task-store.js";
+import type { FencingToken, WorkflowRow, WorkflowsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
 interface WorkflowRecord {

@@ -1,3 +1,4 @@
+import type { StoreLimits } from "../../../src/store/limits.js";
 import {
   type FencingToken,
   indexInstance,
@@ -28,14 +29,17 @@ export class ManualClock {
 }
 
 /** Says how a child process opens the same store; see `open-backend.ts`. */
-export type BackendSpec = { readonly backend: "sqlite"; readonly path: string };
+export interface BackendSpec {
+  /** The store's URL. */
+  readonly url: string;
+}
 
 /** One backend with one empty store. */
 export interface StoreHarness {
   readonly clock: ManualClock;
   readonly spec: BackendSpec;
   /** Another handle on the same store. */
-  open(): Promise<TaskStore>;
+  open(limits?: Partial<StoreLimits>): Promise<TaskStore>;
   /** Closes what is open and deletes the store. */
   dispose(): Promise<void>;
 }

@@ -1,21 +1,21 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
 import { describeTaskStore } from "./conformance.js";
 import { type BackendSpec, ManualClock } from "./harness.js";
+import { openBackend } from "./open-backend.js";
 
 describeTaskStore("SQLite", async () => {
   const directory = await mkdtemp(join(tmpdir(), "miroir-store-"));
   const clock = new ManualClock();
-  const spec: BackendSpec = { backend: "sqlite", path: join(directory, "miroir.db") };
+  const spec: BackendSpec = { url: `sqlite://${join(directory, "miroir.db")}` };
   const stores: TaskStore[] = [];
   return {
     clock,
     spec,
-    open: async () => {
-      const store = await openSqliteTaskStore({ path: spec.path, clock });
+    open: async (limits) => {
+      const store = await openBackend(spec, clock, limits);
       stores.push(store);
       return store;
     },

@@ -1,4 +1,5 @@
-import type { IndexInstance, JobId, LeaseScope, NodeId, NodeTaskUid, TaskUid, WorkflowId } from "./ids.js";
+import type { IndexInstance, NodeId, NodeTaskUid, TaskUid } from "../ids.js";
+import type { FencingToken } from "./lease.js";
 
 /** The statuses of a task, under Meilisearch's names, in the order in which a task passes through them. */
 export const taskStatuses = ["enqueued", "processing", "succeeded", "failed", "canceled"] as const;
@@ -144,100 +145,62 @@ export interface OpenNodeTask extends NodeTaskRef {
   readonly status: TaskStatus;
 }
 
-/** A point on the one line of topologies (invariant 1): ordered by term, then counter. */
-export interface TopologyEpoch {
-  readonly clusterId: string;
-  readonly term: number;
-  readonly counter: number;
-}
-
-/** The stored topology. */
-export interface TopologyRow extends TopologyEpoch {
-  /** The topology in the caller's own encoding, kept byte for byte. */
-  readonly document: Uint8Array;
-  readonly contentHash: string;
-}
-
-/** A lease as its holder got it. */
-export interface Lease {
-  readonly scope: LeaseScope;
-  /** Names one run of one process; a restarted process uses another name. */
-  readonly holder: string;
-  /** The fencing number: grows with every change of holder, and is never given twice. */
-  readonly term: number;
-  /** By the store's clock, in milliseconds since the Unix epoch. */
-  readonly expiresAt: number;
-}
-
-/**
- * What a leader's write carries. The store refuses it, in the transaction of the write, unless the lease's
- * last holder and number are these and were not released (invariant 3).
- */
-export interface FencingToken {
-  readonly scope: LeaseScope;
-  readonly holder: string;
-  readonly term: number;
-}
-
-/** How far the audit of a node's task log has come. */
-export interface NodeCursorRow {
-  readonly nodeId: NodeId;
-  /** Every task of the node up to and including this one is final and accounted for; null before the first. */
-  readonly frontierUid: NodeTaskUid | null;
-  /** The highest uid seen in the node's log; null before the first. */
-  readonly lastSeenUid: NodeTaskUid | null;
-  /** Tells the node's database from another one under the same address. */
-  readonly identity: string;
-  readonly updatedAt: number;
-}
-
-/** The settings version that an index's replica on a node is known to have. */
-export interface NodeSettingsVersionRow {
-  readonly instance: IndexInstance;
-  readonly nodeId: NodeId;
-  readonly version: number;
-  /** Canonical fingerprint of the settings read back from the node. */
-  readonly fingerprint: string;
-  readonly updatedAt: number;
-}
-
-/** One run of a multi-step change (invariant 9). */
-export interface WorkflowRow {
-  readonly id: WorkflowId;
-  readonly kind: string;
-  /** The step that has been stored and may have started. */
-  readonly step: string;
-  /** What the steps need, as JSON text, kept as it was given. */
-  readonly stateJson: string;
-  readonly createdAt: number;
-  readonly updatedAt: number;
-  /** Null while the workflow runs. */
-  readonly finishedAt: number | null;
-}
-
-/** The states of a job, in the order in which it passes through them. */
-export const jobStates = ["queued", "in_progress", "completed", "failed", "canceled"] as const;
-/** Where a job stands. */
-export type JobState = (typeof jobStates)[number];
-
-/** A queued piece of background work. */
-export interface JobRow {
-  readonly id: JobId;
-  readonly type: string;
-  readonly paramsJson: string;
-  readonly state: JobState;
-  /** Null while nobody works on it. */
-  readonly claimedBy: string | null;
-  readonly claimExpiresAt: number | null;
-  readonly progressJson: string;
-  readonly attempts: number;
-  readonly error: string | null;
-  readonly createdAt: number;
-  readonly updatedAt: number;
-  readonly finishedAt: number | null;
-}
-
 /** True for the statuses that a task never leaves. */
 export function isFinalStatus(status: TaskStatus): boolean {
   return status === "succeeded" || status === "failed" || status === "canceled";
+}
+
+/** Client tasks and the node tasks that they became. At most 10,000 entries a call. */
+export interface TasksTable {
+  /**
+   * Reserves `count` (1 to 10,000) consecutive uids above every recorded task, that were never given before
+   * and never will be, also after a power cut. Returns the first.
+   */
+  allocateUids(count: number, fence: FencingToken): Promise<TaskUid>;
+  /**
+   * Records tasks, or merges them into what is recorded under their uid, in any order and any number of
+   * times. A final status is never taken back, nor what it came with (details, error, times, canceledBy);
+   * a status never goes backwards. A state as late as the recorded one or later replaces details, error,
+   * times and canceledBy where it has them; an earlier one only fills what is missing. What describes the
+   * request (index, instance, metadata, documents by shard) is kept from whoever gave it first, the type
+   * from the first record, the earliest enqueuing time wins. Node tasks are merged by (node, node task uid)
+   * under the same rules; none is dropped. Returns the tasks as they are now, in the order given.
+   */
+  upsert(tasks: readonly TaskRow[], fence: FencingToken): Promise<readonly TaskRow[]>;
+  /** The task; undefined where none is recorded. */
+  get(uid: TaskUid): Promise<TaskRow | undefined>;
+  /** The recorded ones of these tasks, in ascending order of uid. */
+  getMany(uids: readonly TaskUid[]): Promise<readonly TaskRow[]>;
+  /** A page of the matching tasks, and how many match in all. */
+  list(filter: TaskFilter, page: TaskPageRequest): Promise<TaskPage>;
+  /**
+   * The client tasks behind node tasks, in the order of `refs`; undefined where none is recorded. Where a
+   * node's uids started over, the newest client task is meant.
+   */
+  findByNodeTasks(refs: readonly NodeTaskRef[]): Promise<readonly (TaskUid | undefined)[]>;
+  /** `findByNodeTasks` for one. */
+  findByNodeTask(nodeId: NodeId, nodeTaskUid: NodeTaskUid): Promise<TaskUid | undefined>;
+  /**
+   * Merges what the nodes' logs say into the recorded node tasks, under the rules of `upsert`. The client
+   * tasks' own status is the caller's to aggregate, from the rows returned, and to store with `upsert`. An
+   * update that changes nothing returns no row, so a caller that starts aggregates every open task once.
+   */
+  applyNodeTaskUpdates(
+    updates: readonly NodeTaskUpdate[],
+    fence: FencingToken,
+  ): Promise<NodeTaskUpdateResult>;
+  /** Node tasks of a node that are not final, in ascending order of the node's uid. */
+  openNodeTasks(
+    nodeId: NodeId,
+    page?: {
+      /** Only those with a higher uid. */
+      after?: NodeTaskUid;
+      /** 1 to 100,000; 10,000 unless given. */
+      limit?: number;
+    },
+  ): Promise<readonly OpenNodeTask[]>;
+  /** How many node tasks are not final, by node; nodes without any are absent. */
+  countOpenNodeTasks(): Promise<ReadonlyMap<NodeId, number>>;
+  /** How many client tasks are not final. */
+  countOpen(): Promise<number>;
 }

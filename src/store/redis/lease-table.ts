@@ -1,0 +1,72 @@
+import type { LeaseScope } from "../ids.js";
+import { checkInteger } from "../limits.js";
+import type { FencingToken, Lease, LeaseTable } from "../task-store.js";
+import { leaseKey, type RedisBackend } from "./commit.js";
+
+const maxTtlMs = 24 * 60 * 60 * 1000;
+
+/** Leases on Redis, each in one script, by the server's clock: what the callers' clocks say does not matter. */
+export class RedisLeaseTable implements LeaseTable {
+  readonly #backend: RedisBackend;
+
+  constructor(backend: RedisBackend) {
+    this.#backend = backend;
+  }
+
+  async acquire(request: {
+    scope: LeaseScope;
+    holder: string;
+    ttlMs: number;
+    aboveTerm?: number;
+  }): Promise<Lease | undefined> {
+    const { scope, holder, ttlMs, aboveTerm = 0 } = request;
+    checkInteger(ttlMs, 1, maxTtlMs, "A lease's duration in milliseconds");
+    checkInteger(aboveTerm, 0, Number.MAX_SAFE_INTEGER - 1, "The term to go above");
+    const { connection, keys, now } = this.#backend;
+    const reply = await connection.run(
+      "lease-acquire",
+      [leaseKey(keys, scope)],
+      [now(), holder, ttlMs, aboveTerm],
+      "durable",
+      "acquire a lease",
+    );
+    if (reply === null) return undefined;
+    const [term, expiresAt] = reply as [string, string];
+    return { scope, holder, term: Number(term), expiresAt: Number(expiresAt) };
+  }
+
+  async renew(token: FencingToken, ttlMs: number): Promise<Lease | undefined> {
+    checkInteger(ttlMs, 1, maxTtlMs, "A lease's duration in milliseconds");
+    const { connection, keys, now } = this.#backend;
+    const { scope, holder, term } = token;
+    const expiresAt = await connection.run(
+      "lease-renew",
+      [leaseKey(keys, scope)],
+      [now(), holder, term, ttlMs],
+      "durable",
+      "renew a lease",
+    );
+    return expiresAt === null ? undefined : { scope, holder, term, expiresAt: Number(expiresAt) };
+  }
+
+  async release(token: FencingToken): Promise<boolean> {
+    const { connection, keys } = this.#backend;
+    const released = await connection.run(
+      "lease-release",
+      [leaseKey(keys, token.scope)],
+      [token.holder, token.term],
+      "durable",
+      "release a lease",
+    );
+    return released === 1;
+  }
+
+  async current(scope: LeaseScope): Promise<Lease | undefined> {
+    const { connection, keys } = this.#backend;
+    const [holder, term, expiresAt] = await connection.read("read a lease", (client) =>
+      client.hmget(leaseKey(keys, scope), "holder", "term", "expires_at"),
+    );
+    if (!holder || !term || !expiresAt) return undefined;
+    return { scope, holder, term: Number(term), expiresAt: Number(expiresAt) };
+  }
+}

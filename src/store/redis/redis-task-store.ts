@@ -1,0 +1,84 @@
+import type { World } from "../../runtime/world.js";
+import { defaultStoreLimits, type StoreLimits } from "../limits.js";
+import type { RedisLocation } from "../store-location.js";
+import type { TaskStore } from "../task-store.js";
+import { unbuilt } from "../unbuilt.js";
+import type { RedisBackend } from "./commit.js";
+import { RedisConnection, type RedisTls } from "./connection.js";
+import { Keyspace } from "./keyspace.js";
+import { RedisLeaseTable } from "./lease-table.js";
+import { migrateKeyspace } from "./schema.js";
+
+/** How to open a Redis store. */
+export interface RedisTaskStoreOptions {
+  readonly location: RedisLocation;
+  readonly world: Pick<World, "clock" | "timers">;
+  readonly tls?: RedisTls;
+  /** Milliseconds after which a call is given up; 5,000 unless given. */
+  readonly deadlineMs?: number;
+  readonly limits?: Partial<StoreLimits>;
+  /** Whose clock decides when leases, claims and rows end; the server's unless given. For tests that move time. */
+  readonly time?: "server" | "world";
+  /** Told of settings of the server that put data at risk without making it useless. */
+  readonly onWarning?: (warning: string) => void;
+}
+
+/**
+ * Opens the store, creating its keyspace where there is none. Rejects, leaving it as it was, with
+ * `StoreTooNewError`, `StoreAlteredError` or `StoreForeignError` where it is not one that this program wrote.
+ *
+ * What a resolved call wrote survives what the server's own settings promise: with `appendfsync always` the crash of
+ * the server and a power cut, with `everysec` the crash of the process and all but the last second before a power cut.
+ * A failover loses what had not reached the replica, unless `wait_replicas` covers it.
+ */
+export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promise<TaskStore> {
+  const { location, world, tls, deadlineMs, time = "server" } = options;
+  const limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
+  const connection = new RedisConnection({
+    location,
+    clock: world.clock,
+    timers: world.timers,
+    ...(tls === undefined ? {} : { tls }),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  });
+  const backend: RedisBackend = {
+    connection,
+    keys: new Keyspace(location.keyPrefix),
+    now: time === "server" ? () => "" : () => String(world.clock.now()),
+  };
+  try {
+    await migrateKeyspace(backend);
+    return assemble(backend, limits);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
+  return {
+    topology: unbuilt("topology"),
+    lease: new RedisLeaseTable(backend),
+    tasks: unbuilt("tasks"),
+    nodeCursors: unbuilt("nodeCursors"),
+    nodeSettingsVersions: unbuilt("nodeSettingsVersions"),
+    workflows: unbuilt("workflows"),
+    jobs: unbuilt("jobs"),
+    aliases: unbuilt("aliases"),
+    sessions: unbuilt("sessions"),
+    idempotency: unbuilt("idempotency"),
+    canaries: unbuilt("canaries"),
+    canaryRuns: unbuilt("canaryRuns"),
+    cdcCursors: unbuilt("cdcCursors"),
+    cdcOverflow: unbuilt("cdcOverflow"),
+    tenants: unbuilt("tenants"),
+    rolloverPolicies: unbuilt("rolloverPolicies"),
+    searchUiConfig: unbuilt("searchUiConfig"),
+    scopedKeys: unbuilt("scopedKeys"),
+    adminSessions: unbuilt("adminSessions"),
+    rateLimits: unbuilt("rateLimits"),
+    retention: unbuilt("retention"),
+    transfer: unbuilt("transfer"),
+    close: () => backend.connection.close(),
+  };
+}
