@@ -14,6 +14,7 @@ export const transferTables = [
   "canaries",
   "canary_runs",
   "cdc_cursors",
+  "cdc_sinks",
   "cdc_overflow",
   "tenant_map",
   "rollover_policies",
@@ -24,7 +25,10 @@ export const transferTables = [
 /** See {@link transferTables}. */
 export type TransferTable = (typeof transferTables)[number];
 
-/** One row of a moved store: plain JSON, bytes as base64, the same whichever backend it comes from. */
+/**
+ * One row of a moved store, the same whichever backend it comes from: the columns of `transferColumns`, bytes as
+ * base64; a task has its node tasks under `node_tasks`.
+ */
 export interface TransferRecord {
   readonly table: TransferTable;
   readonly row: Readonly<Record<string, unknown>>;
@@ -47,8 +51,9 @@ export interface StoreTransfer {
   export(): AsyncIterable<TransferRecord>;
   /**
    * Writes what `export` gave, in its order, into an empty store. Rejects with `ConflictError`, changing nothing,
-   * where the store holds any row. Until it has finished the store is marked as half imported, and refuses to be
-   * opened. Calls back with the number of rows written so far.
+   * where the store holds any row, and with `InvalidArgumentError` where a record is not one. On SQLite all of it is
+   * one transaction; on Redis the store is marked as half imported until it has finished, and refuses to be opened.
+   * Calls back with the number of rows written so far.
    */
   import(
     records: AsyncIterable<TransferRecord>,

@@ -12,6 +12,7 @@ import { SqliteNodeSettingsVersionsTable } from "./node-settings-versions-table.
 import { SqliteRetention } from "./retention.js";
 import { SqliteTasksTable } from "./tasks-table.js";
 import { SqliteTopologyTable } from "./topology-table.js";
+import { SqliteTransfer } from "./transfer.js";
 import { SqliteWorkflowsTable } from "./workflows-table.js";
 
 /** How to open a SQLite store. */
@@ -59,7 +60,7 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       scopedKeys: unbuilt("scopedKeys"),
       adminSessions: unbuilt("adminSessions"),
       rateLimits: unbuilt("rateLimits"),
-      transfer: unbuilt("transfer"),
+      transfer: new SqliteTransfer(fast, locationOf(options.path), () => options.clock.now()),
       retention: new SqliteRetention(durable, fast),
       close: async () => closeConnections(connections),
     };
@@ -83,7 +84,7 @@ function openConnections(options: SqliteTaskStoreOptions): Connections {
     const only = new Connection(db, options.path, "NORMAL");
     return { durable: only, fast: only };
   }
-  const path = resolve(options.path);
+  const path = locationOf(options.path);
   migrate(path, migrations, now);
   const durable = new Connection(openDatabase(path), path, "FULL");
   try {
@@ -92,6 +93,10 @@ function openConnections(options: SqliteTaskStoreOptions): Connections {
     durable.close();
     throw error;
   }
+}
+
+function locationOf(path: string): string {
+  return path === ":memory:" ? path : resolve(path);
 }
 
 function closeConnections({ durable, fast }: Connections): void {

@@ -6,6 +6,7 @@ import { describeModel } from "./cases/model.js";
 import { describeRetention } from "./cases/retention.js";
 import { describeSmallTables } from "./cases/small-tables.js";
 import { describeTasks } from "./cases/tasks.js";
+import { describeTransfer } from "./cases/transfer.js";
 import type { StoreFactory } from "./harness.js";
 
 /** What every backend of `TaskStore` promises. */
@@ -17,6 +18,7 @@ export function describeTaskStore(name: string, factory: StoreFactory): void {
     describeRetention(factory);
     describeSmallTables(factory);
     describeModel(factory);
+    describeTransfer(factory);
     describeCrashes(factory);
   });
 }
