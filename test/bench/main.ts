@@ -1,4 +1,4 @@
-// Measures through Miroir and directly on one plain node, side by side in one run, and prints ratios.
+// Measures side by side in one run, and prints ratios: Miroir beside one plain node, the stores beside each other.
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { table } from "../../src/cli/output.js";
@@ -7,6 +7,7 @@ import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { nodeBackend, startNodes } from "../support/nodes.js";
 import { benchIngest } from "./ingest.js";
 import { benchSearch } from "./search.js";
+import { benchStore } from "./store.js";
 import type { BenchRow, BenchTarget } from "./target.js";
 
 const program = new Command("bench").description("measures Miroir beside a single node, in one run");
@@ -30,6 +31,18 @@ for (const [name, description] of [
     .option("--json", "print one JSON document")
     .action((options: BenchOptions) => run(name, options));
 }
+program
+  .command("store")
+  .description("the task store: operations a second, and lists of a long history beside a short one")
+  .option("--tasks <count>", "tasks of the long history", Number, 1_000_000)
+  .option("--few-tasks <count>", "tasks of the short one", Number, 10_000)
+  .option("--seconds <count>", "length of each measurement at most", Number, 2)
+  .option("--repeats <count>", "measurements of each kind", Number, 3)
+  .addOption(
+    new Option("--clients <counts...>", "calls under way at once").argParser(addNumber).default([1, 16]),
+  )
+  .option("--json", "print one JSON document")
+  .action(runStore);
 await program.parseAsync();
 process.exit(0);
 
@@ -72,6 +85,63 @@ async function run(kind: "search" | "ingest", options: BenchOptions): Promise<vo
     await fleet?.stop();
     await plain.stop();
   }
+}
+
+async function runStore(
+  options: Pick<BenchOptions, "seconds" | "repeats" | "clients" | "json"> & {
+    readonly tasks: number;
+    readonly fewTasks: number;
+  },
+): Promise<void> {
+  const result = await benchStore({
+    tasks: options.tasks,
+    fewTasks: options.fewTasks,
+    durationMs: options.seconds * 1_000,
+    repeats: options.repeats,
+    clients: options.clients,
+    progress: (text) => process.stderr.write(`${text}\n`),
+  });
+  if (options.json === true) {
+    const { json: _json, ...settings } = options;
+    console.log(JSON.stringify({ kind: "store", settings, ...result }, null, 2));
+    return;
+  }
+  console.log(`store: ${options.tasks} tasks with 3 node tasks each, median of ${options.repeats}`);
+  console.log(
+    table(
+      ["BACKEND", "OPERATION", "AT ONCE", "PER SECOND", "P50 MS", "P99 MS"],
+      result.operations.map((row) => [
+        row.backend,
+        row.operation,
+        String(row.clients),
+        format(row.perSecond),
+        format(row.p50Ms),
+        format(row.p99Ms),
+      ]),
+    ),
+  );
+  console.log(
+    table(
+      [
+        "BACKEND",
+        "LIST",
+        "LIMIT",
+        "MATCHING",
+        `MS OF ${options.fewTasks}`,
+        `MS OF ${options.tasks}`,
+        "RATIO",
+      ],
+      result.lists.map((row) => [
+        row.backend,
+        row.filter,
+        String(row.limit),
+        String(row.matching),
+        format(row.fewMs),
+        format(row.manyMs),
+        format(row.ratio),
+      ]),
+    ),
+  );
 }
 
 function print(kind: string, options: BenchOptions, documents: number, rows: readonly BenchRow[]): void {
