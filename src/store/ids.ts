@@ -41,6 +41,7 @@ export type ProxySession = Brand<string, "ProxySession">;
 /** What a lease is about; `leader` for the control plane's own. */
 export type LeaseScope = Brand<string, "LeaseScope">;
 
+/** The longest id, in UTF-16 code units, as `String.length` counts. */
 const maxIdLength = 512;
 const maxUint32 = 2 ** 32 - 1;
 
@@ -154,5 +155,16 @@ function checkedText(value: string, what: string): string {
   if (value.length === 0 || value.length > maxIdLength) {
     throw new InvalidArgumentError(`A ${what} has 1 to ${maxIdLength} characters, not ${value.length}.`);
   }
+  // It would be stored as U+FFFD, and so meet other ids there.
+  if (hasUnpairedSurrogate(value)) {
+    throw new InvalidArgumentError(
+      `A ${what} is text that UTF-8 can hold; this one has half of a surrogate pair.`,
+    );
+  }
   return value;
+}
+
+/** Whether a text has half of a surrogate pair: no encoding of Unicode can hold that. */
+export function hasUnpairedSurrogate(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from "./errors.js";
+import { hasUnpairedSurrogate } from "./ids.js";
 
 /** Entries that one call takes at most. */
 export const maxBatch = 10_000;
@@ -6,6 +7,8 @@ export const maxBatch = 10_000;
 export const maxTaskPage = 1_000_000;
 /** Characters of one stored text (details, metadata, workflow state, parameters of a job). */
 export const maxTextLength = 16 * 1024 * 1024;
+/** The longest life of a row that ends by itself: ten years, in milliseconds. */
+export const maxTtlMs = 3_653 * 86_400_000;
 
 /** Refuses calls with more than `maxBatch` entries. */
 export function checkBatch(entries: readonly unknown[], what: string): void {
@@ -30,13 +33,29 @@ export function checkTime(value: number | null | undefined, what: string): void 
   }
 }
 
-/** Refuses texts longer than `maxTextLength`. */
+/** Refuses texts longer than `maxTextLength`, and those that UTF-8 cannot hold. */
 export function checkText(value: string | null, what: string): void {
-  if (value !== null && value.length > maxTextLength) {
+  if (value === null) return;
+  if (value.length > maxTextLength) {
     throw new InvalidArgumentError(
       `${what} has at most ${maxTextLength} characters, not ${value.length}; shorten it before storing it.`,
     );
   }
+  if (hasUnpairedSurrogate(value)) {
+    throw new InvalidArgumentError(`${what} is text that UTF-8 can hold; it has half of a surrogate pair.`);
+  }
+}
+
+/** Refuses durations that are not whole milliseconds from 1 to `maxTtlMs`. */
+export function checkTtl(ttlMs: number, what: string): void {
+  checkInteger(ttlMs, 1, maxTtlMs, `${what} in milliseconds`);
+}
+
+/** The number of rows of one page or one batch, from 1 to `maxBatch`. */
+export function checkedLimit(limit: number | undefined, otherwise: number): number {
+  const checked = limit ?? otherwise;
+  checkInteger(checked, 1, maxBatch, "A limit");
+  return checked;
 }
 
 /** How many rows of what grows by itself a store keeps (invariant 12). */

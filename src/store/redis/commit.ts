@@ -1,4 +1,4 @@
-import { FencedError, StoreUnavailableError } from "../errors.js";
+import { ConflictError, FencedError, InvalidArgumentError, StoreUnavailableError } from "../errors.js";
 import type { FencingToken } from "../task-store.js";
 import type { RedisConnection } from "./connection.js";
 import type { Keyspace } from "./keyspace.js";
@@ -145,6 +145,10 @@ export function leaseKey(keys: Keyspace, scope: string): string {
   return keys.row("leader_lease", scope);
 }
 
+function isRefusal(error: unknown): boolean {
+  return error instanceof ConflictError || error instanceof InvalidArgumentError;
+}
+
 /**
  * Reads, computes and commits, again where somebody else was faster. `attempt` fills the commit that it is given
  * from what it reads, and returns the call's result; it throws to refuse. Sends nothing where nothing is written and
@@ -162,7 +166,13 @@ export async function transact<T>(
       fence === undefined
         ? new Commit()
         : new Commit({ token: fence, leaseKey: leaseKey(keys, fence.scope) });
-    const result = await attempt(commit);
+    const result = await attempt(commit).catch(async (error: unknown) => {
+      // A former leader is told so, whatever else is wrong with what it asks.
+      if (fence !== undefined && isRefusal(error)) {
+        await new Commit(commit.fence).send(connection, operation, "write");
+      }
+      throw error;
+    });
     try {
       if (!commit.isEmpty || fence !== undefined) {
         await commit.send(connection, operation, durable ? "durable" : "write");

@@ -7,7 +7,9 @@ import type { RedisBackend } from "./commit.js";
 import { RedisConnection, type RedisTls } from "./connection.js";
 import { Keyspace } from "./keyspace.js";
 import { RedisLeaseTable } from "./lease-table.js";
+import { RedisNodeCursorsTable } from "./node-cursors-table.js";
 import { migrateKeyspace } from "./schema.js";
+import { RedisTopologyTable } from "./topology-table.js";
 
 /** How to open a Redis store. */
 export interface RedisTaskStoreOptions {
@@ -57,10 +59,10 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
 
 function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
   return {
-    topology: unbuilt("topology"),
+    topology: new RedisTopologyTable(backend),
     lease: new RedisLeaseTable(backend),
     tasks: unbuilt("tasks"),
-    nodeCursors: unbuilt("nodeCursors"),
+    nodeCursors: new RedisNodeCursorsTable(backend),
     nodeSettingsVersions: unbuilt("nodeSettingsVersions"),
     workflows: unbuilt("workflows"),
     jobs: unbuilt("jobs"),

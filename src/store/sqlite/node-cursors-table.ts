@@ -1,5 +1,6 @@
 import type { NodeId, NodeTaskUid } from "../ids.js";
 import { checkBatch } from "../limits.js";
+import { checkNodeCursor } from "../row-checks.js";
 import type { FencingToken, NodeCursorRow, NodeCursorsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
@@ -44,6 +45,7 @@ export class SqliteNodeCursorsTable implements NodeCursorsTable {
 
   async put(rows: readonly NodeCursorRow[], fence: FencingToken): Promise<void> {
     checkBatch(rows, "node cursors");
+    rows.forEach(checkNodeCursor);
     this.#fast.fencedWrite("store the nodes' cursors", fence, () => {
       for (const row of rows) {
         this.#upsert.run({

@@ -1,6 +1,5 @@
-import { ConflictError, InvalidArgumentError } from "../errors.js";
-import { checkInteger } from "../limits.js";
 import type { FencingToken, TopologyEpoch, TopologyRow, TopologyTable } from "../task-store.js";
+import { checkSuccession, checkTopology } from "../topology-succession.js";
 import type { Connection } from "./connection.js";
 
 interface TopologyRecord {
@@ -40,33 +39,17 @@ export class SqliteTopologyTable implements TopologyTable {
     const record = this.#durable.read("load the topology", () => this.#select.get());
     if (record === undefined) return undefined;
     return {
-      clusterId: record.cluster_id,
-      term: record.term,
-      counter: record.counter,
+      ...decodeEpoch(record),
       contentHash: record.content_hash,
       document: new Uint8Array(record.document),
     };
   }
 
   async save(expected: TopologyEpoch | undefined, next: TopologyRow, fence: FencingToken): Promise<void> {
-    checkInteger(next.counter, 0, Number.MAX_SAFE_INTEGER, "A topology's counter");
-    if (next.term !== fence.term) {
-      throw new InvalidArgumentError(
-        `A topology of term ${next.term} cannot be saved under term ${fence.term}: a leader publishes under its own term.`,
-      );
-    }
+    checkTopology(next, fence);
     this.#durable.fencedWrite("save the topology", fence, () => {
       const stored = this.#selectEpoch.get();
-      if (!isAt(stored, expected)) {
-        throw new ConflictError(
-          `The stored topology is at ${describe(stored)}, not at ${expected === undefined ? "no epoch" : `${expected.clusterId} ${expected.term}.${expected.counter}`}. Load it and decide again.`,
-        );
-      }
-      if (stored !== undefined && !grows(stored, next)) {
-        throw new ConflictError(
-          `A topology at ${next.clusterId} ${next.term}.${next.counter} does not follow ${describe(stored)}: epochs of one cluster only grow.`,
-        );
-      }
+      checkSuccession(stored === undefined ? undefined : decodeEpoch(stored), expected, next);
       this.#upsert.run({
         cluster_id: next.clusterId,
         term: next.term,
@@ -78,20 +61,6 @@ export class SqliteTopologyTable implements TopologyTable {
   }
 }
 
-function isAt(stored: EpochRecord | undefined, expected: TopologyEpoch | undefined): boolean {
-  if (stored === undefined || expected === undefined) return stored === expected;
-  return (
-    stored.cluster_id === expected.clusterId &&
-    stored.term === expected.term &&
-    stored.counter === expected.counter
-  );
-}
-
-function grows(stored: EpochRecord, next: TopologyEpoch): boolean {
-  if (stored.cluster_id !== next.clusterId) return false;
-  return next.term > stored.term || (next.term === stored.term && next.counter > stored.counter);
-}
-
-function describe(stored: EpochRecord | undefined): string {
-  return stored === undefined ? "no epoch" : `${stored.cluster_id} ${stored.term}.${stored.counter}`;
+function decodeEpoch(record: EpochRecord): TopologyEpoch {
+  return { clusterId: record.cluster_id, term: record.term, counter: record.counter };
 }
