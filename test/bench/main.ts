@@ -5,9 +5,11 @@ import { table } from "../../src/cli/output.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { nodeBackend, startNodes } from "../support/nodes.js";
+import { referenceLoad } from "../unit/store/fill-store.js";
 import { benchIngest } from "./ingest.js";
 import { benchSearch } from "./search.js";
 import { benchStore } from "./store.js";
+import { measureMemory } from "./store-memory.js";
 import type { BenchRow, BenchTarget } from "./target.js";
 
 const program = new Command("bench").description("measures Miroir beside a single node, in one run");
@@ -43,6 +45,11 @@ program
   )
   .option("--json", "print one JSON document")
   .action(runStore);
+program
+  .command("store-memory")
+  .description("what the reference load costs a Redis server, by kind of row")
+  .option("--json", "print one JSON document")
+  .action(runStoreMemory);
 await program.parseAsync();
 process.exit(0);
 
@@ -139,6 +146,28 @@ async function runStore(
         format(row.fewMs),
         format(row.manyMs),
         format(row.ratio),
+      ]),
+    ),
+  );
+}
+
+async function runStoreMemory(options: Pick<BenchOptions, "json">): Promise<void> {
+  const report = await measureMemory(referenceLoad);
+  if (options.json === true) {
+    console.log(JSON.stringify({ kind: "store-memory", ...report }, null, 2));
+    return;
+  }
+  console.log(
+    `store-memory: server ${report.version}, ${format(report.totalBytes / 1024 / 1024)} MiB in all`,
+  );
+  console.log(
+    table(
+      ["KIND", "ROWS", "KIB", "BYTES A ROW"],
+      report.rows.map((row) => [
+        row.kind,
+        String(row.rows),
+        format(row.bytes / 1024),
+        row.bytesPerRow.toFixed(0),
       ]),
     ),
   );
