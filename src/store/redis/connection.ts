@@ -1,16 +1,14 @@
-import { Cluster, type ClusterNode, Redis, type RedisOptions } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Clock, Timers } from "../../runtime/world.js";
 import { StoreClosedError, StoreUnavailableError } from "../errors.js";
+import type { FaultPoint, StoreFaults } from "../faults.js";
 import { describeLocation, type RedisLocation } from "../store-location.js";
-import { classify, DeadlineError, toStoreError } from "./redis-errors.js";
+import { Channel } from "./channel.js";
+import { clientFactory, type RedisClient, type RedisTls } from "./client.js";
+import { advice, classify, DeadlineError, toStoreError } from "./redis-errors.js";
 import { readScripts, type Script } from "./script-library.js";
 
-/** Certificates for a TLS connection, in PEM. */
-export interface RedisTls {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
+export type { RedisClient, RedisTls } from "./client.js";
 
 /** How to reach the server. */
 export interface RedisConnectionOptions {
@@ -20,28 +18,34 @@ export interface RedisConnectionOptions {
   readonly timers: Timers;
   /** Milliseconds after which a call is given up; 5,000 unless given. */
   readonly deadlineMs?: number;
+  /** For tests only. */
+  readonly faults?: StoreFaults;
 }
 
 /** What a call is for: reads are repeated after a lost connection, writes never are; `durable` ones wait for replicas. */
 export type CallMode = "read" | "write" | "durable";
 
-/** A client that takes commands: of one server, or of a cluster. */
-export type RedisClient = Redis | Cluster;
-
-const firstRetryMs = 20;
-const maxRetryMs = 500;
+const firstPauseMs = 20;
+const maxPauseMs = 500;
+/** Calls under way at once; more are refused. */
+const maxCalls = 10_000;
 
 /**
- * One connection to a server, found again after it is lost. Each call has a deadline, within which what the server
- * certainly did not execute is tried again; a write of which that is not known rejects as `maybe-executed`.
+ * A connection to a server, found again after it is lost. Each call has a deadline, within which what the server
+ * certainly did not execute is tried again; a write of which that is not known rejects as `maybe-executed`. No command
+ * that writes is ever sent a second time after it may have been executed.
  */
 export class RedisConnection {
   /** The location without secrets, for messages. */
   readonly place: string;
-  readonly #client: RedisClient;
   readonly #scripts: ReadonlyMap<string, Script>;
   readonly #options: RedisConnectionOptions;
   readonly #deadlineMs: number;
+  readonly #createClient: ReturnType<typeof clientFactory>;
+  readonly #channel: Channel;
+  /** For what waits for replicas, since nothing else passes on a connection that waits. */
+  readonly #durable: Channel;
+  #calls = 0;
   #closed = false;
 
   constructor(options: RedisConnectionOptions) {
@@ -49,10 +53,11 @@ export class RedisConnection {
     this.#deadlineMs = options.deadlineMs ?? 5_000;
     this.#scripts = readScripts();
     this.place = describeLocation(options.location);
-    this.#client = createClient(options);
-    // Every failure reaches the call that meets it; the client repeats them as events besides.
-    this.#client.on("error", () => undefined);
-    this.#client.connect().catch(() => undefined);
+    this.#createClient = clientFactory(options.location, options.tls, options.timers);
+    const open = (): Channel =>
+      new Channel(this.#createClient(), { ...options, silenceMs: this.#deadlineMs });
+    this.#channel = open();
+    this.#durable = options.location.waitReplicas === 0 ? this.#channel : open();
   }
 
   /**
@@ -85,17 +90,21 @@ export class RedisConnection {
     return this.#call(operation, "read", body);
   }
 
-  /** Another client to the same server, for subscriptions; the caller ends it. */
+  /**
+   * Another client to the same server, for subscriptions, which it makes again after its connection was lost. What is
+   * asked before it is connected waits. The caller ends it.
+   */
   duplicate(): Redis {
-    throw new Error(`${this.place}: not built yet`);
+    const client = this.#createClient({ enableOfflineQueue: true, maxRetriesPerRequest: null });
+    // Without a listener the client prints its failures; it connects again by itself.
+    client.on("error", () => undefined);
+    return client;
   }
 
   /** Ends the connection after the calls under way; calls after it reject with `StoreClosedError`. Twice does nothing. */
   async close(): Promise<void> {
-    if (this.#closed) return;
     this.#closed = true;
-    if (this.#client.status === "ready") await this.#client.quit().catch(() => undefined);
-    this.#client.disconnect();
+    await Promise.all([this.#channel.close(), this.#durable.close()]);
   }
 
   #runScript(
@@ -108,135 +117,132 @@ export class RedisConnection {
   ): Promise<unknown> {
     const script = this.#scripts.get(name);
     if (script === undefined) throw new Error(`There is no script ${name}.lua; reinstall Miroir.`);
-    const parameters = [...keys, ...args];
+    const send = async (client: RedisClient, command: "EVALSHA" | "EVAL", text: string): Promise<unknown> => {
+      this.#fault("before-send", operation);
+      const parameters = [text, keys.length, ...keys, ...args];
+      const sent = bytes ? client.callBuffer(command, ...parameters) : client.call(command, ...parameters);
+      this.#fault("after-send", operation);
+      const reply = await sent;
+      this.#fault("after-reply", operation);
+      return reply;
+    };
     return this.#call(operation, mode, async (client) => {
       try {
-        return await (bytes
-          ? client.callBuffer("EVALSHA", script.sha, keys.length, ...parameters)
-          : client.evalsha(script.sha, keys.length, ...parameters));
+        return await send(client, "EVALSHA", script.sha);
       } catch (error) {
         if (classify(error) !== "no-script") throw error;
-        return await (bytes
-          ? client.callBuffer("EVAL", script.source, keys.length, ...parameters)
-          : client.eval(script.source, keys.length, ...parameters));
+        return await send(client, "EVAL", script.source);
       }
     });
   }
 
   async #call<T>(operation: string, mode: CallMode, body: (client: RedisClient) => Promise<T>): Promise<T> {
-    const until = this.#options.clock.monotonic() + this.#deadlineMs;
+    if (this.#calls >= maxCalls) {
+      throw new StoreUnavailableError(
+        `Could not ${operation} in ${this.place}: ${maxCalls} calls are under way. Repeat the call when some have ended.`,
+        "certainly-aborted",
+      );
+    }
+    this.#calls++;
+    try {
+      return await this.#attempts(operation, mode, body);
+    } finally {
+      this.#calls--;
+    }
+  }
+
+  async #attempts<T>(
+    operation: string,
+    mode: CallMode,
+    body: (client: RedisClient) => Promise<T>,
+  ): Promise<T> {
+    const { clock, timers } = this.#options;
+    const until = clock.monotonic() + this.#deadlineMs;
+    const channel = mode === "durable" ? this.#durable : this.#channel;
     for (let attempt = 0; ; attempt++) {
-      if (this.#closed) throw new StoreClosedError();
-      await this.#ready(operation, until);
+      await this.#ready(channel, operation, until);
+      const { epoch } = channel;
+      let result: T;
       try {
-        const result = await this.#beforeDeadline(until, body(this.#client));
-        if (mode === "durable") await this.#replicated(operation, until);
-        return result;
+        result = await channel.beforeDeadline(until, body(channel.client));
+        channel.heard();
       } catch (error) {
+        if (error instanceof Error && error.name === "ReplyError") channel.heard();
         const kind = classify(error);
         const repeatable = kind === "not-executed" || (mode === "read" && kind === "connection-lost");
-        const pause = Math.min(firstRetryMs * 2 ** attempt, maxRetryMs);
-        const late = this.#options.clock.monotonic() + pause >= until;
-        if (!repeatable || late) {
+        const pause = Math.min(firstPauseMs * 2 ** attempt, maxPauseMs);
+        if (!repeatable || clock.monotonic() + pause >= until) {
           throw toStoreError(error, operation, this.place, mode === "read");
         }
-        await this.#options.timers.sleep(pause);
+        await timers.sleep(pause);
+        continue;
       }
+      if (mode === "durable") await this.#replicated(channel, epoch, operation, until);
+      return result;
     }
   }
 
   /** Waits until commands can be sent; what waits in vain was certainly not executed. */
-  async #ready(operation: string, until: number): Promise<void> {
-    const client = this.#client;
-    if (client.status === "ready") return;
-    let stop = (): void => undefined;
-    const ready = new Promise<void>((resolve) => {
-      const onReady = (): void => resolve();
-      client.once("ready", onReady);
-      stop = () => client.off("ready", onReady);
-    });
+  async #ready(channel: Channel, operation: string, until: number): Promise<void> {
     try {
-      await this.#beforeDeadline(until, ready);
+      if (!this.#closed) await channel.ready(until);
     } catch (error) {
       throw new StoreUnavailableError(
-        `Could not ${operation} in ${this.place}: no connection within ${this.#deadlineMs} ms. ` +
-          "Check that the server runs, is reachable, and accepts these credentials; repeat the call.",
+        `Could not ${operation} in ${this.place}: ${this.#whyNotReady(channel, error)}`,
         "certainly-aborted",
         { cause: error },
       );
-    } finally {
-      stop();
     }
+    if (this.#closed) throw new StoreClosedError();
   }
 
-  /** Waits until as many replicas as are configured have what was written. */
-  async #replicated(operation: string, until: number): Promise<void> {
+  #whyNotReady(channel: Channel, error: unknown): string {
+    if (error instanceof Error && !(error instanceof DeadlineError)) return advice(error);
+    if (channel.client.status === "connect") {
+      return `the server took the connection and was not ready within ${this.#deadlineMs} ms: it is LOADING its data, or hangs. Repeat the call.`;
+    }
+    const { failure } = channel;
+    return failure === undefined
+      ? `no connection within ${this.#deadlineMs} ms. Check that the server runs and is reachable; repeat the call.`
+      : advice(failure);
+  }
+
+  /**
+   * Waits until as many replicas as are configured have what was written. The write itself is done, so that whatever
+   * happens here is not a reason to send it again.
+   */
+  async #replicated(channel: Channel, epoch: number, operation: string, until: number): Promise<void> {
     const { waitReplicas } = this.#options.location;
     if (waitReplicas === 0) return;
     const left = Math.max(1, Math.floor(until - this.#options.clock.monotonic()));
-    const reached = await this.#beforeDeadline(until, this.#client.wait(waitReplicas, left));
+    let reached: number;
+    try {
+      reached = await channel.beforeDeadline(until, channel.client.wait(waitReplicas, left));
+      channel.heard();
+    } catch (error) {
+      throw this.#unsure(operation, error instanceof Error ? advice(error) : String(error), error);
+    }
+    if (channel.epoch !== epoch) {
+      // The answer is about what the new connection wrote, which is nothing.
+      throw this.#unsure(operation, "the connection was lost before its replicas had it. Read, then repeat.");
+    }
     if (reached < waitReplicas) {
-      throw new StoreUnavailableError(
-        `Could not ${operation} in ${this.place} for sure: ${reached} of ${waitReplicas} replicas have it. ` +
-          "Check the replicas, or lower wait_replicas.",
-        "maybe-executed",
+      throw this.#unsure(
+        operation,
+        `${reached} of ${waitReplicas} replicas have it. Check the replicas, or lower wait_replicas.`,
       );
     }
   }
 
-  async #beforeDeadline<T>(until: number, work: Promise<T>): Promise<T> {
-    const left = until - this.#options.clock.monotonic();
-    return new Promise<T>((resolve, reject) => {
-      const timer = this.#options.timers.after(Math.max(0, left), () =>
-        reject(new DeadlineError(`no answer within ${this.#deadlineMs} ms`)),
-      );
-      work.then(resolve, reject).finally(() => timer.cancel());
-    });
+  #unsure(operation: string, why: string, cause?: unknown): StoreUnavailableError {
+    return new StoreUnavailableError(
+      `Could not ${operation} in ${this.place} for sure: ${why}`,
+      "maybe-executed",
+      { cause },
+    );
   }
-}
 
-function createClient({ location, tls }: RedisConnectionOptions): RedisClient {
-  const { servers, username, password, database } = location;
-  const options: RedisOptions = {
-    lazyConnect: true,
-    // A call waits for the connection itself, so that it knows whether it was sent.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (times) => Math.min(firstRetryMs * 2 ** Math.min(times, 10), 1_000),
-    connectTimeout: 3_000,
-    keepAlive: 10_000,
-    connectionName: "miroir",
-    db: database,
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-    ...(location.tls ? { tls: { ...tls } } : {}),
-  };
-  switch (servers.kind) {
-    case "single":
-      return new Redis({ ...options, ...servers.server });
-    case "sentinel":
-      return new Redis({
-        ...options,
-        sentinels: [...servers.sentinels],
-        name: servers.primaryName,
-        sentinelRetryStrategy: (times) => Math.min(firstRetryMs * 2 ** Math.min(times, 10), 1_000),
-        // A primary that became a replica is left at once.
-        reconnectOnError: (error) =>
-          classify(error) === "not-executed" && error.message.startsWith("READONLY"),
-        ...(location.sentinelPassword === undefined ? {} : { sentinelPassword: location.sentinelPassword }),
-        ...(location.tls ? { enableTLSForSentinelMode: true, sentinelTLS: { ...tls } } : {}),
-      });
-    case "cluster": {
-      const seeds: ClusterNode[] = [...servers.seeds];
-      return new Cluster(seeds, {
-        lazyConnect: true,
-        enableOfflineQueue: false,
-        clusterRetryStrategy: (times) => Math.min(firstRetryMs * 2 ** Math.min(times, 10), 1_000),
-        // Never send a command again that a lost connection may have carried.
-        retryDelayOnFailover: 0,
-        redisOptions: options,
-      });
-    }
+  #fault(point: FaultPoint, operation: string): void {
+    this.#options.faults?.at(point, operation);
   }
 }
