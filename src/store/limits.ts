@@ -3,6 +3,8 @@ import { hasUnpairedSurrogate } from "./ids.js";
 
 /** Entries that one call takes at most. */
 export const maxBatch = 10_000;
+/** Client tasks, or updates of node tasks, that one call changes at most: the store does it in one step. */
+export const maxTaskBatch = 1_000;
 /** The longest page of tasks, as in Meilisearch's API. */
 export const maxTaskPage = 1_000_000;
 /** Characters of one stored text (details, metadata, workflow state, parameters of a job). */

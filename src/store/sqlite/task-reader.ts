@@ -1,7 +1,7 @@
 import type { TaskUid } from "../ids.js";
+import { decodeNodeTask, decodeTask, type NodeTaskRecord, type TaskRecord } from "../task-records.js";
 import type { NodeTaskRow, TaskRow } from "../task-store.js";
 import type { Connection } from "./connection.js";
-import { decodeNodeTask, decodeTask, type NodeTaskRecord, type TaskRecord } from "./task-records.js";
 
 /** Reads whole tasks, with their node tasks. Its methods run inside a transaction of the caller's. */
 export class TaskReader {

@@ -1,7 +1,15 @@
-import { InvalidArgumentError } from "../errors.js";
 import type { NodeId, NodeTaskUid, TaskUid } from "../ids.js";
-import { checkBatch, checkInteger, checkTime, maxBatch, maxTaskPage } from "../limits.js";
+import { checkBatch, checkInteger, maxBatch } from "../limits.js";
 import { compareNodeTasks, mergeNodeTask, mergeTask, nodeTaskOfUpdate } from "../merge-task.js";
+import { checkFilter, checkNodeTaskUpdates, checkPage, checkTasks } from "../task-checks.js";
+import {
+  decodeNodeTask,
+  decodeStatus,
+  encodeNodeTask,
+  encodeTask,
+  type NodeTaskRecord,
+  type TaskRecord,
+} from "../task-records.js";
 import type {
   FencingToken,
   NodeTaskRef,
@@ -18,16 +26,6 @@ import type {
 import type { Connection } from "./connection.js";
 import { TaskListing } from "./task-listing.js";
 import { TaskReader } from "./task-reader.js";
-import {
-  checkNodeTask,
-  checkTask,
-  decodeNodeTask,
-  decodeStatus,
-  encodeNodeTask,
-  encodeTask,
-  type NodeTaskRecord,
-  type TaskRecord,
-} from "./task-records.js";
 
 const open = "status IN ('enqueued', 'processing')";
 const maxOpenPage = 100_000;
@@ -114,13 +112,7 @@ export class SqliteTasksTable implements TasksTable {
   }
 
   async upsert(tasks: readonly TaskRow[], fence: FencingToken): Promise<readonly TaskRow[]> {
-    checkBatch(tasks, "tasks");
-    let nodeTasks = 0;
-    for (const task of tasks) {
-      checkTask(task);
-      nodeTasks += task.nodeTasks.length;
-    }
-    checkInteger(nodeTasks, 0, 10 * maxBatch, "The number of node tasks of one call");
+    checkTasks(tasks);
     return this.#fast.fencedWrite("record tasks", fence, () => tasks.map((task) => this.#record(task)));
   }
 
@@ -135,7 +127,7 @@ export class SqliteTasksTable implements TasksTable {
   }
 
   async list(filter: TaskFilter, page: TaskPageRequest): Promise<TaskPage> {
-    checkInteger(page.limit, 0, maxTaskPage, "A page's limit");
+    checkPage(page);
     checkFilter(filter);
     return this.#fast.read("list tasks", () => {
       const { uids, total } = this.#listing.find(filter, page);
@@ -156,8 +148,7 @@ export class SqliteTasksTable implements TasksTable {
     updates: readonly NodeTaskUpdate[],
     fence: FencingToken,
   ): Promise<NodeTaskUpdateResult> {
-    checkBatch(updates, "node task updates");
-    for (const update of updates) checkNodeTask(nodeTaskOfUpdate(update));
+    checkNodeTaskUpdates(updates);
     return this.#fast.fencedWrite("record what nodes' task logs say", fence, () => {
       const changed = new Set<TaskUid>();
       const unknown: NodeTaskUpdate[] = [];
@@ -243,23 +234,4 @@ function keyOf(ref: NodeTaskRef): string {
 
 function sameColumns<T extends object>(a: T, b: T): boolean {
   return (Object.keys(a) as (keyof T)[]).every((column) => a[column] === b[column]);
-}
-
-function checkFilter(filter: TaskFilter): void {
-  for (const values of [filter.uids, filter.indexUids, filter.statuses, filter.types, filter.canceledBy]) {
-    if (values !== undefined) checkBatch(values, "values of one filter");
-  }
-  for (const time of [
-    filter.beforeEnqueuedAt,
-    filter.afterEnqueuedAt,
-    filter.beforeStartedAt,
-    filter.afterStartedAt,
-    filter.beforeFinishedAt,
-    filter.afterFinishedAt,
-  ]) {
-    checkTime(time, "A bound of a time range");
-  }
-  if (filter.uids?.some((uid) => !Number.isSafeInteger(uid))) {
-    throw new InvalidArgumentError("A filter's uids are integers below 2^53.");
-  }
 }

@@ -1,8 +1,6 @@
-import { InvalidArgumentError, StoreCorruptError } from "../errors.js";
-import type { IndexInstance, NodeId, NodeTaskUid, TaskUid } from "../ids.js";
-import { checkInteger, checkText, checkTime } from "../limits.js";
+import { StoreCorruptError } from "./errors.js";
+import type { IndexInstance, NodeId, NodeTaskUid, TaskUid } from "./ids.js";
 import {
-  isFinalStatus,
   type NodeTaskRow,
   type TaskErrorRow,
   type TaskRow,
@@ -10,9 +8,9 @@ import {
   type TaskType,
   taskStatuses,
   taskTypes,
-} from "../task-store.js";
+} from "./task-store.js";
 
-/** A row of table `tasks`. */
+/** A row of table `tasks`: what both backends store under the same names. */
 export interface TaskRecord {
   uid: number;
   index_uid: string;
@@ -40,31 +38,6 @@ export interface NodeTaskRecord {
   error_json: string | null;
   started_at: number | null;
   finished_at: number | null;
-}
-
-/** Refuses tasks that no store could keep. */
-export function checkTask(task: TaskRow): void {
-  const what = `Task ${task.uid}`;
-  checkInteger(task.uid, 0, Number.MAX_SAFE_INTEGER, "A task uid");
-  if (task.indexUid === "") throw new InvalidArgumentError(`${what} has an empty index; use null for none.`);
-  if (isFinalStatus(task.status) && task.finishedAt === null) {
-    throw new InvalidArgumentError(`${what} is ${task.status} and has no finishedAt.`);
-  }
-  checkTime(task.enqueuedAt, `${what}: enqueuedAt`);
-  checkTime(task.startedAt, `${what}: startedAt`);
-  checkTime(task.finishedAt, `${what}: finishedAt`);
-  checkText(task.detailsJson, `${what}: details`);
-  checkText(task.customMetadata, `${what}: customMetadata`);
-  for (const nodeTask of task.nodeTasks) checkNodeTask(nodeTask);
-}
-
-/** Refuses node tasks that no store could keep. */
-export function checkNodeTask(nodeTask: NodeTaskRow): void {
-  const what = `Task ${nodeTask.nodeTaskUid} of ${nodeTask.nodeId}`;
-  checkInteger(nodeTask.nodeTaskUid, 0, 2 ** 32 - 1, "A node's task uid");
-  checkTime(nodeTask.startedAt, `${what}: startedAt`);
-  checkTime(nodeTask.finishedAt, `${what}: finishedAt`);
-  checkText(nodeTask.detailsJson, `${what}: details`);
 }
 
 /** The columns of a task. */
@@ -147,18 +120,21 @@ export function decodeStatus(text: string, where: string): TaskStatus {
 
 const typesByName = new Map<string, TaskType>(taskTypes.map((type) => [type, type]));
 
-function decodeType(text: string, where: string): TaskType {
+/** The type of that name. */
+export function decodeType(text: string, where: string): TaskType {
   const type = typesByName.get(text);
   if (type === undefined) throw new StoreCorruptError(`${where} has the unknown type "${text}"`);
   return type;
 }
 
-function encodeError(error: TaskErrorRow | null): string | null {
+/** An error as JSON text. */
+export function encodeError(error: TaskErrorRow | null): string | null {
   if (error === null) return null;
   return JSON.stringify([error.message, error.code, error.type, error.link]);
 }
 
-function decodeError(json: string | null, where: string): TaskErrorRow | null {
+/** The error of that JSON text. */
+export function decodeError(json: string | null, where: string): TaskErrorRow | null {
   if (json === null) return null;
   const value = parse(json, where);
   if (Array.isArray(value)) {
