@@ -1,4 +1,5 @@
 import type { World } from "../../runtime/world.js";
+import type { StoreFaults } from "../faults.js";
 import { defaultStoreLimits, type StoreLimits } from "../limits.js";
 import type { RedisLocation } from "../store-location.js";
 import type { TaskStore } from "../task-store.js";
@@ -8,8 +9,12 @@ import { RedisConnection, type RedisTls } from "./connection.js";
 import { Keyspace } from "./keyspace.js";
 import { RedisLeaseTable } from "./lease-table.js";
 import { RedisNodeCursorsTable } from "./node-cursors-table.js";
+import { RedisNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
+import { RedisRetention } from "./retention.js";
 import { migrateKeyspace } from "./schema.js";
+import { checkServer } from "./server-checks.js";
 import { RedisTopologyTable } from "./topology-table.js";
+import { RedisWorkflowsTable } from "./workflows-table.js";
 
 /** How to open a Redis store. */
 export interface RedisTaskStoreOptions {
@@ -23,18 +28,22 @@ export interface RedisTaskStoreOptions {
   readonly time?: "server" | "world";
   /** Told of settings of the server that put data at risk without making it useless. */
   readonly onWarning?: (warning: string) => void;
+  /** For tests only. */
+  readonly faults?: StoreFaults;
 }
 
 /**
  * Opens the store, creating its keyspace where there is none. Rejects, leaving it as it was, with
- * `StoreTooNewError`, `StoreAlteredError` or `StoreForeignError` where it is not one that this program wrote.
+ * `StoreTooNewError`, `StoreAlteredError` or `StoreForeignError` where it is not one that this program wrote,
+ * with `StoreHalfImportedError` where an import did not finish, and with `StoreUnsuitableError` where the server would
+ * lose rows.
  *
  * What a resolved call wrote survives what the server's own settings promise: with `appendfsync always` the crash of
  * the server and a power cut, with `everysec` the crash of the process and all but the last second before a power cut.
  * A failover loses what had not reached the replica, unless `wait_replicas` covers it.
  */
 export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promise<TaskStore> {
-  const { location, world, tls, deadlineMs, time = "server" } = options;
+  const { location, world, tls, deadlineMs, onWarning, faults, time = "server" } = options;
   const limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
   const connection = new RedisConnection({
     location,
@@ -42,6 +51,7 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
     timers: world.timers,
     ...(tls === undefined ? {} : { tls }),
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    ...(faults === undefined ? {} : { faults }),
   });
   const backend: RedisBackend = {
     connection,
@@ -49,6 +59,10 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
     now: time === "server" ? () => "" : () => String(world.clock.now()),
   };
   try {
+    await checkServer(connection, {
+      waitReplicas: location.waitReplicas,
+      ...(onWarning === undefined ? {} : { onWarning }),
+    });
     await migrateKeyspace(backend);
     return assemble(backend, limits);
   } catch (error) {
@@ -58,13 +72,14 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
 }
 
 function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
+  const workflows = new RedisWorkflowsTable(backend);
   return {
     topology: new RedisTopologyTable(backend),
     lease: new RedisLeaseTable(backend),
     tasks: unbuilt("tasks"),
     nodeCursors: new RedisNodeCursorsTable(backend),
-    nodeSettingsVersions: unbuilt("nodeSettingsVersions"),
-    workflows: unbuilt("workflows"),
+    nodeSettingsVersions: new RedisNodeSettingsVersionsTable(backend),
+    workflows,
     jobs: unbuilt("jobs"),
     aliases: unbuilt("aliases"),
     sessions: unbuilt("sessions"),
@@ -79,7 +94,13 @@ function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
     scopedKeys: unbuilt("scopedKeys"),
     adminSessions: unbuilt("adminSessions"),
     rateLimits: unbuilt("rateLimits"),
-    retention: unbuilt("retention"),
+    retention: new RedisRetention({
+      tasks: unbuilt("tasks"),
+      workflows,
+      jobs: unbuilt("jobs"),
+      canaryRuns: unbuilt("canaryRuns"),
+      expiring: [],
+    }),
     transfer: unbuilt("transfer"),
     close: () => backend.connection.close(),
   };

@@ -1,5 +1,6 @@
 import type { IndexInstance, NodeId } from "../ids.js";
 import { checkBatch } from "../limits.js";
+import { checkNodeSettingsVersion } from "../row-checks.js";
 import type { FencingToken, NodeSettingsVersionRow, NodeSettingsVersionsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
@@ -53,6 +54,7 @@ export class SqliteNodeSettingsVersionsTable implements NodeSettingsVersionsTabl
 
   async put(rows: readonly NodeSettingsVersionRow[], fence: FencingToken): Promise<void> {
     checkBatch(rows, "settings versions");
+    rows.forEach(checkNodeSettingsVersion);
     this.#fast.fencedWrite("store settings versions", fence, () => {
       for (const row of rows) {
         this.#upsert.run({

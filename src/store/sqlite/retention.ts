@@ -1,4 +1,6 @@
-import { checkInteger, checkTime, maxBatch } from "../limits.js";
+import type { ExpiringTable } from "../expiring-table.js";
+import { checkedLimit } from "../limits.js";
+import { checkPruneRule, type PruneRule } from "../prune-rule.js";
 import type { FencingToken, Retention } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
@@ -7,18 +9,24 @@ const finished = "status IN ('succeeded', 'failed', 'canceled')";
 const settled = `+${finished} AND NOT EXISTS (SELECT 1 FROM node_tasks
   WHERE node_tasks.task_uid = tasks.uid AND node_tasks.status IN ('enqueued', 'processing'))`;
 
+/** Tables that prune themselves. */
+export interface SelfPruningTables {
+  readonly workflows: { prune(rule: PruneRule, fence: FencingToken): Promise<number> };
+  /** The tables whose rows end by themselves. */
+  readonly expiring: readonly ExpiringTable[];
+}
+
 /** Deletes history on SQLite, a bounded batch a transaction. */
 export class SqliteRetention implements Retention {
-  readonly #durable: Connection;
+  readonly #tables: SelfPruningTables;
   readonly #fast: Connection;
   readonly #pruneTasksBefore;
   readonly #pruneOldestTasks;
   readonly #countFinished;
-  readonly #pruneWorkflows;
   readonly #pruneJobs;
 
-  constructor(durable: Connection, fast: Connection) {
-    this.#durable = durable;
+  constructor(fast: Connection, tables: SelfPruningTables) {
+    this.#tables = tables;
     this.#fast = fast;
     this.#pruneTasksBefore = fast.prepare<[number, number]>(
       `DELETE FROM tasks WHERE uid IN (SELECT uid FROM tasks
@@ -31,23 +39,14 @@ export class SqliteRetention implements Retention {
     this.#countFinished = fast.prepare<[], { n: number }>(
       `SELECT coalesce(sum(n), 0) AS n FROM task_counts WHERE ${finished}`,
     );
-    this.#pruneWorkflows = durable.prepare<[number, number]>(
-      `DELETE FROM workflows WHERE id IN (SELECT id FROM workflows
-         WHERE finished_at < ? ORDER BY finished_at LIMIT ?)`,
-    );
     this.#pruneJobs = fast.prepare<[number, number]>(
       `DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < ? ORDER BY finished_at LIMIT ?)`,
     );
   }
 
-  async pruneTasks(
-    rule: { finishedBefore?: number; keepFinished?: number; limit?: number },
-    fence: FencingToken,
-  ): Promise<number> {
+  async pruneTasks(rule: PruneRule, fence: FencingToken): Promise<number> {
     const { finishedBefore, keepFinished } = rule;
-    const limit = checkedLimit(rule.limit);
-    checkTime(finishedBefore, "finishedBefore");
-    if (keepFinished !== undefined) checkInteger(keepFinished, 0, Number.MAX_SAFE_INTEGER, "keepFinished");
+    const limit = checkPruneRule(rule);
     return this.#fast.fencedWrite("prune tasks", fence, () => {
       let pruned = 0;
       if (finishedBefore !== undefined) pruned += this.#pruneTasksBefore.run(finishedBefore, limit).changes;
@@ -59,29 +58,23 @@ export class SqliteRetention implements Retention {
     });
   }
 
-  async pruneWorkflows(
-    rule: { finishedBefore: number; limit?: number },
-    fence: FencingToken,
-  ): Promise<number> {
-    const limit = checkedLimit(rule.limit);
-    return this.#durable.fencedWrite(
-      "prune workflows",
-      fence,
-      () => this.#pruneWorkflows.run(rule.finishedBefore, limit).changes,
-    );
+  pruneWorkflows(rule: PruneRule, fence: FencingToken): Promise<number> {
+    return this.#tables.workflows.prune(rule, fence);
+  }
+
+  async pruneExpired(rule: { limit?: number }, fence: FencingToken): Promise<number> {
+    const limit = checkedLimit(rule.limit, 1_000);
+    let pruned = 0;
+    for (const table of this.#tables.expiring) pruned += await table.pruneExpired(limit, fence);
+    return pruned;
   }
 
   async pruneJobs(rule: { finishedBefore: number; limit?: number }, fence: FencingToken): Promise<number> {
-    const limit = checkedLimit(rule.limit);
+    const limit = checkedLimit(rule.limit, 1_000);
     return this.#fast.fencedWrite(
       "prune jobs",
       fence,
       () => this.#pruneJobs.run(rule.finishedBefore, limit).changes,
     );
   }
-}
-
-function checkedLimit(limit = 1_000): number {
-  checkInteger(limit, 1, maxBatch, "A batch's limit");
-  return limit;
 }

@@ -39,13 +39,14 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
   const { durable, fast } = connections;
   const _limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
   try {
+    const workflows = new SqliteWorkflowsTable(durable);
     return {
       topology: new SqliteTopologyTable(durable),
       lease: new SqliteLeaseTable(durable, options.clock),
       tasks: new SqliteTasksTable(durable, fast),
       nodeCursors: new SqliteNodeCursorsTable(fast),
       nodeSettingsVersions: new SqliteNodeSettingsVersionsTable(fast),
-      workflows: new SqliteWorkflowsTable(durable),
+      workflows,
       jobs: new SqliteJobsTable(fast),
       aliases: unbuilt("aliases"),
       sessions: unbuilt("sessions"),
@@ -61,7 +62,7 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       adminSessions: unbuilt("adminSessions"),
       rateLimits: unbuilt("rateLimits"),
       transfer: new SqliteTransfer(fast, locationOf(options.path), () => options.clock.now()),
-      retention: new SqliteRetention(durable, fast),
+      retention: new SqliteRetention(fast, { workflows, expiring: [] }),
       close: async () => closeConnections(connections),
     };
   } catch (error) {

@@ -1,6 +1,8 @@
 import { ConflictError } from "../errors.js";
 import type { WorkflowId } from "../ids.js";
-import { checkText } from "../limits.js";
+import { checkedLimit } from "../limits.js";
+import { checkPruneRule, type PruneRule } from "../prune-rule.js";
+import { checkWorkflow } from "../row-checks.js";
 import type { FencingToken, WorkflowRow, WorkflowsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
@@ -19,13 +21,24 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
   readonly #durable: Connection;
   readonly #select;
   readonly #selectOpen;
+  readonly #selectNewest;
+  readonly #selectAfter;
   readonly #upsert;
+  readonly #pruneBefore;
+  readonly #pruneOldest;
+  readonly #countFinished;
 
   constructor(durable: Connection) {
     this.#durable = durable;
     this.#select = durable.prepare<[string], WorkflowRecord>("SELECT * FROM workflows WHERE id = ?");
     this.#selectOpen = durable.prepare<[], WorkflowRecord>(
       "SELECT * FROM workflows WHERE finished_at IS NULL ORDER BY created_at, id",
+    );
+    this.#selectNewest = durable.prepare<[number], WorkflowRecord>(
+      "SELECT * FROM workflows ORDER BY created_at DESC, id DESC LIMIT ?",
+    );
+    this.#selectAfter = durable.prepare<[number, string, number], WorkflowRecord>(
+      "SELECT * FROM workflows WHERE (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?",
     );
     this.#upsert = durable.prepare<[WorkflowRecord]>(
       `INSERT INTO workflows (id, kind, step, state_json, created_at, updated_at, finished_at)
@@ -34,6 +47,17 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
          state_json = excluded.state_json, created_at = excluded.created_at,
          updated_at = excluded.updated_at, finished_at = excluded.finished_at
        WHERE finished_at IS NULL`,
+    );
+    this.#pruneBefore = durable.prepare<[number, number]>(
+      `DELETE FROM workflows WHERE id IN (SELECT id FROM workflows
+         WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?)`,
+    );
+    this.#pruneOldest = durable.prepare<[number]>(
+      `DELETE FROM workflows WHERE id IN (SELECT id FROM workflows
+         WHERE finished_at IS NOT NULL ORDER BY finished_at, id LIMIT ?)`,
+    );
+    this.#countFinished = durable.prepare<[], { n: number }>(
+      "SELECT count(*) AS n FROM workflows WHERE finished_at IS NOT NULL",
     );
   }
 
@@ -46,8 +70,22 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
     return this.#durable.read("list unfinished workflows", () => this.#selectOpen.all()).map(decode);
   }
 
+  async list(
+    page: { after?: Pick<WorkflowRow, "createdAt" | "id">; limit?: number } = {},
+  ): Promise<readonly WorkflowRow[]> {
+    const { after } = page;
+    const limit = checkedLimit(page.limit, 100);
+    return this.#durable
+      .read("list workflows", () =>
+        after === undefined
+          ? this.#selectNewest.all(limit)
+          : this.#selectAfter.all(after.createdAt, after.id, limit),
+      )
+      .map(decode);
+  }
+
   async put(row: WorkflowRow, fence: FencingToken): Promise<void> {
-    checkText(row.stateJson, `Workflow ${row.id}: state`);
+    checkWorkflow(row);
     this.#durable.fencedWrite("store a workflow", fence, () => {
       const { changes } = this.#upsert.run({
         id: row.id,
@@ -59,6 +97,21 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
         finished_at: row.finishedAt,
       });
       if (changes === 0) throw new ConflictError(`Workflow ${row.id} has finished; start a new one.`);
+    });
+  }
+
+  /** Deletes finished workflows as `Retention.pruneWorkflows` says. */
+  async prune(rule: PruneRule, fence: FencingToken): Promise<number> {
+    const limit = checkPruneRule(rule);
+    const { finishedBefore, keepFinished } = rule;
+    return this.#durable.fencedWrite("prune workflows", fence, () => {
+      let pruned = 0;
+      if (finishedBefore !== undefined) pruned += this.#pruneBefore.run(finishedBefore, limit).changes;
+      if (keepFinished !== undefined && pruned < limit) {
+        const excess = (this.#countFinished.get()?.n ?? 0) - keepFinished;
+        if (excess > 0) pruned += this.#pruneOldest.run(Math.min(excess, limit - pruned)).changes;
+      }
+      return pruned;
     });
   }
 }
