@@ -12,6 +12,8 @@ export type StoreErrorCode =
   | "too_new"
   | "altered"
   | "foreign"
+  | "unsuitable"
+  | "half_imported"
   | "corrupt"
   | "unavailable"
   | "invalid_argument"
@@ -102,6 +104,30 @@ export class StoreForeignError extends StoreError {
       `${location} is not a Miroir store: ${what}. It was left untouched. Point the store at another path.`,
       "certainly-aborted",
       options,
+    );
+  }
+}
+
+/** The server is of a kind, or set up in a way, that would lose rows of a store. The store was left untouched. */
+export class StoreUnsuitableError extends StoreError {
+  override readonly name = "StoreUnsuitableError";
+  override readonly code = "unsuitable";
+
+  /** `what` is a whole sentence and says what to do. */
+  constructor(location: string, what: string) {
+    super(`${location} cannot keep a store: ${what}`, "certainly-aborted");
+  }
+}
+
+/** An import into the store did not finish. What it holds is a part of another store, of use to nobody. */
+export class StoreHalfImportedError extends StoreError {
+  override readonly name = "StoreHalfImportedError";
+  override readonly code = "half_imported";
+
+  constructor(location: string, howToDelete: string) {
+    super(
+      `An import into the store ${location} began and did not finish. If it is not running still, delete the store (${howToDelete}) and import again.`,
+      "certainly-aborted",
     );
   }
 }

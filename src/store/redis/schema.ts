@@ -1,6 +1,12 @@
 import { createHash } from "node:crypto";
-import { StoreAlteredError, StoreForeignError, StoreTooNewError } from "../errors.js";
-import type { RedisBackend } from "./commit.js";
+import {
+  ConflictError,
+  StoreAlteredError,
+  StoreForeignError,
+  StoreHalfImportedError,
+  StoreTooNewError,
+} from "../errors.js";
+import { Commit, CommitConflict, type RedisBackend } from "./commit.js";
 
 /** One numbered state of the keyspace. A later one brings a step that turns the one before into it. */
 export interface KeyspaceVersion {
@@ -16,6 +22,9 @@ export const keyspaceVersions: readonly KeyspaceVersion[] = [
   { version: 1, name: "keyspace", definition: "docs/reference/redis-keyspace.md, version 1" },
 ];
 
+/** Beside the version while an import runs. */
+const importingField = "importing";
+
 /** The checksum that is recorded for a version. */
 export function checksumOf(version: KeyspaceVersion): string {
   return createHash("sha256")
@@ -26,7 +35,7 @@ export function checksumOf(version: KeyspaceVersion): string {
 /**
  * Brings the keyspace up to date, creating it where there is none; of several programs at once one does it. Rejects,
  * leaving it as it was, with `StoreTooNewError`, `StoreAlteredError` or `StoreForeignError` where it is not one that
- * this program wrote.
+ * this program wrote, with `StoreHalfImportedError` where an import did not finish.
  */
 export async function migrateKeyspace(
   backend: RedisBackend,
@@ -38,13 +47,38 @@ export async function migrateKeyspace(
   const args = versions
     .slice(recorded)
     .flatMap((version) => [version.version, version.name, checksumOf(version)]);
-  await connection.run(
+  const reached = await connection.run(
     "schema-migrate",
     [keys.schemaVersion],
     [now(), recorded, ...args],
     "durable",
     "bring the keyspace up to date",
   );
+  // Another program was faster, and may be another release.
+  if (reached !== versions.length) await migrateKeyspace(backend, versions);
+}
+
+/**
+ * Marks the store as half imported: until {@link markImported} it cannot be opened. Rejects with `ConflictError`,
+ * changing nothing, where it is marked already.
+ */
+export async function markImporting({ connection, keys }: RedisBackend): Promise<void> {
+  const commit = new Commit()
+    .expectField(keys.schemaVersion, importingField, undefined)
+    .hset(keys.schemaVersion, { [importingField]: "1" });
+  try {
+    await commit.send(connection, "begin an import", "durable");
+  } catch (error) {
+    if (!(error instanceof CommitConflict)) throw error;
+    throw new ConflictError(
+      `Another import into ${connection.place} runs, or did not finish. Delete the store, then import again.`,
+    );
+  }
+}
+
+/** Takes the mark of {@link markImporting} away: the store is whole. */
+export async function markImported({ connection, keys }: RedisBackend): Promise<void> {
+  await new Commit().hdel(keys.schemaVersion, importingField).send(connection, "finish an import", "durable");
 }
 
 /** How many of `versions` the keyspace has; 0 where there is none. Rejects where it has others. Writes nothing. */
@@ -71,6 +105,9 @@ export async function readSchema(
           `this program carries ${checksumOf(known).slice(0, 12)}…`,
       );
     }
+  }
+  if (fields[importingField] !== undefined) {
+    throw new StoreHalfImportedError(connection.place, `every key that begins with ${keys.tag}`);
   }
   return version;
 }
