@@ -7,6 +7,7 @@ ALTER TABLE jobs ADD COLUMN run_after INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE jobs ADD COLUMN cancel_requested INTEGER NOT NULL DEFAULT 0 CHECK (cancel_requested IN (0, 1));
 
 CREATE INDEX jobs_queued ON jobs (run_after, created_at, id) WHERE state = 'queued';
+CREATE INDEX jobs_queued_by_type ON jobs (type, run_after, created_at, id) WHERE state = 'queued';
 CREATE INDEX jobs_claimed ON jobs (claim_expires_at) WHERE state = 'in_progress';
 
 CREATE INDEX workflows_by_creation ON workflows (created_at, id);
@@ -28,6 +29,17 @@ CREATE TABLE scoped_keys_observed (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX scoped_keys_observed_by_expiry ON scoped_keys_observed (expires_at);
+
+-- Revocations of admin sessions in the order in which they happened. A position is never given twice, so that whoever
+-- knows one knows what came after it.
+CREATE TABLE admin_revocations (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  session_id TEXT NOT NULL,
+  -- When the session would have ended.
+  expires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX admin_revocations_by_expiry ON admin_revocations (expires_at);
 
 CREATE TABLE rate_limits (
   -- 'searchui' or 'adminlogin'.

@@ -9,6 +9,8 @@ export const maxTaskBatch = 1_000;
 export const maxTaskPage = 1_000_000;
 /** Characters of one stored text (details, metadata, workflow state, parameters of a job). */
 export const maxTextLength = 16 * 1024 * 1024;
+/** Characters of a name. */
+const maxNameLength = 512;
 /** The longest life of a row that ends by itself: ten years, in milliseconds. */
 export const maxTtlMs = 3_653 * 86_400_000;
 
@@ -46,6 +48,14 @@ export function checkText(value: string | null, what: string): void {
   if (hasUnpairedSurrogate(value)) {
     throw new InvalidArgumentError(`${what} is text that UTF-8 can hold; it has half of a surrogate pair.`);
   }
+}
+
+/** Refuses what cannot name something, such as a holder or a type: 1 to 512 characters, as an id. */
+export function checkName(value: string, what: string): void {
+  if (value.length === 0 || value.length > maxNameLength) {
+    throw new InvalidArgumentError(`${what} has 1 to ${maxNameLength} characters, not ${value.length}.`);
+  }
+  checkText(value, what);
 }
 
 /** Refuses durations that are not whole milliseconds from 1 to `maxTtlMs`. */

@@ -1,9 +1,7 @@
 import type { LeaseScope } from "../ids.js";
-import { checkInteger } from "../limits.js";
+import { checkLeaseRequest, checkLeaseTtl, leaseExhausted } from "../lease-rules.js";
 import type { FencingToken, Lease, LeaseTable } from "../task-store.js";
 import { leaseKey, type RedisBackend } from "./commit.js";
-
-const maxTtlMs = 24 * 60 * 60 * 1000;
 
 /** Leases on Redis, each in one script, by the server's clock: what the callers' clocks say does not matter. */
 export class RedisLeaseTable implements LeaseTable {
@@ -19,9 +17,7 @@ export class RedisLeaseTable implements LeaseTable {
     ttlMs: number;
     aboveTerm?: number;
   }): Promise<Lease | undefined> {
-    const { scope, holder, ttlMs, aboveTerm = 0 } = request;
-    checkInteger(ttlMs, 1, maxTtlMs, "A lease's duration in milliseconds");
-    checkInteger(aboveTerm, 0, Number.MAX_SAFE_INTEGER - 1, "The term to go above");
+    const { scope, holder, ttlMs, aboveTerm } = checkLeaseRequest(request);
     const { connection, keys, now } = this.#backend;
     const reply = await connection.run(
       "lease-acquire",
@@ -31,12 +27,13 @@ export class RedisLeaseTable implements LeaseTable {
       "acquire a lease",
     );
     if (reply === null) return undefined;
+    if (reply === "exhausted") throw leaseExhausted(scope);
     const [term, expiresAt] = reply as [string, string];
     return { scope, holder, term: Number(term), expiresAt: Number(expiresAt) };
   }
 
   async renew(token: FencingToken, ttlMs: number): Promise<Lease | undefined> {
-    checkInteger(ttlMs, 1, maxTtlMs, "A lease's duration in milliseconds");
+    checkLeaseTtl(ttlMs);
     const { connection, keys, now } = this.#backend;
     const { scope, holder, term } = token;
     const expiresAt = await connection.run(

@@ -6,6 +6,7 @@ import type { TaskStore } from "../task-store.js";
 import { unbuilt } from "../unbuilt.js";
 import type { RedisBackend } from "./commit.js";
 import { RedisConnection, type RedisTls } from "./connection.js";
+import { RedisJobsTable } from "./jobs-table.js";
 import { Keyspace } from "./keyspace.js";
 import { RedisLeaseTable } from "./lease-table.js";
 import { RedisNodeCursorsTable } from "./node-cursors-table.js";
@@ -73,6 +74,7 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
 
 function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
   const workflows = new RedisWorkflowsTable(backend);
+  const jobs = new RedisJobsTable(backend);
   return {
     topology: new RedisTopologyTable(backend),
     lease: new RedisLeaseTable(backend),
@@ -80,7 +82,7 @@ function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
     nodeCursors: new RedisNodeCursorsTable(backend),
     nodeSettingsVersions: new RedisNodeSettingsVersionsTable(backend),
     workflows,
-    jobs: unbuilt("jobs"),
+    jobs,
     aliases: unbuilt("aliases"),
     sessions: unbuilt("sessions"),
     idempotency: unbuilt("idempotency"),
@@ -97,7 +99,7 @@ function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
     retention: new RedisRetention({
       tasks: unbuilt("tasks"),
       workflows,
-      jobs: unbuilt("jobs"),
+      jobs,
       canaryRuns: unbuilt("canaryRuns"),
       expiring: [],
     }),

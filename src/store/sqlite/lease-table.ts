@@ -1,6 +1,6 @@
 import type { Clock } from "../../runtime/world.js";
 import type { LeaseScope } from "../ids.js";
-import { checkInteger } from "../limits.js";
+import { checkLeaseRequest, checkLeaseTtl, leaseExhausted } from "../lease-rules.js";
 import type { FencingToken, Lease, LeaseTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
 
@@ -10,8 +10,6 @@ interface LeaseRecord {
   term: number;
   expires_at: number;
 }
-
-const maxTtlMs = 24 * 60 * 60 * 1000;
 
 /** Leases on SQLite: several processes on one file exclude each other by its write lock. */
 export class SqliteLeaseTable implements LeaseTable {
@@ -39,9 +37,7 @@ export class SqliteLeaseTable implements LeaseTable {
     ttlMs: number;
     aboveTerm?: number;
   }): Promise<Lease | undefined> {
-    const { scope, holder, ttlMs, aboveTerm = 0 } = request;
-    checkInteger(ttlMs, 1, maxTtlMs, "A lease's duration in milliseconds");
-    checkInteger(aboveTerm, 0, Number.MAX_SAFE_INTEGER - 1, "The term to go above");
+    const { scope, holder, ttlMs, aboveTerm } = checkLeaseRequest(request);
     return this.#durable.write("acquire a lease", () => {
       const now = this.#clock.now();
       const stored = this.#select.get(scope);
@@ -49,12 +45,13 @@ export class SqliteLeaseTable implements LeaseTable {
       if (live && stored.holder !== holder) return undefined;
       const keepsTerm = live && stored.term > aboveTerm;
       const term = keepsTerm ? stored.term : Math.max(stored?.term ?? 0, aboveTerm) + 1;
+      if (term > Number.MAX_SAFE_INTEGER) throw leaseExhausted(scope);
       return this.#store({ scope, holder, term, expiresAt: now + ttlMs });
     });
   }
 
   async renew(token: FencingToken, ttlMs: number): Promise<Lease | undefined> {
-    checkInteger(ttlMs, 1, maxTtlMs, "A lease's duration in milliseconds");
+    checkLeaseTtl(ttlMs);
     return this.#durable.write("renew a lease", () => {
       const now = this.#clock.now();
       const stored = this.#select.get(token.scope);

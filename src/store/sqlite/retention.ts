@@ -12,6 +12,7 @@ const settled = `+${finished} AND NOT EXISTS (SELECT 1 FROM node_tasks
 /** Tables that prune themselves. */
 export interface SelfPruningTables {
   readonly workflows: { prune(rule: PruneRule, fence: FencingToken): Promise<number> };
+  readonly jobs: { prune(rule: PruneRule, fence: FencingToken): Promise<number> };
   /** The tables whose rows end by themselves. */
   readonly expiring: readonly ExpiringTable[];
 }
@@ -23,7 +24,6 @@ export class SqliteRetention implements Retention {
   readonly #pruneTasksBefore;
   readonly #pruneOldestTasks;
   readonly #countFinished;
-  readonly #pruneJobs;
 
   constructor(fast: Connection, tables: SelfPruningTables) {
     this.#tables = tables;
@@ -38,9 +38,6 @@ export class SqliteRetention implements Retention {
     );
     this.#countFinished = fast.prepare<[], { n: number }>(
       `SELECT coalesce(sum(n), 0) AS n FROM task_counts WHERE ${finished}`,
-    );
-    this.#pruneJobs = fast.prepare<[number, number]>(
-      `DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE finished_at < ? ORDER BY finished_at LIMIT ?)`,
     );
   }
 
@@ -62,19 +59,14 @@ export class SqliteRetention implements Retention {
     return this.#tables.workflows.prune(rule, fence);
   }
 
+  pruneJobs(rule: PruneRule, fence: FencingToken): Promise<number> {
+    return this.#tables.jobs.prune(rule, fence);
+  }
+
   async pruneExpired(rule: { limit?: number }, fence: FencingToken): Promise<number> {
     const limit = checkedLimit(rule.limit, 1_000);
     let pruned = 0;
     for (const table of this.#tables.expiring) pruned += await table.pruneExpired(limit, fence);
     return pruned;
-  }
-
-  async pruneJobs(rule: { finishedBefore: number; limit?: number }, fence: FencingToken): Promise<number> {
-    const limit = checkedLimit(rule.limit, 1_000);
-    return this.#fast.fencedWrite(
-      "prune jobs",
-      fence,
-      () => this.#pruneJobs.run(rule.finishedBefore, limit).changes,
-    );
   }
 }

@@ -1,15 +1,18 @@
 import { resolve } from "node:path";
-import type { Clock } from "../../runtime/world.js";
+import { type Clock, createSystemWorld, type Timers } from "../../runtime/world.js";
 import { defaultStoreLimits, type StoreLimits } from "../limits.js";
 import type { TaskStore } from "../task-store.js";
 import { unbuilt } from "../unbuilt.js";
+import { SqliteAdminSessionsTable } from "./admin-sessions-table.js";
 import { Connection, openDatabase } from "./connection.js";
 import { SqliteJobsTable } from "./jobs-table.js";
 import { SqliteLeaseTable } from "./lease-table.js";
 import { applyMigrations, migrate, packagedMigrations, readMigrations } from "./migrations.js";
 import { SqliteNodeCursorsTable } from "./node-cursors-table.js";
 import { SqliteNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
+import { SqliteRateLimits } from "./rate-limits.js";
 import { SqliteRetention } from "./retention.js";
+import { SqliteScopedKeysTable } from "./scoped-keys-table.js";
 import { SqliteTasksTable } from "./tasks-table.js";
 import { SqliteTopologyTable } from "./topology-table.js";
 import { SqliteTransfer } from "./transfer.js";
@@ -21,6 +24,8 @@ export interface SqliteTaskStoreOptions {
   readonly path: string;
   /** Decides when leases end. */
   readonly clock: Pick<Clock, "now">;
+  /** Paces the looks for what other processes have written, while somebody listens; the system's unless given. */
+  readonly timers?: Timers;
   readonly limits?: Partial<StoreLimits>;
   /** The directory of the schema's migrations; the package's own unless given. */
   readonly migrations?: string;
@@ -37,9 +42,17 @@ export interface SqliteTaskStoreOptions {
 export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Promise<TaskStore> {
   const connections = openConnections(options);
   const { durable, fast } = connections;
-  const _limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
+  const limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
   try {
     const workflows = new SqliteWorkflowsTable(durable);
+    const jobs = new SqliteJobsTable(fast, options.clock);
+    const scopedKeys = new SqliteScopedKeysTable(fast, options.clock);
+    const rateLimits = new SqliteRateLimits(fast, options.clock);
+    const adminSessions = new SqliteAdminSessionsTable(fast, {
+      clock: options.clock,
+      timers: options.timers ?? createSystemWorld().timers,
+      limit: limits.adminSessions,
+    });
     return {
       topology: new SqliteTopologyTable(durable),
       lease: new SqliteLeaseTable(durable, options.clock),
@@ -47,7 +60,7 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       nodeCursors: new SqliteNodeCursorsTable(fast),
       nodeSettingsVersions: new SqliteNodeSettingsVersionsTable(fast),
       workflows,
-      jobs: new SqliteJobsTable(fast),
+      jobs,
       aliases: unbuilt("aliases"),
       sessions: unbuilt("sessions"),
       idempotency: unbuilt("idempotency"),
@@ -58,12 +71,15 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       tenants: unbuilt("tenants"),
       rolloverPolicies: unbuilt("rolloverPolicies"),
       searchUiConfig: unbuilt("searchUiConfig"),
-      scopedKeys: unbuilt("scopedKeys"),
-      adminSessions: unbuilt("adminSessions"),
-      rateLimits: unbuilt("rateLimits"),
+      scopedKeys,
+      adminSessions,
+      rateLimits,
       transfer: new SqliteTransfer(fast, locationOf(options.path), () => options.clock.now()),
-      retention: new SqliteRetention(fast, { workflows, expiring: [] }),
-      close: async () => closeConnections(connections),
+      retention: new SqliteRetention(fast, { workflows, jobs, expiring: [adminSessions, rateLimits, scopedKeys] }),
+      close: async () => {
+        adminSessions.close();
+        closeConnections(connections);
+      },
     };
   } catch (error) {
     closeConnections(connections);

@@ -3,14 +3,15 @@
 --
 -- KEYS  [1] the lease
 -- ARGV  [1] time or ''; [2] holder; [3] milliseconds that it lasts; [4] the number to go above
--- returns {term, expires_at}, or nil while somebody else holds it
+-- returns {term, expires_at}; nil while somebody else holds it; 'exhausted' where no higher number is exact
 
 local at = now(ARGV[1])
 local lease = redis.call('HMGET', KEYS[1], 'holder', 'term', 'expires_at')
 local term, above = tonumber(lease[2] or '0'), tonumber(ARGV[4])
-local live = lease[1] and lease[1] ~= '' and tonumber(lease[3]) > at
+local live = lease[1] and tonumber(lease[3]) > at
 if live and lease[1] ~= ARGV[2] then return nil end
 if not (live and term > above) then term = math.max(term, above) + 1 end
+if term > 9007199254740991 then return 'exhausted' end
 local expires = int(at + tonumber(ARGV[3]))
 redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'term', int(term), 'expires_at', expires)
 return { int(term), expires }

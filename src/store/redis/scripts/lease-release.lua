@@ -6,5 +6,5 @@
 -- returns 1, or 0 where it was not held
 
 if fenced(KEYS[1], ARGV[1], ARGV[2]) then return 0 end
-redis.call('HSET', KEYS[1], 'holder', '')
+redis.call('HDEL', KEYS[1], 'holder')
 return 1
