@@ -69,4 +69,3 @@ CREATE TABLE admin_sessions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX admin_sessions_by_expiry ON admin_sessions (expires_at);
-CREATE INDEX admin_sessions_revoked ON admin_sessions (revoked_at) WHERE revoked_at IS NOT NULL;

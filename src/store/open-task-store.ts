@@ -22,6 +22,7 @@ export async function openTaskStore(options: OpenTaskStoreOptions): Promise<Task
     return openSqliteTaskStore({
       path: location.path,
       clock: world.clock,
+      timers: world.timers,
       ...(limits === undefined ? {} : { limits }),
     });
   }

@@ -75,7 +75,11 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       adminSessions,
       rateLimits,
       transfer: new SqliteTransfer(fast, locationOf(options.path), () => options.clock.now()),
-      retention: new SqliteRetention(fast, { workflows, jobs, expiring: [adminSessions, rateLimits, scopedKeys] }),
+      retention: new SqliteRetention(fast, {
+        workflows,
+        jobs,
+        expiring: [adminSessions, rateLimits, scopedKeys],
+      }),
       close: async () => {
         adminSessions.close();
         closeConnections(connections);

@@ -39,13 +39,27 @@ export function loginBackoffMs(failures: number): number {
   return Math.min(600_000 * 2 ** Math.min(failures - freeLoginFailures, 20), maxLoginBackoffMs);
 }
 
-/** Limits that hold over all processes together, by the store's clock. Counters go by themselves when their window ends. */
+/** How long failures to log in are remembered after the lock-out, or the last failure without one, ended: a day. */
+export const loginFailureMemoryMs = 24 * 3_600_000;
+
+/**
+ * Limits that hold over all processes together, by the store's clock. Counters go by themselves when their window
+ * ends. A window that has begun ends when it was to end, also where a later call names another rule; that call's
+ * limit holds for it.
+ */
 export interface RateLimits {
   /** Counts a search-page request of a source, unless it is over the limit. */
   countSearchUi(source: RateLimitSource, rule: RateLimitRule): Promise<RateLimitDecision>;
-  /** Counts an attempt to log in ({@link loginRule}), unless the source is over the limit or locked out. Ask before checking the key. */
+  /**
+   * Counts an attempt to log in ({@link loginRule}), unless the source is locked out or over the limit; an attempt
+   * that is refused costs nothing. Ask before checking the key.
+   */
   countLogin(source: RateLimitSource): Promise<LoginDecision>;
-  /** Records a refused key; returns for how many milliseconds the source is locked out now ({@link loginBackoffMs}). */
+  /**
+   * Records a refused key; returns for how many milliseconds the source is locked out now ({@link loginBackoffMs}),
+   * 0 for not at all. A failure of a source that is locked out already (an attempt that was under way) does not count.
+   * Failures are forgotten {@link loginFailureMemoryMs} after the lock-out, or after the last one without.
+   */
   loginFailed(source: RateLimitSource): Promise<number>;
   /** Records a success: failures and attempts are forgotten. */
   loginSucceeded(source: RateLimitSource): Promise<void>;

@@ -51,13 +51,18 @@ export interface ScopedKeysTable {
   list(): Promise<readonly ScopedKeyRow[]>;
   /**
    * Publishes a key as generation `expectedGeneration` + 1 (0 for an index's first); the key before becomes
-   * `previous`. Rejects with `ConflictError` where the index is at another generation, or still has a key to retire.
+   * `previous`. Rejects with `ConflictError` where the index is at another generation, or still has a key to retire,
+   * and with `InvalidArgumentError` for the key that it has.
    */
   publish(
     change: { indexUid: string; uid: ScopedKeyUid; expectedGeneration: number; at: number },
     fence: FencingToken,
   ): Promise<ScopedKeyRow>;
-  /** Records that a proxy uses this generation or a later one; kept `ttlMs` (60,000 unless given). Never goes back. */
+  /**
+   * Records that a proxy uses this generation or a later one; kept `ttlMs` (60,000 unless given). Never goes back,
+   * neither the generation nor the time at which it is forgotten. Rejects with `ConflictError` where 10,000 other
+   * proxies are observed on this index.
+   */
   observe(
     observation: { indexUid: string; proxy: ProxySession; generation: number },
     ttlMs?: number,
@@ -66,12 +71,13 @@ export interface ScopedKeysTable {
   observations(indexUid: string): Promise<ReadonlyMap<ProxySession, number>>;
   /**
    * Retires the previous key of `generation`, if every one of `liveProxies` has observed that generation and no
-   * other proxy has been seen at an older one within its time to live. One step: nobody can slip in between.
+   * other proxy has been seen at an older one within its time to live. One step: nobody can slip in between. The
+   * proxies that it waits for come in ascending order, byte by byte in UTF-8.
    */
   retire(
     request: { indexUid: string; generation: number; liveProxies: readonly ProxySession[] },
     fence: FencingToken,
   ): Promise<ScopedKeyRetirement>;
-  /** Forgets the index's keys and observations; false where it had none. */
+  /** Forgets the index's keys and observations; false where it had no key. */
   delete(indexUid: string, fence: FencingToken): Promise<boolean>;
 }
