@@ -19,8 +19,8 @@ export type RedisBackendKind =
 export interface StartRedisOptions {
   /** Further settings, as on the command line: `["--maxmemory", "64mb"]`. */
   readonly args?: readonly string[];
-  /** One server that owns every slot, in cluster mode. */
-  readonly cluster?: boolean;
+  /** In cluster mode: one server that owns every slot, or, as a `member`, one without slots that a test gives its part. */
+  readonly cluster?: boolean | "member";
   /** `always` unless given. */
   readonly appendfsync?: "always" | "everysec" | "no";
   /** Port to listen on; a free one unless given. */
@@ -31,6 +31,8 @@ export interface StartRedisOptions {
 export interface RedisServer {
   readonly port: number;
   readonly pid: number;
+  /** Where its data is. */
+  readonly directory: string;
   /** The store URL of a fresh keyspace on it; every call names another. */
   freshUrl(): string;
   /** Sends a signal; resolves at once. */
@@ -114,7 +116,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Redis
     ...["--port", String(port), "--bind", "127.0.0.1", "--dir", directory, "--daemonize", "no"],
     ...["--save", "", "--appendonly", "yes", "--appendfsync", options.appendfsync ?? "always"],
     ...["--loglevel", "warning"],
-    ...(options.cluster === true ? ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"] : []),
+    ...(options.cluster ? ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"] : []),
     ...(options.args ?? []),
   ];
   let child: ChildProcess | undefined;
@@ -134,12 +136,13 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Redis
   };
   const server: RedisServer = {
     port,
+    directory,
     get pid() {
       return child?.pid ?? 0;
     },
     freshUrl: () => {
       keyspaces++;
-      const scheme = options.cluster === true ? "redis+cluster" : "redis";
+      const scheme = options.cluster ? "redis+cluster" : "redis";
       return `${scheme}://127.0.0.1:${port}?key_prefix=test-${keyspaces}`;
     },
     signal: (signal) => {
@@ -171,11 +174,12 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Redis
   return server;
 }
 
-/** Resolves when the server answers PING with PONG: started and loaded. */
+/** Resolves when the server answers PING with PONG, or asks for a password first: started and loaded. */
 async function whenAnswering(port: number, child: ChildProcess): Promise<void> {
   for (;;) {
     if (child.exitCode !== null) throw new Error(`the Redis server ended with code ${child.exitCode}`);
-    if ((await ping(port)).startsWith("+PONG")) return;
+    const answer = await ping(port);
+    if (answer.startsWith("+PONG") || answer.startsWith("-NOAUTH")) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

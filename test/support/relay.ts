@@ -8,6 +8,11 @@ export interface Relay {
   stall(): void;
   /** Everything passes again; what was swallowed is lost, so open connections are broken. */
   heal(): void;
+  /**
+   * Breaks the connection on which the next bytes come in that direction, both its ends at once, after that many of
+   * them have passed. Resolves when it has.
+   */
+  cutNext(direction: "request" | "reply", afterBytes: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -16,15 +21,29 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
   const target = new URL(targetUrl);
   const sockets = new Set<Socket>();
   let stalled = false;
+  let cut: { direction: "request" | "reply"; afterBytes: number; done: () => void } | undefined;
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
+    for (const [direction, from, to] of [
+      ["request", client, upstream],
+      ["reply", upstream, client],
     ] as const) {
       sockets.add(from);
       from.on("data", (chunk) => {
-        if (!stalled) to.write(chunk);
+        if (stalled) return;
+        if (cut?.direction !== direction) {
+          to.write(chunk);
+          return;
+        }
+        const { afterBytes, done } = cut;
+        cut = undefined;
+        const end = (): void => {
+          from.destroy();
+          to.destroy();
+          done();
+        };
+        if (afterBytes === 0) end();
+        else to.write(chunk.subarray(0, afterBytes), end);
       });
       from.on("error", () => to.destroy());
       from.on("close", () => {
@@ -47,6 +66,10 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
       stalled = false;
       destroyAll();
     },
+    cutNext: (direction, afterBytes) =>
+      new Promise((resolve) => {
+        cut = { direction, afterBytes, done: resolve };
+      }),
     close: () => {
       destroyAll();
       return new Promise((resolve) => server.close(() => resolve()));
