@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import type { Command } from "commander";
 import { request } from "undici";
 import { createSystemWorld } from "../runtime/world.js";
@@ -32,12 +31,11 @@ export function addControlCommand(program: Command): void {
     const stop = whenToldToStop();
     const { runControl } = await import("./run-control.js");
     const control = await untilStopped(stop, runControl({ config, world: createSystemWorld(), logger }));
-    logger.info(
-      { address: control.address, nodes: config.nodes.length, host: hostname() },
-      "control plane is serving",
-    );
-    logger.info({ signal: await stop }, "stopping");
-    await control.close();
+    try {
+      logger.info({ signal: await Promise.race([stop, control.failed]) }, "stopping");
+    } finally {
+      await control.close();
+    }
   });
 }
 

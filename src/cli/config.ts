@@ -1,4 +1,7 @@
+import { join } from "node:path";
 import { z } from "zod";
+import { InvalidArgumentError } from "../store/errors.js";
+import { parseStoreUrl, type StoreLocation } from "../store/store-location.js";
 
 const hostPort = z
   .string()
@@ -32,55 +35,111 @@ const tlsSchema = z.strictObject({
   ca: z.string().min(1).optional(),
 });
 
+/** A store's URL, read. What is said of a wrong one never repeats a password. */
+const storeUrl = z.string().transform((url, context): StoreLocation => {
+  try {
+    return parseStoreUrl(url);
+  } catch (error) {
+    if (!(error instanceof InvalidArgumentError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+    return z.NEVER;
+  }
+});
+
+const storeTlsSchema = z
+  .strictObject({
+    /** Authorities to trust; the system's unless given. */
+    ca: z.string().min(1).optional(),
+    /** Miroir's own certificate and key, where the server asks for one. */
+    cert: z.string().min(1).optional(),
+    key: z.string().min(1).optional(),
+  })
+  .refine(({ cert, key }) => (cert === undefined) === (key === undefined), "cert and key belong together");
+
 /**
  * The whole configuration of `miroir dev`, `control` and `proxy`. The same members in the YAML file
  * (`--config`), in the environment (`MIROIR_` and the name in capitals) and as flags; a flag wins over the
  * environment, the environment over the file.
  */
-export const configSchema = z.strictObject({
-  /** Where the proxy serves Meilisearch's API. */
-  http: hostPort.default("127.0.0.1:7700"),
-  /** Where the control plane serves gRPC and Connect. */
-  grpc: hostPort.default("127.0.0.1:7800"),
-  /** Where the control plane keeps its store, and `miroir dev` its nodes. */
-  data_dir: z.string().min(1).default(".miroir/data"),
-  /** Clients' master key; without one the API is open. */
-  master_key: z.string().min(16, "a master key needs at least 16 bytes").optional(),
-  /** Key of the admin API; without one it is open. */
-  admin_key: z.string().min(16, "an admin key needs at least 16 bytes").optional(),
-  nodes: z.array(nodeSchema).max(1_000).default([]),
-  /** Key of every node that names none of its own. */
-  node_key: z.string().min(1).optional(),
-  /** Replica groups; each holds every shard. */
-  groups: z.number().int().min(1).max(64).default(1),
-  /** Copies of a shard inside each group. */
-  replication_factor: z.number().int().min(1).max(16).optional(),
-  /** Shards of indexes created from now on. */
-  shards: z.number().int().min(1).max(4_096).default(64),
-  /** In-sync copies a write needs before it is sent; 0 takes the default, 2 where there are 3 copies or more, else 1. */
-  min_in_sync: z.number().int().min(0).max(16).default(0),
-  /** Control planes that a proxy talks to. */
-  control: z.array(hostPort).min(1).default(["127.0.0.1:7800"]),
-  /** Stable name of this proxy; the host's name unless given. */
-  proxy_id: z.string().min(1).max(128).optional(),
-  /** Base URL under which other proxies reach this one. */
-  advertise: nodeUrl.optional(),
-  /** What a search answers when a shard cannot be reached. */
-  unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
-  /** Largest request body, in bytes; Meilisearch's own default. */
-  http_payload_size_limit: z.number().int().min(1).default(100_000_000),
-  /** Request bodies above this many bytes are spooled to a temporary file. */
-  spool_threshold: z.number().int().min(1_024).default(1_048_576),
-  /** Milliseconds for which a write lease is granted. */
-  lease_duration_ms: z.number().int().min(500).max(60_000).default(3_000),
-  /** Milliseconds that a node may take to accept a write, beside a second for each megabyte of it, before its replica is left behind. */
-  node_write_timeout_ms: z.number().int().min(500).max(600_000).default(10_000),
-  log_level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
-  grpc_tls: tlsSchema.optional(),
-});
+export const configSchema = z
+  .strictObject({
+    /** Where the proxy serves Meilisearch's API. */
+    http: hostPort.default("127.0.0.1:7700"),
+    /** Where the control plane serves gRPC and Connect. */
+    grpc: hostPort.default("127.0.0.1:7800"),
+    /** Where `miroir dev` keeps its nodes, and the control plane its store unless `store` says otherwise. */
+    data_dir: z.string().min(1).default(".miroir/data"),
+    /** The control plane's store; the SQLite file `control.db` in `data_dir` unless given. */
+    store: storeUrl.optional(),
+    /** Certificates for a store that is reached over TLS. */
+    store_tls: storeTlsSchema.optional(),
+    /** Control processes that run at once on one store. */
+    control_replicas: z.number().int().min(1).max(16).default(1),
+    /** Finished tasks that stay. */
+    task_retention_max: z.number().int().min(0).max(100_000_000).default(1_000_000),
+    /** Hours for which finished tasks stay; 0 for as long as there is room. */
+    task_retention_hours: z.number().int().min(0).max(876_000).default(0),
+    /** Hours for which finished jobs, workflows and canary runs stay. */
+    history_retention_hours: z.number().int().min(1).max(876_000).default(168),
+    /** Clients' master key; without one the API is open. */
+    master_key: z.string().min(16, "a master key needs at least 16 bytes").optional(),
+    /** Key of the admin API; without one it is open. */
+    admin_key: z.string().min(16, "an admin key needs at least 16 bytes").optional(),
+    nodes: z.array(nodeSchema).max(1_000).default([]),
+    /** Key of every node that names none of its own. */
+    node_key: z.string().min(1).optional(),
+    /** Replica groups; each holds every shard. */
+    groups: z.number().int().min(1).max(64).default(1),
+    /** Copies of a shard inside each group. */
+    replication_factor: z.number().int().min(1).max(16).optional(),
+    /** Shards of indexes created from now on. */
+    shards: z.number().int().min(1).max(4_096).default(64),
+    /** In-sync copies a write needs before it is sent; 0 takes the default, 2 where there are 3 copies or more, else 1. */
+    min_in_sync: z.number().int().min(0).max(16).default(0),
+    /** Control planes that a proxy talks to. */
+    control: z.array(hostPort).min(1).default(["127.0.0.1:7800"]),
+    /** Stable name of this proxy; the host's name unless given. */
+    proxy_id: z.string().min(1).max(128).optional(),
+    /** Base URL under which other proxies reach this one. */
+    advertise: nodeUrl.optional(),
+    /** What a search answers when a shard cannot be reached. */
+    unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
+    /** Largest request body, in bytes; Meilisearch's own default. */
+    http_payload_size_limit: z.number().int().min(1).default(100_000_000),
+    /** Request bodies above this many bytes are spooled to a temporary file. */
+    spool_threshold: z.number().int().min(1_024).default(1_048_576),
+    /** Milliseconds for which a write lease is granted. */
+    lease_duration_ms: z.number().int().min(500).max(60_000).default(3_000),
+    /** Milliseconds that a node may take to accept a write, beside a second for each megabyte of it, before its replica is left behind. */
+    node_write_timeout_ms: z.number().int().min(500).max(600_000).default(10_000),
+    log_level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),
+    grpc_tls: tlsSchema.optional(),
+  })
+  .superRefine((config, context) => {
+    const location = storeLocation(config);
+    if (config.control_replicas > 1 && location.kind === "sqlite") {
+      context.addIssue({
+        code: "custom",
+        path: ["control_replicas"],
+        message: `a SQLite store serves one control process; for ${config.control_replicas} set store to redis://… (docs/guide/store.md)`,
+      });
+    }
+    if (config.store_tls !== undefined && !(location.kind === "redis" && location.tls)) {
+      context.addIssue({
+        code: "custom",
+        path: ["store_tls"],
+        message: "the store is not reached over TLS; write rediss:// in store, or leave this out",
+      });
+    }
+  });
 
 /** A validated configuration; see {@link configSchema} for the members and their defaults. */
 export type Config = z.output<typeof configSchema>;
+
+/** Where the control plane keeps its store. */
+export function storeLocation({ store, data_dir }: Pick<Config, "store" | "data_dir">): StoreLocation {
+  return store ?? { kind: "sqlite", path: join(data_dir, "control.db") };
+}
 
 /** A node as configured. */
 export type ConfiguredNode = Config["nodes"][number];

@@ -9,6 +9,8 @@ export interface SharedFlags {
   readonly http?: string;
   readonly grpc?: string;
   readonly dataDir?: string;
+  readonly store?: string;
+  readonly controlReplicas?: number;
   readonly masterKey?: string;
   readonly adminKey?: string;
   readonly node?: readonly string[];
@@ -65,7 +67,16 @@ export function addProxyFlags(command: Command): Command {
 export function addControlFlags(command: Command): Command {
   return command
     .option("--grpc <host:port>", "where gRPC and Connect are served (default: 127.0.0.1:7800)")
-    .option("--data-dir <folder>", "where the store is kept (default: .miroir/data)")
+    .option("--data-dir <folder>", "where data is kept (default: .miroir/data)")
+    .option(
+      "--store <url>",
+      "the task store: sqlite:///path or redis[s]://host:port/database (default: control.db in the data folder)",
+    )
+    .option(
+      "--control-replicas <count>",
+      "control processes on one store; more than one needs Redis (default: 1)",
+      parseWholeNumber,
+    )
     .option("--node <url>", "a Meilisearch node; give it once for each", collect)
     .option("--node-key <key>", "the nodes' master key")
     .option("--groups <count>", "replica groups, each holding every shard (default: 1)", parseWholeNumber)
@@ -111,6 +122,8 @@ export function configFromFlags(
       http: flags.http,
       grpc: flags.grpc,
       data_dir: flags.dataDir,
+      store: flags.store,
+      control_replicas: flags.controlReplicas,
       master_key: flags.masterKey,
       admin_key: flags.adminKey,
       nodes: flags.node?.map((url) => ({ url })),

@@ -15,7 +15,7 @@ import type { World } from "../runtime/world.js";
 import { type Config, hostInUrl, splitHostPort } from "./config.js";
 import { listenError } from "./listen-error.js";
 import { packageVersion } from "./options.js";
-import { readPem } from "./run-control.js";
+import { readPem } from "./read-pem.js";
 
 /** What a proxy runs on. */
 export interface RunProxyOptions {
@@ -53,7 +53,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
   const control = createGrpcControlTransport({
     addresses: config.control,
     ...(config.admin_key === undefined ? {} : { adminKey: config.admin_key }),
-    ...(tls === undefined ? {} : { tls: tls.ca === undefined ? {} : { ca: readPem(tls.ca) } }),
+    ...(tls === undefined ? {} : { tls: tls.ca === undefined ? {} : { ca: readPem(tls.ca, "grpc_tls") } }),
   });
   const { host, port } = splitHostPort(config.http);
   const topology = createTopologyClient({

@@ -29,7 +29,7 @@ import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/no
 import { SettingsCommits } from "./settings/settings-commits.js";
 import { IndexLookup } from "./tasks/index-replicas.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
-import { type RetentionTuning, TaskRetention } from "./tasks/task-retention.js";
+import { RetentionLoop, type RetentionTuning } from "./tasks/task-retention.js";
 import { createTaskService } from "./tasks/task-service.js";
 import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
 
@@ -159,7 +159,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     registry,
     updatedAt: (instance) => updatedAt.pending(instance),
   });
-  const retention = new TaskRetention(store, fence, world, logger, config.retention);
+  const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
   let endListening: (() => void) | undefined;
 
   return {

@@ -57,6 +57,12 @@ export function parseStoreUrl(url: string): StoreLocation {
   const parts = redisUrl.exec(url)?.groups;
   if (parts === undefined) throw invalid("it is none of the known forms");
   const { scheme, mode, auth, hosts = "", path = "", query = "" } = parts;
+  // An @ further on means that a password with / or ? was not encoded: nothing after it may be repeated.
+  if (/@/.test(`${path}${query}`)) {
+    throw invalid(
+      "it has an @ after the host; in passwords write %40 for @, %2F for /, %3F for ?, %23 for #",
+    );
+  }
   const { parameters, waitReplicas, keyPrefix } = parseQuery(query);
   const [first = "", second = ""] = path.split("/");
   if (path.split("/").length > (mode === "sentinel" ? 2 : 1)) throw invalid(`"/${path}" has too many parts`);

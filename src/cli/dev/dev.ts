@@ -14,6 +14,7 @@ import {
   configFromFlags,
   type SharedFlags,
 } from "../options.js";
+import type { RunningControl } from "../run-control.js";
 import { StoppedError, untilStopped, whenToldToStop } from "../shutdown.js";
 import { checkFleet } from "./check.js";
 import { type DevNodes, nodesToBe, startDevNodes } from "./dev-nodes.js";
@@ -51,9 +52,9 @@ async function runDev(config: Config, flags: DevFlags): Promise<void> {
   const logger = createLogger(config);
   const closers: (() => Promise<void>)[] = [];
   try {
-    await untilStopped(stop, start({ config, flags, logger, closers }));
+    const control = await untilStopped(stop, start({ config, flags, logger, closers }));
     if (flags.check === true) return;
-    await stop;
+    await Promise.race([stop, control.failed]);
     console.log("stopping …");
   } catch (error) {
     if (!(error instanceof StoppedError)) throw error;
@@ -75,7 +76,7 @@ interface DevStart {
   readonly closers: (() => Promise<void>)[];
 }
 
-async function start({ config, flags, logger, closers }: DevStart): Promise<void> {
+async function start({ config, flags, logger, closers }: DevStart): Promise<RunningControl> {
   await assertAddressesFree(config);
   // The servers are loaded where they run, so that the operator's tool starts fast.
   const [{ runControl }, { runProxy }] = await Promise.all([
@@ -83,7 +84,7 @@ async function start({ config, flags, logger, closers }: DevStart): Promise<void
     import("../run-proxy.js"),
   ]);
   const world = createSystemWorld();
-  await assertSameFleet(config.data_dir, nodesToBe(config), world.clock);
+  await assertSameFleet(config, nodesToBe(config), world);
   const print = (line: string): void => console.log(line);
   print("starting nodes …");
   const nodes = await startDevNodes(config, process.env);
@@ -113,9 +114,10 @@ async function start({ config, flags, logger, closers }: DevStart): Promise<void
   if (flags.check === true) {
     await checkFleet(api);
     print("check passed: wrote, searched, sorted, counted, deleted through the fleet");
-    return;
+    return control;
   }
   printNextSteps(config, proxy.url, grpc, nodes);
+  return control;
 }
 
 /** A busy port is found before any node is started. */

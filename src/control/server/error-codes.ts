@@ -10,6 +10,8 @@ const STORE_CODES: Readonly<Record<StoreErrorCode, Code>> = {
   too_new: Code.Internal,
   altered: Code.Internal,
   foreign: Code.Internal,
+  unsuitable: Code.Internal,
+  half_imported: Code.Internal,
   corrupt: Code.DataLoss,
   unavailable: Code.Unavailable,
   invalid_argument: Code.InvalidArgument,

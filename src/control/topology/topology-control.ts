@@ -9,7 +9,7 @@ import {
   type FleetObserver,
   type ProxyFleet,
 } from "./proxy-fleet.js";
-import { createTopologyManager, type TopologyManager } from "./topology-manager.js";
+import { ClusterLostError, createTopologyManager, type TopologyManager } from "./topology-manager.js";
 
 /** What {@link createTopologyControl} works with. */
 export interface TopologyControlOptions {
@@ -18,6 +18,8 @@ export interface TopologyControlOptions {
   readonly logger: Logger;
   /** The topology of a fresh cluster; its epoch's cluster id names the cluster. */
   readonly initial: Topology;
+  /** The cluster that the store was seen to hold; undefined for a store that was fresh. */
+  readonly clusterId?: string | undefined;
   readonly credentials: CredentialsSource;
   readonly observer?: FleetObserver;
   /** Names this run of the process; 16 random bytes in hexadecimal unless given. */
@@ -38,7 +40,10 @@ export interface TopologyControl {
   readonly fleet: ProxyFleet;
   /** Tries for leadership and, where it is got at once, begins the term. Rejects with the store's error. */
   start(): Promise<void>;
-  /** Resolves once this process leads and its term's topology is published; rejects when the signal aborts. */
+  /**
+   * Resolves once this process leads and its term's topology is published; rejects when the signal aborts, and with
+   * {@link ClusterLostError}.
+   */
   whenLeading(signal: AbortSignal): Promise<void>;
   /** Ends the streams of proxies, and gives the leader lease back. */
   close(): Promise<void>;
@@ -58,6 +63,7 @@ class Control implements TopologyControl {
   readonly fleet: ProxyFleet;
   readonly #options: TopologyControlOptions;
   readonly #waiting = new Set<() => void>();
+  #lost: ClusterLostError | undefined;
   #leading: FencingToken | undefined;
   #last: Promise<void> = Promise.resolve();
   #retry: Timer | undefined;
@@ -73,7 +79,12 @@ class Control implements TopologyControl {
       aboveTerm: async () => (await store.topology.load())?.term ?? 0,
       ...options.leader,
     });
-    this.topology = createTopologyManager({ table: store.topology, logger, initial: options.initial });
+    this.topology = createTopologyManager({
+      table: store.topology,
+      logger,
+      initial: options.initial,
+      clusterId: options.clusterId,
+    });
     this.fleet = createProxyFleet({
       topology: this.topology,
       credentials,
@@ -98,6 +109,7 @@ class Control implements TopologyControl {
   async whenLeading(signal: AbortSignal): Promise<void> {
     while (this.#leading === undefined) {
       signal.throwIfAborted();
+      if (this.#lost !== undefined) throw this.#lost;
       await new Promise<void>((resolve, reject) => {
         const done = () => {
           this.#waiting.delete(done);
@@ -148,6 +160,15 @@ class Control implements TopologyControl {
       // A new term of a leader that stays leaves the streams of its proxies as they are.
       if (!serving) await this.fleet.begin();
     } catch (error) {
+      if (error instanceof ClusterLostError) {
+        this.#lost = error;
+        this.#leading = undefined;
+        for (const done of [...this.#waiting]) done();
+        this.leadership.close().catch((closing: unknown) => {
+          this.#options.logger.warn({ err: closing }, "could not give the leader lease back");
+        });
+        return;
+      }
       this.#options.logger.error({ err: error, term: fence.term }, "the term could not begin; trying again");
       this.#retry = this.#options.world.timers.after(RETRY_MS, () => {
         this.#last = this.#last.then(() => this.#lead(fence));

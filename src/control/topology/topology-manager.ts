@@ -29,6 +29,21 @@ export class TopologyUnavailableError extends Error {
   override readonly name = "TopologyUnavailableError";
 }
 
+/**
+ * The store does not hold the cluster that it is known to have held: it was emptied, or exchanged for another. A
+ * topology made from it would take every index away from the proxies, so none is.
+ */
+export class ClusterLostError extends Error {
+  override readonly name = "ClusterLostError";
+
+  constructor(clusterId: string, found: string | undefined) {
+    super(
+      `the store no longer holds cluster ${clusterId}: it ${found === undefined ? "was emptied" : `holds cluster ${found} now`}. ` +
+        "Proxies go on reading and refuse another cluster. Restore the store's backup, or point the store at the right place.",
+    );
+  }
+}
+
 /** A topology that has just been published. */
 export interface TopologyChange {
   readonly topology: Topology;
@@ -58,7 +73,7 @@ export interface TopologyManager {
   /**
    * Begins a leader's term: reads the stored topology and publishes it as the first epoch of the fence's term
    * (invariant 1); a fresh store gets the initial topology. Changes are stored under `fence` from now on.
-   * Rejects where the stored topology's term is above the fence's.
+   * Rejects where the stored topology's term is above the fence's, and with {@link ClusterLostError}.
    */
   beginTerm(fence: FencingToken): Promise<Topology>;
   /** Refuses changes until the next term begins. */
@@ -73,6 +88,8 @@ export interface TopologyManagerOptions {
   readonly logger: Logger;
   /** The topology of a fresh cluster. Its epoch's cluster id names the cluster; the rest of the epoch is ignored. */
   readonly initial: Topology;
+  /** The cluster that the store was seen to hold; undefined for a store that was fresh. */
+  readonly clusterId?: string | undefined;
 }
 
 /** A manager without a term: {@link TopologyManager.beginTerm} must have resolved before it has a topology. */
@@ -121,6 +138,10 @@ class Manager implements TopologyManager {
   beginTerm(fence: FencingToken): Promise<Topology> {
     return this.#alone(async () => {
       const stored = await this.#load();
+      const known = this.#current?.epoch?.clusterId ?? this.#options.clusterId;
+      if (known !== undefined && stored?.epoch?.clusterId !== known) {
+        throw new ClusterLostError(known, stored?.epoch?.clusterId);
+      }
       this.#term = { kind: "begun", fence, unsure: false };
       const term = BigInt(fence.term);
       const next = clone(TopologySchema, stored ?? this.#options.initial);

@@ -1,0 +1,273 @@
+import { randomUUID } from "node:crypto";
+import { create, fromBinary } from "@bufbuild/protobuf";
+import type { Logger } from "pino";
+import { createClusterService } from "../control/cluster/cluster-service.js";
+import { createControlPlane } from "../control/control-plane.js";
+import { LEADER_SCOPE } from "../control/leader/leadership.js";
+import type { ControlServices } from "../control/server/control-server.js";
+import type { ServerMetrics } from "../control/server/server-metrics.js";
+import type { RetentionTuning } from "../control/tasks/task-retention.js";
+import type { ProxyFleet } from "../control/topology/proxy-fleet.js";
+import { createTopologyService } from "../control/topology/subscribe.js";
+import { createTopologyControl, type TopologyControl } from "../control/topology/topology-control.js";
+import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
+import type { NodeTransport } from "../meilisearch/transport.js";
+import type { World } from "../runtime/world.js";
+import type { Lease, TaskStore } from "../store/task-store.js";
+import type { Config } from "./config.js";
+import { packageVersion } from "./options.js";
+
+/** What every candidacy of a process works with. */
+export interface CandidacyOptions {
+  readonly config: Config;
+  readonly world: World;
+  readonly logger: Logger;
+  readonly store: TaskStore;
+  readonly transport: NodeTransport;
+  readonly metrics: ServerMetrics;
+  /** Names this candidacy, and no other one ever. */
+  readonly holder: string;
+  /** The cluster that the store was seen to hold before; undefined where it has not been read yet. */
+  readonly clusterId: string | undefined;
+  /** Milliseconds to wait for another leader's end, then {@link WaitedInVainError}; without end unless given. */
+  readonly patienceMs?: number;
+}
+
+/** What becomes of a candidacy, as it happens. */
+export interface CandidacyObserver {
+  /** The store was read: the cluster that it holds, or will hold. */
+  cluster(clusterId: string): void;
+  /** Another process leads; called again when that changes. */
+  standingBy(leader: Lease | undefined): void;
+  /** This process leads, and its services answer. */
+  serving(services: ControlServices): void;
+  /** The lease is gone or was given back; called at once, before the services' parts have ended. */
+  over(): void;
+}
+
+/** Another process kept the lease for longer than this one waits. */
+export class WaitedInVainError extends Error {
+  override readonly name = "WaitedInVainError";
+  /** The other process, as it names itself; undefined where the store could not say. */
+  readonly leader: string | undefined;
+
+  constructor(leader: string | undefined) {
+    super(`another control plane (${leader ?? "unknown"}) holds the leader lease`);
+    this.leader = leader;
+  }
+}
+
+/** How long a task that left a replica behind waits for proxies to know of it, in milliseconds. */
+const ACKNOWLEDGE_WAIT_MS = 3_000;
+/** Milliseconds between two looks at who leads. */
+const WATCH_MS = 2_000;
+const HOUR_MS = 3_600_000;
+
+/**
+ * Stands for the leadership once: waits for the lease, leads with everything built anew from the store, and takes it
+ * all down when the lease is lost or the signal aborts. Nothing that one term held in memory reaches the next, so that
+ * a process that leads again is no different from one that has just started.
+ *
+ * Resolves when it is over. Rejects, with everything taken down and the lease given back, where the term could not begin.
+ */
+export async function standForLeadership(
+  options: CandidacyOptions,
+  observer: CandidacyObserver,
+  stop: AbortSignal,
+): Promise<void> {
+  const { logger } = options;
+  const closers: (() => Promise<void>)[] = [];
+  const over = new AbortController();
+  try {
+    await lead(options, observer, AbortSignal.any([stop, over.signal]), over, closers);
+  } catch (error) {
+    // What was under way when the lease ended has failed because of that.
+    if (!over.signal.aborted && !stop.aborted) throw error;
+    logger.debug({ err: error }, "the term ended before it had begun");
+  } finally {
+    observer.over();
+    for (const close of closers) {
+      await close().catch((error: unknown) => {
+        logger.warn({ err: error }, "could not end a part of the control plane cleanly");
+      });
+    }
+  }
+}
+
+async function lead(
+  options: CandidacyOptions,
+  observer: CandidacyObserver,
+  end: AbortSignal,
+  over: AbortController,
+  closers: (() => Promise<void>)[],
+): Promise<void> {
+  const { config, logger, metrics, store, world } = options;
+  const { clusterId, initial } = await initialTopology(store, config, options.clusterId);
+  if (clusterId !== undefined) observer.cluster(clusterId);
+  const credentialListeners = new Set<() => void>();
+  let credentials: () => ReturnType<typeof plane.credentials> = () => [];
+  const control = createTopologyControl({
+    store,
+    world,
+    logger,
+    initial,
+    clusterId,
+    holder: options.holder,
+    observer: metrics.fleet,
+    credentials: {
+      current: () => credentials(),
+      onChange: (listener) => {
+        credentialListeners.add(listener);
+        return () => credentialListeners.delete(listener);
+      },
+    },
+    proxies: { leaseMs: config.lease_duration_ms },
+  });
+  const plane = await createControlPlane({
+    world,
+    transport: options.transport,
+    store,
+    topology: control.topology,
+    fence: () => control.leadership.fence(),
+    config: { nodes: nodesOf(config), groups: config.groups, retention: retentionOf(config) },
+    logger,
+    metrics: metrics.registry,
+    acknowledged: (epoch) => acknowledgedByAll(control.fleet, epoch),
+  });
+  credentials = () => plane.credentials();
+  plane.onCredentialsChange(() => {
+    for (const listener of credentialListeners) listener();
+  });
+  const stopFollowing = metrics.follow(control);
+  closers.unshift(async () => stopFollowing());
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> => {
+    closing ??= control.close();
+    return closing;
+  };
+  closers.unshift(close);
+  let led = false;
+  control.leadership.onChange(({ kind }) => {
+    if (kind === "leader") {
+      led = true;
+    } else if (led && !over.signal.aborted) {
+      observer.over();
+      over.abort(new Error("the leader lease is gone"));
+      // At once, so that these parts never lead a second time; what fails is met again by the closer.
+      close().catch(() => undefined);
+    }
+  });
+
+  await control.start();
+  await waitForTerm(control, options, observer, end);
+  observer.cluster(control.topology.current().epoch?.clusterId ?? "");
+  await control.topology.change("cluster as configured", (draft) => {
+    draft.replicationFactor = initial.replicationFactor;
+    draft.defaultShards = initial.defaultShards;
+    draft.minInSync = initial.minInSync;
+  });
+  closers.unshift(() => plane.stop());
+  await plane.start();
+  end.throwIfAborted();
+  observer.serving({
+    topology: createTopologyService({
+      topology: control.topology,
+      fleet: control.fleet,
+      world,
+      observer: metrics.fleet,
+    }),
+    tasks: plane.services.tasks,
+    indexes: plane.services.indexes,
+    cluster: createClusterService({
+      topology: control.topology,
+      fleet: control.fleet,
+      version: packageVersion(),
+      probe: (nodeId) => plane.nodeStatus().get(nodeId),
+      openNodeTasks: () => Promise.resolve(plane.openTaskCounts()),
+      openTasks: () => store.tasks.countOpen(),
+    }),
+  });
+  await aborted(end);
+}
+
+/** Resolves once this process leads a term; says meanwhile who else does. */
+async function waitForTerm(
+  control: TopologyControl,
+  { logger, patienceMs, store, world }: CandidacyOptions,
+  observer: CandidacyObserver,
+  end: AbortSignal,
+): Promise<void> {
+  const done = new AbortController();
+  const patience = patienceMs === undefined ? [] : [AbortSignal.timeout(patienceMs)];
+  let leader: Lease | undefined;
+  const watch = async (): Promise<void> => {
+    let known: string | undefined;
+    for (let first = true; !done.signal.aborted; first = false) {
+      try {
+        leader = await store.lease.current(LEADER_SCOPE);
+      } catch (error) {
+        logger.debug({ err: error }, "the store did not say who leads");
+      }
+      if (done.signal.aborted || control.leadership.state().kind === "leader") return;
+      if (first || leader?.holder !== known) observer.standingBy(leader);
+      known = leader?.holder;
+      await world.timers.sleep(WATCH_MS, done.signal).catch(() => undefined);
+    }
+  };
+  const watching = control.leadership.state().kind === "leader" ? undefined : watch();
+  try {
+    await control.whenLeading(AbortSignal.any([end, ...patience]));
+  } catch (error) {
+    if (!end.aborted && patience.some((signal) => signal.aborted))
+      throw new WaitedInVainError(leader?.holder);
+    throw error;
+  } finally {
+    done.abort();
+    await watching;
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}
+
+/** Resolves when every connected proxy knows an epoch; one that stays behind is waited for no longer than its lease may take to end. */
+async function acknowledgedByAll(fleet: ProxyFleet, epoch: Epoch): Promise<void> {
+  const signal = AbortSignal.timeout(ACKNOWLEDGE_WAIT_MS);
+  await Promise.allSettled(fleet.proxies().map(({ session }) => fleet.waitForAck(epoch, session, signal)));
+}
+
+/** Today's configuration for the cluster that the store holds or was seen to hold; a fresh id for a fresh store. */
+async function initialTopology(
+  store: TaskStore,
+  config: Config,
+  known: string | undefined,
+): Promise<{ readonly clusterId: string | undefined; readonly initial: Topology }> {
+  const stored = await store.topology.load();
+  const clusterId =
+    known ??
+    (stored === undefined ? undefined : fromBinary(TopologySchema, stored.document).epoch?.clusterId);
+  const nodesInGroup = Math.max(1, Math.floor(config.nodes.length / config.groups));
+  const initial = create(TopologySchema, {
+    epoch: { clusterId: clusterId ?? randomUUID() },
+    replicationFactor: config.replication_factor ?? Math.min(2, nodesInGroup),
+    defaultShards: config.shards,
+    minInSync: config.min_in_sync,
+  });
+  return { clusterId, initial };
+}
+
+function nodesOf(config: Config): Config["nodes"] {
+  return config.nodes.map((node) => ({ ...node, key: node.key ?? config.node_key }));
+}
+
+function retentionOf(config: Config): RetentionTuning {
+  return {
+    keepTasks: config.task_retention_max,
+    keepHistoryMs: config.history_retention_hours * HOUR_MS,
+    ...(config.task_retention_hours === 0 ? {} : { keepTasksMs: config.task_retention_hours * HOUR_MS }),
+  };
+}
