@@ -11,13 +11,13 @@ interface Row {
   readonly fallback: string;
 }
 
-/** The table of docs/reference/configuration.md. */
+/** The table of settings, of five columns, in docs/reference/configuration.md. */
 const documented: readonly Row[] = readFileSync(
   new URL("../../../docs/reference/configuration.md", import.meta.url),
   "utf8",
 )
   .split("\n")
-  .filter((line) => line.startsWith("| `"))
+  .filter((line) => line.startsWith("| `") && line.split("|").length === 7)
   .map((line) => {
     const cells = line.split("|").map((cell) => cell.trim());
     const code = (cell: string | undefined) => /`([^`]+)`/.exec(cell ?? "")?.[1];

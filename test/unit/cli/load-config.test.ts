@@ -164,6 +164,38 @@ describe("what is wrong is named with its place", () => {
     ]);
   });
 
+  it("names a store's URL that is wrong, with the forms that there are and without its password", () => {
+    const url = "redis://user:pa55word/@host";
+    const [, line] = refusal({ environment: { MIROIR_STORE: url } });
+    expect(line).toMatch(
+      /^environment variable MIROIR_STORE: store: .*not valid.*%2F for \/.*sqlite:\/\/\/path/,
+    );
+    expect(line).not.toContain("pa55");
+    expect(refusal({ flags: { store: "cache" } })[1]).toMatch(/^--store: store: /);
+    expect(refusal({ file: yaml("shards: 3", "store: 7") })[1]).toMatch(/^FILE:2:1: store: /);
+  });
+
+  it("does not run several control processes on SQLite, and says what they need", () => {
+    for (const store of [undefined, "sqlite:///var/lib/miroir.db"]) {
+      const file = yaml("control_replicas: 2", ...(store === undefined ? [] : [`store: ${store}`]));
+      expect(refusal({ file })).toEqual([
+        "the configuration is not valid:",
+        expect.stringMatching(/^FILE:1:1: control_replicas: .*set store to redis:/),
+      ]);
+    }
+    const environment = { MIROIR_STORE: "redis://cache", MIROIR_CONTROL_REPLICAS: "3" };
+    expect(load({ environment })).toMatchObject({ control_replicas: 3, store: { kind: "redis" } });
+  });
+
+  it("refuses certificates for a store that is not reached over TLS, and half of a pair", () => {
+    const store_tls = { ca: "ca.pem" };
+    expect(refusal({ flags: { store: "redis://cache", store_tls } })[1]).toContain("write rediss://");
+    expect(load({ flags: { store: "rediss://cache", store_tls } }).store_tls).toEqual(store_tls);
+    expect(refusal({ flags: { store: "rediss://cache", store_tls: { cert: "c" } } })[1]).toContain(
+      "cert and key belong together",
+    );
+  });
+
   it("does not repeat a key that it refuses", () => {
     expect(refusal({ environment: { MIROIR_ADMIN_KEY: "pa55word" } }).join()).not.toContain("pa55word");
   });
