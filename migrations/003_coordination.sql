@@ -12,6 +12,32 @@ CREATE INDEX jobs_claimed ON jobs (claim_expires_at) WHERE state = 'in_progress'
 
 CREATE INDEX workflows_by_creation ON workflows (created_at, id);
 
+-- How many rows there are of the tables that are bounded by number, kept by the triggers below, so that an
+-- insertion need not count them.
+CREATE TABLE row_counts (
+  table_name TEXT PRIMARY KEY,
+  n INTEGER NOT NULL CHECK (n >= 0)
+) STRICT, WITHOUT ROWID;
+
+INSERT INTO row_counts (table_name, n) SELECT 'sessions', count(*) FROM sessions;
+INSERT INTO row_counts (table_name, n) SELECT 'idempotency_cache', count(*) FROM idempotency_cache;
+
+CREATE TRIGGER sessions_counted_on_insert AFTER INSERT ON sessions BEGIN
+  UPDATE row_counts SET n = n + 1 WHERE table_name = 'sessions';
+END;
+
+CREATE TRIGGER sessions_counted_on_delete AFTER DELETE ON sessions BEGIN
+  UPDATE row_counts SET n = n - 1 WHERE table_name = 'sessions';
+END;
+
+CREATE TRIGGER idempotency_cache_counted_on_insert AFTER INSERT ON idempotency_cache BEGIN
+  UPDATE row_counts SET n = n + 1 WHERE table_name = 'idempotency_cache';
+END;
+
+CREATE TRIGGER idempotency_cache_counted_on_delete AFTER DELETE ON idempotency_cache BEGIN
+  UPDATE row_counts SET n = n - 1 WHERE table_name = 'idempotency_cache';
+END;
+
 CREATE TABLE scoped_keys (
   index_uid TEXT PRIMARY KEY,
   generation INTEGER NOT NULL CHECK (generation > 0),

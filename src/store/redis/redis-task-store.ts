@@ -1,19 +1,28 @@
 import type { World } from "../../runtime/world.js";
 import type { StoreFaults } from "../faults.js";
+import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
 import { defaultStoreLimits, type StoreLimits } from "../limits.js";
 import type { RedisLocation } from "../store-location.js";
 import type { TaskStore } from "../task-store.js";
+import { tenantMapOf } from "../tenant-map.js";
 import { unbuilt } from "../unbuilt.js";
+import { RedisAliasesTable } from "./aliases-table.js";
+import { RedisCanaryRunsTable } from "./canary-runs-table.js";
+import { RedisCdcCursorsTable } from "./cdc-cursors-table.js";
+import { RedisCdcOverflow } from "./cdc-overflow.js";
 import type { RedisBackend } from "./commit.js";
 import { RedisConnection, type RedisTls } from "./connection.js";
+import { RedisIdempotencyTable } from "./idempotency-table.js";
 import { RedisJobsTable } from "./jobs-table.js";
 import { Keyspace } from "./keyspace.js";
 import { RedisLeaseTable } from "./lease-table.js";
+import { RedisNamedTable } from "./named-table.js";
 import { RedisNodeCursorsTable } from "./node-cursors-table.js";
 import { RedisNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
 import { RedisRetention } from "./retention.js";
 import { migrateKeyspace } from "./schema.js";
 import { checkServer } from "./server-checks.js";
+import { RedisSessionsTable } from "./sessions-table.js";
 import { RedisTopologyTable } from "./topology-table.js";
 import { RedisWorkflowsTable } from "./workflows-table.js";
 
@@ -72,9 +81,12 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
   }
 }
 
-function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
+function assemble(backend: RedisBackend, limits: StoreLimits): TaskStore {
+  const sessions = new RedisSessionsTable(backend, limits.sessions);
+  const idempotency = new RedisIdempotencyTable(backend, limits.idempotencyKeys);
   const workflows = new RedisWorkflowsTable(backend);
   const jobs = new RedisJobsTable(backend);
+  const canaryRuns = new RedisCanaryRunsTable(backend, limits.canaryRuns);
   return {
     topology: new RedisTopologyTable(backend),
     lease: new RedisLeaseTable(backend),
@@ -83,16 +95,18 @@ function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
     nodeSettingsVersions: new RedisNodeSettingsVersionsTable(backend),
     workflows,
     jobs,
-    aliases: unbuilt("aliases"),
-    sessions: unbuilt("sessions"),
-    idempotency: unbuilt("idempotency"),
-    canaries: unbuilt("canaries"),
-    canaryRuns: unbuilt("canaryRuns"),
-    cdcCursors: unbuilt("cdcCursors"),
-    cdcOverflow: unbuilt("cdcOverflow"),
-    tenants: unbuilt("tenants"),
-    rolloverPolicies: unbuilt("rolloverPolicies"),
-    searchUiConfig: unbuilt("searchUiConfig"),
+    aliases: new RedisAliasesTable(backend, limits.aliasHistory),
+    sessions,
+    idempotency,
+    canaries: new RedisNamedTable(backend, "canaries", canaryFormat, (commit, id) =>
+      canaryRuns.deleteWith(commit, id),
+    ),
+    canaryRuns,
+    cdcCursors: new RedisCdcCursorsTable(backend),
+    cdcOverflow: new RedisCdcOverflow(backend, limits.cdcOverflowBytes),
+    tenants: tenantMapOf(new RedisNamedTable(backend, "tenant_map", tenantFormat)),
+    rolloverPolicies: new RedisNamedTable(backend, "rollover_policies", rolloverPolicyFormat),
+    searchUiConfig: new RedisNamedTable(backend, "search_ui_config", searchUiConfigFormat),
     scopedKeys: unbuilt("scopedKeys"),
     adminSessions: unbuilt("adminSessions"),
     rateLimits: unbuilt("rateLimits"),
@@ -100,8 +114,8 @@ function assemble(backend: RedisBackend, _limits: StoreLimits): TaskStore {
       tasks: unbuilt("tasks"),
       workflows,
       jobs,
-      canaryRuns: unbuilt("canaryRuns"),
-      expiring: [],
+      canaryRuns,
+      expiring: [sessions, idempotency],
     }),
     transfer: unbuilt("transfer"),
     close: () => backend.connection.close(),

@@ -1,18 +1,27 @@
 import { resolve } from "node:path";
 import { type Clock, createSystemWorld, type Timers } from "../../runtime/world.js";
+import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
 import { defaultStoreLimits, type StoreLimits } from "../limits.js";
 import type { TaskStore } from "../task-store.js";
+import { tenantMapOf } from "../tenant-map.js";
 import { unbuilt } from "../unbuilt.js";
 import { SqliteAdminSessionsTable } from "./admin-sessions-table.js";
+import { SqliteAliasesTable } from "./aliases-table.js";
+import { SqliteCanaryRunsTable } from "./canary-runs-table.js";
+import { SqliteCdcCursorsTable } from "./cdc-cursors-table.js";
+import { SqliteCdcOverflow } from "./cdc-overflow.js";
 import { Connection, openDatabase } from "./connection.js";
+import { SqliteIdempotencyTable } from "./idempotency-table.js";
 import { SqliteJobsTable } from "./jobs-table.js";
 import { SqliteLeaseTable } from "./lease-table.js";
 import { applyMigrations, migrate, packagedMigrations, readMigrations } from "./migrations.js";
+import { SqliteNamedTable } from "./named-table.js";
 import { SqliteNodeCursorsTable } from "./node-cursors-table.js";
 import { SqliteNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
 import { SqliteRateLimits } from "./rate-limits.js";
 import { SqliteRetention } from "./retention.js";
 import { SqliteScopedKeysTable } from "./scoped-keys-table.js";
+import { SqliteSessionsTable } from "./sessions-table.js";
 import { SqliteTasksTable } from "./tasks-table.js";
 import { SqliteTopologyTable } from "./topology-table.js";
 import { SqliteTransfer } from "./transfer.js";
@@ -44,8 +53,11 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
   const { durable, fast } = connections;
   const limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
   try {
+    const sessions = new SqliteSessionsTable(fast, options.clock, limits.sessions);
+    const idempotency = new SqliteIdempotencyTable(fast, options.clock, limits.idempotencyKeys);
     const workflows = new SqliteWorkflowsTable(durable);
     const jobs = new SqliteJobsTable(fast, options.clock);
+    const canaryRuns = new SqliteCanaryRunsTable(fast, limits.canaryRuns);
     const scopedKeys = new SqliteScopedKeysTable(fast, options.clock);
     const rateLimits = new SqliteRateLimits(fast, options.clock);
     const adminSessions = new SqliteAdminSessionsTable(fast, {
@@ -61,16 +73,16 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       nodeSettingsVersions: new SqliteNodeSettingsVersionsTable(fast),
       workflows,
       jobs,
-      aliases: unbuilt("aliases"),
-      sessions: unbuilt("sessions"),
-      idempotency: unbuilt("idempotency"),
-      canaries: unbuilt("canaries"),
-      canaryRuns: unbuilt("canaryRuns"),
-      cdcCursors: unbuilt("cdcCursors"),
-      cdcOverflow: unbuilt("cdcOverflow"),
-      tenants: unbuilt("tenants"),
-      rolloverPolicies: unbuilt("rolloverPolicies"),
-      searchUiConfig: unbuilt("searchUiConfig"),
+      aliases: new SqliteAliasesTable(fast, limits.aliasHistory),
+      sessions,
+      idempotency,
+      canaries: new SqliteNamedTable(fast, "canaries", canaryFormat),
+      canaryRuns,
+      cdcCursors: new SqliteCdcCursorsTable(fast),
+      cdcOverflow: new SqliteCdcOverflow(fast, limits.cdcOverflowBytes),
+      tenants: tenantMapOf(new SqliteNamedTable(fast, "tenant_map", tenantFormat)),
+      rolloverPolicies: new SqliteNamedTable(fast, "rollover_policies", rolloverPolicyFormat),
+      searchUiConfig: new SqliteNamedTable(fast, "search_ui_config", searchUiConfigFormat),
       scopedKeys,
       adminSessions,
       rateLimits,
@@ -78,7 +90,8 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       retention: new SqliteRetention(fast, {
         workflows,
         jobs,
-        expiring: [adminSessions, rateLimits, scopedKeys],
+        canaryRuns,
+        expiring: [sessions, idempotency, adminSessions, rateLimits, scopedKeys],
       }),
       close: async () => {
         adminSessions.close();
