@@ -84,20 +84,20 @@ export class SqliteJobsTable implements JobsTable {
       `SELECT * FROM jobs WHERE state = 'queued' AND run_after <= ? ORDER BY ${byAge} LIMIT 1`,
     );
     // A walk along its index for each type: queues of other types do not slow it down.
-    this.#firstQueuedOfType = fast.prepare<[string, number], JobRecord>(
+    this.#firstQueuedOfType = fast.prepare<[number, string], JobRecord>(
       `SELECT * FROM jobs WHERE state = 'queued' AND id IN (
          SELECT (SELECT id FROM jobs INDEXED BY jobs_queued_by_type
-                 WHERE state = 'queued' AND type = types.value AND run_after <= ?2 ORDER BY ${byAge} LIMIT 1)
-         FROM json_each(?1) AS types)
+                 WHERE state = 'queued' AND type = types.value AND run_after <= ? ORDER BY ${byAge} LIMIT 1)
+         FROM json_each(?) AS types)
        ORDER BY ${byAge} LIMIT 1`,
     );
     // No more jobs are claimed than there are workers, so that these need no order in the index.
     this.#firstExpired = fast.prepare<[number], JobRecord>(
       `SELECT * FROM jobs WHERE state = 'in_progress' AND claim_expires_at <= ? ORDER BY ${byAge} LIMIT 1`,
     );
-    this.#firstExpiredOfTypes = fast.prepare<[string, number], JobRecord>(
-      `SELECT * FROM jobs WHERE state = 'in_progress' AND claim_expires_at <= ?2
-         AND type IN (SELECT value FROM json_each(?1)) ORDER BY ${byAge} LIMIT 1`,
+    this.#firstExpiredOfTypes = fast.prepare<[number, string], JobRecord>(
+      `SELECT * FROM jobs WHERE state = 'in_progress' AND claim_expires_at <= ?
+         AND type IN (SELECT value FROM json_each(?)) ORDER BY ${byAge} LIMIT 1`,
     );
     this.#countFinished = fast.prepare<[], { n: number }>(
       "SELECT count(*) AS n FROM jobs WHERE finished_at IS NOT NULL",
@@ -224,9 +224,9 @@ export class SqliteJobsTable implements JobsTable {
 
   #firstDue({ types }: CheckedClaimRequest, now: number): JobRow | undefined {
     const json = JSON.stringify(types);
-    const queued = types === undefined ? this.#firstQueued.get(now) : this.#firstQueuedOfType.get(json, now);
+    const queued = types === undefined ? this.#firstQueued.get(now) : this.#firstQueuedOfType.get(now, json);
     const expired =
-      types === undefined ? this.#firstExpired.get(now) : this.#firstExpiredOfTypes.get(json, now);
+      types === undefined ? this.#firstExpired.get(now) : this.#firstExpiredOfTypes.get(now, json);
     if (queued === undefined || expired === undefined) {
       const only = queued ?? expired;
       return only && decodeJob(only);

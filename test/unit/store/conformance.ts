@@ -1,9 +1,12 @@
 import { describe } from "vitest";
 import { describeCrashes } from "./cases/crash.js";
 import { describeFencing } from "./cases/fencing.js";
+import { describeJobs } from "./cases/jobs.js";
+import { describeLeases } from "./cases/leases.js";
 import { describeListing } from "./cases/listing.js";
 import { describeModel } from "./cases/model.js";
 import { describeRetention } from "./cases/retention.js";
+import { describeSessions } from "./cases/sessions.js";
 import { describeSmallTables } from "./cases/small-tables.js";
 import { describeTasks } from "./cases/tasks.js";
 import { describeTransfer } from "./cases/transfer.js";
@@ -13,10 +16,13 @@ import type { StoreFactory } from "./harness.js";
 export function describeTaskStore(name: string, factory: StoreFactory): void {
   describe(`task store on ${name}`, () => {
     describeFencing(factory);
+    describeLeases(factory);
+    describeJobs(factory);
     describeTasks(factory);
     describeListing(factory);
     describeRetention(factory);
     describeSmallTables(factory);
+    describeSessions(factory);
     describeModel(factory);
     describeTransfer(factory);
     describeCrashes(factory);

@@ -1,4 +1,3 @@
-import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   ConflictError,
@@ -7,7 +6,6 @@ import {
   InvalidArgumentError,
   indexInstance,
   jobId,
-  type Lease,
   nodeId,
   type TaskStore,
   type TopologyRow,
@@ -33,101 +31,6 @@ export function describeFencing(factory: StoreFactory): void {
   });
   afterEach(() => harness.dispose());
 
-  describe("lease", () => {
-    it("has one holder at a time, and a higher number for each", async () => {
-      const other = await harness.open();
-      const first = await store.lease.acquire({ scope, holder: "a", ttlMs: 100 });
-      expect(first).toEqual({ scope, holder: "a", term: 1, expiresAt: harness.clock.now() + 100 });
-      expect(await other.lease.acquire({ scope, holder: "b", ttlMs: 100 })).toBeUndefined();
-      harness.clock.advance(100);
-      expect(await other.lease.acquire({ scope, holder: "b", ttlMs: 100 })).toMatchObject({ term: 2 });
-      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100 })).toBeUndefined();
-      expect(await store.lease.current(scope)).toMatchObject({ holder: "b", term: 2 });
-    });
-
-    it("is extended by its holder only, and only while it runs", async () => {
-      const token = await lead(store, "a", 100);
-      harness.clock.advance(60);
-      expect(await store.lease.renew(token, 100)).toMatchObject({ expiresAt: harness.clock.now() + 100 });
-      expect(await store.lease.renew({ ...token, holder: "b" }, 100)).toBeUndefined();
-      expect(await store.lease.renew({ ...token, term: 7 }, 100)).toBeUndefined();
-      harness.clock.advance(100);
-      expect(await store.lease.renew(token, 100)).toBeUndefined();
-    });
-
-    it("keeps its number for a live holder that asks again, and changes it after the end", async () => {
-      await lead(store, "a", 100);
-      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100 })).toMatchObject({ term: 1 });
-      harness.clock.advance(100);
-      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100 })).toMatchObject({ term: 2 });
-    });
-
-    it("goes above the term it is told, also for a live holder", async () => {
-      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100, aboveTerm: 41 })).toMatchObject({
-        term: 42,
-      });
-      expect(await store.lease.acquire({ scope, holder: "a", ttlMs: 100, aboveTerm: 50 })).toMatchObject({
-        term: 51,
-      });
-    });
-
-    it("can be given back at once, by its holder only", async () => {
-      const token = await lead(store, "a");
-      expect(await store.lease.release({ ...token, holder: "b" })).toBe(false);
-      expect(await store.lease.release(token)).toBe(true);
-      expect(await store.lease.release(token)).toBe(false);
-      expect(await store.lease.current(scope)).toBeUndefined();
-      expect(await lead(store, "b")).toMatchObject({ term: 2 });
-    });
-
-    it("never has two live holders, nor one number twice, whatever the order of requests", async () => {
-      const step = fc.record({
-        kind: fc.constantFrom("acquire", "renew", "release", "wait"),
-        who: fc.constantFrom("a", "b", "c"),
-        ms: fc.integer({ min: 1, max: 120 }),
-      });
-      await fc.assert(
-        fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-          const fresh = await factory();
-          try {
-            const handles = [await fresh.open(), await fresh.open()] as const;
-            const held = new Map<string, Lease>();
-            const owners = new Map<number, string>();
-            for (const [index, { kind, who, ms }] of steps.entries()) {
-              const { lease } = handles[index % 2 === 0 ? 0 : 1];
-              const mine = held.get(who);
-              if (kind === "wait") fresh.clock.advance(ms);
-              if (kind === "release" && mine !== undefined) {
-                await lease.release(mine);
-                held.delete(who);
-              }
-              if (kind === "acquire" || (kind === "renew" && mine !== undefined)) {
-                const got =
-                  kind === "acquire" || mine === undefined
-                    ? await lease.acquire({ scope, holder: who, ttlMs: 100 })
-                    : await lease.renew(mine, 100);
-                if (got === undefined) held.delete(who);
-                else {
-                  held.set(who, got);
-                  expect(owners.get(got.term) ?? who).toBe(who);
-                  for (const [term, owner] of owners) {
-                    if (owner !== who) expect(term).toBeLessThan(got.term);
-                  }
-                  owners.set(got.term, who);
-                }
-              }
-              const live = [...held.values()].filter((entry) => entry.expiresAt > fresh.clock.now());
-              expect(live.length).toBeLessThanOrEqual(1);
-            }
-          } finally {
-            await fresh.dispose();
-          }
-        }),
-        { numRuns: 25 },
-      );
-    });
-  });
-
   describe("fence", () => {
     const writes: Record<string, (store: TaskStore, fence: FencingToken) => Promise<unknown>> = {
       "topology.save": (to, fence) => to.topology.save(undefined, topology(fence.term, 1), fence),
@@ -152,24 +55,8 @@ export function describeFencing(factory: StoreFactory): void {
           },
           fence,
         ),
-      "jobs.put": (to, fence) =>
-        to.jobs.put(
-          {
-            id: jobId("j"),
-            type: "t",
-            paramsJson: "{}",
-            state: "queued",
-            claimedBy: null,
-            claimExpiresAt: null,
-            progressJson: "{}",
-            attempts: 0,
-            error: null,
-            createdAt: 1,
-            updatedAt: 1,
-            finishedAt: null,
-          },
-          fence,
-        ),
+      "jobs.enqueue": (to, fence) => to.jobs.enqueue({ id: jobId("j"), type: "t", paramsJson: "{}" }, fence),
+      "jobs.cancel": (to, fence) => to.jobs.cancel(jobId("j"), fence),
       "retention.pruneTasks": (to, fence) => to.retention.pruneTasks({}, fence),
       "retention.pruneWorkflows": (to, fence) => to.retention.pruneWorkflows({ finishedBefore: 1 }, fence),
       "retention.pruneJobs": (to, fence) => to.retention.pruneJobs({ finishedBefore: 1 }, fence),

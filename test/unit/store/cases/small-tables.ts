@@ -4,8 +4,6 @@ import {
   ConflictError,
   type FencingToken,
   indexInstance,
-  type JobRow,
-  jobId,
   type NodeCursorRow,
   type NodeSettingsVersionRow,
   nodeId,
@@ -43,21 +41,6 @@ const workflow: fc.Arbitrary<WorkflowRow> = fc.record({
   updatedAt: time,
   finishedAt: fc.option(time),
 });
-const job: fc.Arbitrary<JobRow> = fc.record({
-  id: text.map(jobId),
-  type: text,
-  paramsJson: fc.json(),
-  state: fc.constantFrom("queued", "in_progress", "completed", "failed", "canceled"),
-  claimedBy: fc.option(text),
-  claimExpiresAt: fc.option(time),
-  progressJson: fc.json(),
-  attempts: fc.nat(),
-  error: fc.option(text),
-  createdAt: time,
-  updatedAt: time,
-  finishedAt: fc.option(time),
-});
-
 const runs = { numRuns: 60 };
 
 export function describeSmallTables(factory: StoreFactory): void {
@@ -166,44 +149,6 @@ export function describeSmallTables(factory: StoreFactory): void {
       expect(await store.retention.pruneWorkflows({ finishedBefore: 9 }, fence)).toBe(0);
       expect(await store.retention.pruneWorkflows({ finishedBefore: 10 }, fence)).toBe(1);
       expect((await other.workflows.listOpen()).map(({ id }) => id)).toEqual(["a"]);
-    });
-  });
-
-  describe("jobs", () => {
-    it("come back as stored", async () => {
-      await fc.assert(
-        fc.asyncProperty(job, fc.uuid(), async (row, suffix) => {
-          const unique = { ...row, id: jobId(`${row.id} ${suffix}`) };
-          await store.jobs.put(unique, fence);
-          expect(await other.jobs.get(unique.id)).toEqual(unique);
-        }),
-        runs,
-      );
-      expect(await store.jobs.get(jobId("none"))).toBeUndefined();
-    });
-
-    it("are listed by state, oldest first, and pruned once finished", async () => {
-      const base = fc.sample(job, { seed: 1, numRuns: 1 })[0];
-      if (base === undefined) throw new Error("no sample");
-      const row = (id: string, createdAt: number, overrides: Partial<JobRow> = {}): JobRow => ({
-        ...base,
-        id: jobId(id),
-        state: "queued",
-        createdAt,
-        finishedAt: null,
-        ...overrides,
-      });
-      await store.jobs.put(row("b", 1), fence);
-      await store.jobs.put(row("a", 2), fence);
-      await store.jobs.put(row("c", 3, { state: "in_progress" }), fence);
-      const ids = async (...args: Parameters<TaskStore["jobs"]["list"]>) =>
-        (await other.jobs.list(...args)).map(({ id }) => id);
-      expect(await ids()).toEqual(["b", "a", "c"]);
-      expect(await ids({ states: ["queued"], limit: 1 })).toEqual(["b"]);
-      await store.jobs.put(row("b", 1, { state: "completed", finishedAt: 5 }), fence);
-      await expect(store.jobs.put(row("b", 1), fence)).rejects.toBeInstanceOf(ConflictError);
-      expect(await store.retention.pruneJobs({ finishedBefore: 6 }, fence)).toBe(1);
-      expect(await ids({ states: ["completed"] })).toEqual([]);
     });
   });
 }
