@@ -1,4 +1,4 @@
-import type { World } from "../../runtime/world.js";
+import type { Timers, World } from "../../runtime/world.js";
 import type { StoreFaults } from "../faults.js";
 import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
 import { defaultStoreLimits, type StoreLimits } from "../limits.js";
@@ -6,6 +6,7 @@ import type { RedisLocation } from "../store-location.js";
 import type { TaskStore } from "../task-store.js";
 import { tenantMapOf } from "../tenant-map.js";
 import { unbuilt } from "../unbuilt.js";
+import { RedisAdminSessionsTable } from "./admin-sessions-table.js";
 import { RedisAliasesTable } from "./aliases-table.js";
 import { RedisCanaryRunsTable } from "./canary-runs-table.js";
 import { RedisCdcCursorsTable } from "./cdc-cursors-table.js";
@@ -19,10 +20,13 @@ import { RedisLeaseTable } from "./lease-table.js";
 import { RedisNamedTable } from "./named-table.js";
 import { RedisNodeCursorsTable } from "./node-cursors-table.js";
 import { RedisNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
+import { RedisRateLimits } from "./rate-limits.js";
 import { RedisRetention } from "./retention.js";
 import { migrateKeyspace } from "./schema.js";
+import { RedisScopedKeysTable } from "./scoped-keys-table.js";
 import { checkServer } from "./server-checks.js";
 import { RedisSessionsTable } from "./sessions-table.js";
+import { RedisTasksTable } from "./tasks-table.js";
 import { RedisTopologyTable } from "./topology-table.js";
 import { RedisWorkflowsTable } from "./workflows-table.js";
 
@@ -74,23 +78,33 @@ export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promis
       ...(onWarning === undefined ? {} : { onWarning }),
     });
     await migrateKeyspace(backend);
-    return assemble(backend, limits);
+    return assemble(backend, limits, { timers: world.timers, database: location.database });
   } catch (error) {
     await connection.close();
     throw error;
   }
 }
 
-function assemble(backend: RedisBackend, limits: StoreLimits): TaskStore {
+function assemble(
+  backend: RedisBackend,
+  limits: StoreLimits,
+  { timers, database }: { readonly timers: Timers; readonly database: number },
+): TaskStore {
+  const adminSessions = new RedisAdminSessionsTable(backend, {
+    timers,
+    database,
+    limit: limits.adminSessions,
+  });
   const sessions = new RedisSessionsTable(backend, limits.sessions);
   const idempotency = new RedisIdempotencyTable(backend, limits.idempotencyKeys);
+  const tasks = new RedisTasksTable(backend);
   const workflows = new RedisWorkflowsTable(backend);
   const jobs = new RedisJobsTable(backend);
   const canaryRuns = new RedisCanaryRunsTable(backend, limits.canaryRuns);
   return {
     topology: new RedisTopologyTable(backend),
     lease: new RedisLeaseTable(backend),
-    tasks: unbuilt("tasks"),
+    tasks,
     nodeCursors: new RedisNodeCursorsTable(backend),
     nodeSettingsVersions: new RedisNodeSettingsVersionsTable(backend),
     workflows,
@@ -107,17 +121,20 @@ function assemble(backend: RedisBackend, limits: StoreLimits): TaskStore {
     tenants: tenantMapOf(new RedisNamedTable(backend, "tenant_map", tenantFormat)),
     rolloverPolicies: new RedisNamedTable(backend, "rollover_policies", rolloverPolicyFormat),
     searchUiConfig: new RedisNamedTable(backend, "search_ui_config", searchUiConfigFormat),
-    scopedKeys: unbuilt("scopedKeys"),
-    adminSessions: unbuilt("adminSessions"),
-    rateLimits: unbuilt("rateLimits"),
+    scopedKeys: new RedisScopedKeysTable(backend),
+    adminSessions,
+    rateLimits: new RedisRateLimits(backend),
     retention: new RedisRetention({
-      tasks: unbuilt("tasks"),
+      tasks,
       workflows,
       jobs,
       canaryRuns,
-      expiring: [sessions, idempotency],
+      expiring: [sessions, idempotency, adminSessions],
     }),
     transfer: unbuilt("transfer"),
-    close: () => backend.connection.close(),
+    close: async () => {
+      adminSessions.close();
+      await backend.connection.close();
+    },
   };
 }
