@@ -13,6 +13,9 @@ const settled = `+${finished} AND NOT EXISTS (SELECT 1 FROM node_tasks
 export interface SelfPruningTables {
   readonly workflows: { prune(rule: PruneRule, fence: FencingToken): Promise<number> };
   readonly jobs: { prune(rule: PruneRule, fence: FencingToken): Promise<number> };
+  readonly canaryRuns: {
+    prune(rule: { ranBefore: number; limit?: number }, fence: FencingToken): Promise<number>;
+  };
   /** The tables whose rows end by themselves. */
   readonly expiring: readonly ExpiringTable[];
 }
@@ -61,6 +64,10 @@ export class SqliteRetention implements Retention {
 
   pruneJobs(rule: PruneRule, fence: FencingToken): Promise<number> {
     return this.#tables.jobs.prune(rule, fence);
+  }
+
+  pruneCanaryRuns(rule: { ranBefore: number; limit?: number }, fence: FencingToken): Promise<number> {
+    return this.#tables.canaryRuns.prune(rule, fence);
   }
 
   async pruneExpired(rule: { limit?: number }, fence: FencingToken): Promise<number> {
