@@ -15,9 +15,11 @@ local table, at = KEYS[1], now(ARGV[1])
 -- as long as nobody has taken it.
 local expired = redis.call('ZRANGE', table .. ':_claimed', '-inf', int(at), 'BYSCORE', 'LIMIT', 0, maxMoved)
 for _, place in ipairs(expired) do
-  local fields = redis.call('HMGET', jobkey(table, place), 'id', 'type', 'run_after', 'created_at')
+  local fields = redis.call('HMGET', jobkey(table, place), 'id', 'type', 'created_at', 'run_after', 'claim_expires_at')
   if fields[1] then
-    enqueue(table, { id = fields[1], type = fields[2], run_after = fields[3], created_at = fields[4] })
+    -- Due whenever its claim has expired, also by a clock that was set back behind run_after since.
+    local since = int(math.min(tonumber(fields[4]), tonumber(fields[5])))
+    enqueue(table, { id = fields[1], type = fields[2], created_at = fields[3], run_after = since })
   end
   redis.call('ZREM', table .. ':_claimed', place)
 end
