@@ -8,6 +8,8 @@ export interface Relay {
   stall(): void;
   /** Everything passes again; what was swallowed is lost, so open connections are broken. */
   heal(): void;
+  /** Connections that are open now carry nothing more and stay open; new ones pass. */
+  freezeOpen(): void;
   /**
    * Breaks the connection on which the next bytes come in that direction, both its ends at once, after that many of
    * them have passed. Resolves when it has.
@@ -22,6 +24,7 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
   const sockets = new Set<Socket>();
   let stalled = false;
   let cut: { direction: "request" | "reply"; afterBytes: number; done: () => void } | undefined;
+  const frozen = new WeakSet<Socket>();
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
     for (const [direction, from, to] of [
@@ -30,7 +33,7 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
     ] as const) {
       sockets.add(from);
       from.on("data", (chunk) => {
-        if (stalled) return;
+        if (stalled || frozen.has(from)) return;
         if (cut?.direction !== direction) {
           to.write(chunk);
           return;
@@ -48,7 +51,7 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
       from.on("error", () => to.destroy());
       from.on("close", () => {
         sockets.delete(from);
-        if (!stalled) to.destroy();
+        if (!stalled && !frozen.has(from)) to.destroy();
       });
     }
   });
@@ -65,6 +68,9 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
     heal: () => {
       stalled = false;
       destroyAll();
+    },
+    freezeOpen: () => {
+      for (const socket of sockets) frozen.add(socket);
     },
     cutNext: (direction, afterBytes) =>
       new Promise((resolve) => {

@@ -6,7 +6,7 @@ import { DeadlineError, isRefusedLogin } from "./redis-errors.js";
 export interface ChannelOptions {
   readonly clock: Pick<Clock, "monotonic">;
   readonly timers: Timers;
-  /** Milliseconds of silence, with something asked, after which the connection is given up. */
+  /** Milliseconds of silence after which a connection on which a call was not answered in time is given up. */
   readonly silenceMs: number;
 }
 

@@ -14,7 +14,7 @@ export interface RedisTls {
 export type RedisClient = Redis;
 
 const firstRetryMs = 20;
-const maxRetryMs = 1_000;
+const maxRetryMs = 500;
 const connectTimeoutMs = 3_000;
 /** How often a server that loads its data is asked whether it has finished. */
 const loadingPollMs = 100;

@@ -27,6 +27,8 @@ export type CallMode = "read" | "write" | "durable";
 
 const firstPauseMs = 20;
 const maxPauseMs = 500;
+/** The part of the deadline that is kept for the answer. */
+const reservedPart = 0.05;
 /** Calls under way at once; more are refused. */
 const maxCalls = 10_000;
 
@@ -55,7 +57,7 @@ export class RedisConnection {
     this.place = describeLocation(options.location);
     this.#createClient = clientFactory(options.location, options.tls, options.timers);
     const open = (): Channel =>
-      new Channel(this.#createClient(), { ...options, silenceMs: this.#deadlineMs });
+      new Channel(this.#createClient(), { ...options, silenceMs: this.#deadlineMs / 2 });
     this.#channel = open();
     this.#durable = options.location.waitReplicas === 0 ? this.#channel : open();
   }
@@ -120,7 +122,8 @@ export class RedisConnection {
     const send = async (client: RedisClient, command: "EVALSHA" | "EVAL", text: string): Promise<unknown> => {
       this.#fault("before-send", operation);
       const parameters = [text, keys.length, ...keys, ...args];
-      const sent = bytes ? client.callBuffer(command, ...parameters) : client.call(command, ...parameters);
+      // As one list: so many arguments as a large commit has do not fit onto the stack.
+      const sent = bytes ? client.callBuffer(command, parameters) : client.call(command, parameters);
       this.#fault("after-send", operation);
       const reply = await sent;
       this.#fault("after-reply", operation);
@@ -158,9 +161,11 @@ export class RedisConnection {
   ): Promise<T> {
     const { clock, timers } = this.#options;
     const until = clock.monotonic() + this.#deadlineMs;
+    // What is sent too late to be answered ends as maybe executed, for nothing.
+    const sendBy = until - this.#deadlineMs * reservedPart;
     const channel = mode === "durable" ? this.#durable : this.#channel;
     for (let attempt = 0; ; attempt++) {
-      await this.#ready(channel, operation, until);
+      await this.#ready(channel, operation, sendBy);
       const { epoch } = channel;
       let result: T;
       try {
@@ -171,7 +176,7 @@ export class RedisConnection {
         const kind = classify(error);
         const repeatable = kind === "not-executed" || (mode === "read" && kind === "connection-lost");
         const pause = Math.min(firstPauseMs * 2 ** attempt, maxPauseMs);
-        if (!repeatable || clock.monotonic() + pause >= until) {
+        if (!repeatable || clock.monotonic() + pause >= sendBy) {
           throw toStoreError(error, operation, this.place, mode === "read");
         }
         await timers.sleep(pause);

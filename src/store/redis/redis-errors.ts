@@ -63,6 +63,9 @@ export function toStoreError(error: unknown, operation: string, place: string, i
 
 /** What is wrong and what to do, for an error of the client or of the server. */
 export function advice(error: Error): string {
+  if (error.name === "MaxRetriesPerRequestError") {
+    return "the connection was lost before the answer came. Check the server and the network; read before repeating a write.";
+  }
   const message = describe(error);
   const code =
     /\b(OOM|READONLY|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|BUSY|CLUSTERDOWN|TRYAGAIN|ASK|MOVED|NOREPLICAS|MASTERDOWN)\b/.exec(
