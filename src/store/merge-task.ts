@@ -30,6 +30,29 @@ export function mergeNodeTask(stored: NodeTaskRow, incoming: NodeTaskRow): NodeT
   };
 }
 
+/** `mergeTask`, with the node tasks merged too; the incoming task where none is stored. */
+export function mergeWholeTask(stored: TaskRow | undefined, incoming: TaskRow): TaskRow {
+  const merged = stored === undefined ? incoming : mergeTask(stored, incoming);
+  const nodeTasks = new Map<string, NodeTaskRow>();
+  for (const nodeTask of stored?.nodeTasks ?? []) nodeTasks.set(nameOf(nodeTask), nodeTask);
+  for (const nodeTask of incoming.nodeTasks) {
+    const known = nodeTasks.get(nameOf(nodeTask));
+    nodeTasks.set(nameOf(nodeTask), known === undefined ? nodeTask : mergeNodeTask(known, nodeTask));
+  }
+  return { ...merged, nodeTasks: [...nodeTasks.values()].sort(compareNodeTasks) };
+}
+
+/** The task with a node task added to it, or merged into the one that it has. */
+export function withNodeTask(task: TaskRow, incoming: NodeTaskRow): TaskRow {
+  const isSame = (other: NodeTaskRow) => compareNodeTasks(other, incoming) === 0;
+  const stored = task.nodeTasks.find(isSame);
+  const nodeTasks =
+    stored === undefined
+      ? [...task.nodeTasks, incoming].sort(compareNodeTasks)
+      : task.nodeTasks.map((other) => (other === stored ? mergeNodeTask(stored, incoming) : other));
+  return { ...task, nodeTasks };
+}
+
 /** The node task that an update describes. */
 export function nodeTaskOfUpdate(update: NodeTaskUpdate): NodeTaskRow {
   return {
@@ -76,4 +99,8 @@ function isLater(status: TaskStatus, other: TaskStatus): boolean {
 function rank(status: TaskStatus): number {
   if (isFinalStatus(status)) return 2;
   return status === "processing" ? 1 : 0;
+}
+
+function nameOf({ nodeId, nodeTaskUid }: NodeTaskRow): string {
+  return `${nodeTaskUid} ${nodeId}`;
 }

@@ -136,7 +136,7 @@ export function encodeError(error: TaskErrorRow | null): string | null {
 /** The error of that JSON text. */
 export function decodeError(json: string | null, where: string): TaskErrorRow | null {
   if (json === null) return null;
-  const value = parse(json, where);
+  const value = parseJson(json, where);
   if (Array.isArray(value)) {
     const [message, code, type, link] = value as unknown[];
     if (
@@ -153,7 +153,7 @@ export function decodeError(json: string | null, where: string): TaskErrorRow | 
 
 function decodeShards(json: string | null, where: string): readonly number[] {
   if (json === null) return [];
-  const value = parse(json, where);
+  const value = parseJson(json, where);
   if (isNumberArray(value)) return value;
   throw new StoreCorruptError(`${where} has an unreadable list of shards`);
 }
@@ -161,7 +161,7 @@ function decodeShards(json: string | null, where: string): readonly number[] {
 function decodeDocumentsByShard(json: string | null, where: string): ReadonlyMap<number, number> {
   const result = new Map<number, number>();
   if (json === null) return result;
-  const value = parse(json, where);
+  const value = parseJson(json, where);
   if (!Array.isArray(value)) throw new StoreCorruptError(`${where} has unreadable counts by shard`);
   for (const entry of value as unknown[]) {
     const [shard, count] = isNumberArray(entry) ? entry : [];
@@ -173,11 +173,13 @@ function decodeDocumentsByShard(json: string | null, where: string): ReadonlyMap
   return result;
 }
 
-function isNumberArray(value: unknown): value is number[] {
+/** True for lists of numbers. */
+export function isNumberArray(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((entry) => typeof entry === "number");
 }
 
-function parse(json: string, where: string): unknown {
+/** What JSON text says; rejects other text with `StoreCorruptError`. */
+export function parseJson(json: string, where: string): unknown {
   try {
     return JSON.parse(json);
   } catch (error) {

@@ -25,8 +25,14 @@ export class Commit {
   readonly #writes: (string | number | Buffer)[] = [];
   #checkCount = 0;
 
-  /** Under a fence, `leaseKey` is the lease's key. */
-  constructor(readonly fence?: { readonly token: FencingToken; readonly leaseKey: string }) {
+  /**
+   * Under a fence, `leaseKey` is the lease's key. `script` applies it: `commit`, or one that takes the same
+   * arguments and knows more writes.
+   */
+  constructor(
+    readonly fence?: { readonly token: FencingToken; readonly leaseKey: string },
+    readonly script = "commit",
+  ) {
     if (fence !== undefined) this.#key(fence.leaseKey);
   }
 
@@ -51,12 +57,12 @@ export class Commit {
 
   /** Sets fields of a hash. */
   hset(key: string, fields: Readonly<Record<string, string | number | Buffer>>): this {
-    return this.#many("HSET", key, Object.entries(fields).flat());
+    return this.write("HSET", key, Object.entries(fields).flat());
   }
 
   /** Deletes fields of a hash. */
   hdel(key: string, ...fields: readonly string[]): this {
-    return this.#many("HDEL", key, fields);
+    return this.write("HDEL", key, fields);
   }
 
   /** Adds to a number in a hash. */
@@ -71,7 +77,7 @@ export class Commit {
 
   /** Takes members out of a sorted set. */
   zrem(key: string, ...members: readonly (string | number)[]): this {
-    return this.#many("ZREM", key, members);
+    return this.write("ZREM", key, members);
   }
 
   /** Deletes a key. */
@@ -82,6 +88,17 @@ export class Commit {
   /** Lets a key end so many milliseconds from now, by the server's clock. */
   pexpire(key: string, ttlMs: number): this {
     return this.#write("PEXPIRE", key, ttlMs);
+  }
+
+  /**
+   * A write of any name that the script knows. With more than 4,000 arguments it becomes several: it has to mean the
+   * same then.
+   */
+  write(command: string, key: string, args: readonly (string | number | Buffer)[]): this {
+    for (let i = 0; i < args.length; i += maxArguments) {
+      this.#write(command, key, ...args.slice(i, i + maxArguments));
+    }
+    return this;
   }
 
   /** Sends it. Rejects with `FencedError` or {@link CommitConflict}, having changed nothing. */
@@ -95,17 +112,10 @@ export class Commit {
       ...this.#checks,
       ...this.#writes,
     ];
-    const reply = await connection.run("commit", this.#keys, args, mode, operation);
+    const reply = await connection.run(this.script, this.#keys, args, mode, operation);
     const [result, ...rest] = reply as [string, ...string[]];
     if (result === "fenced" && fence !== undefined) throw fencedError(fence.token, rest);
     if (result === "conflict") throw new CommitConflict(`check ${rest[0]} of "${operation}" did not hold`);
-  }
-
-  #many(command: string, key: string, args: readonly (string | number | Buffer)[]): this {
-    for (let i = 0; i < args.length; i += maxArguments) {
-      this.#write(command, key, ...args.slice(i, i + maxArguments));
-    }
-    return this;
   }
 
   #write(command: string, key: string, ...args: readonly (string | number | Buffer)[]): this {
@@ -157,15 +167,20 @@ function isRefusal(error: unknown): boolean {
 export async function transact<T>(
   { connection, keys }: RedisBackend,
   operation: string,
-  options: { readonly fence?: FencingToken; readonly durable?: boolean },
+  options: {
+    readonly fence?: FencingToken;
+    readonly durable?: boolean;
+    /** What applies the commit; see {@link Commit}. */
+    readonly script?: string;
+  },
   attempt: (commit: Commit) => Promise<T>,
 ): Promise<T> {
-  const { fence, durable = false } = options;
+  const { fence, durable = false, script } = options;
   for (let attempts = 1; ; attempts++) {
     const commit =
       fence === undefined
-        ? new Commit()
-        : new Commit({ token: fence, leaseKey: leaseKey(keys, fence.scope) });
+        ? new Commit(undefined, script)
+        : new Commit({ token: fence, leaseKey: leaseKey(keys, fence.scope) }, script);
     const result = await attempt(commit).catch(async (error: unknown) => {
       // A former leader is told so, whatever else is wrong with what it asks.
       if (fence !== undefined && isRefusal(error)) {
