@@ -56,7 +56,7 @@ export function readMigrations(directory: string): readonly Migration[] {
  */
 export function migrate(path: string, migrations: readonly Migration[], now: number): void {
   createFile(path);
-  if (statSync(path).size > 0) inspectUntouched(path, migrations);
+  if (statSync(path).size > 0) readSchemaVersion(path, migrations);
   const db = openDatabase(path);
   try {
     db.pragma("journal_mode = WAL");
@@ -137,11 +137,14 @@ function checkSchema(
   return recorded.length;
 }
 
-/** Checks an existing file through a read-only connection, so that a refusal leaves it as it was. */
-function inspectUntouched(path: string, migrations: readonly Migration[]): void {
+/**
+ * How many of `migrations` an existing file has; throws where it has others. Looks through a read-only connection, so
+ * that a refusal leaves the file as it was.
+ */
+export function readSchemaVersion(path: string, migrations: readonly Migration[]): number {
   const db = openDatabase(path, { readonly: true });
   try {
-    checkSchema(db, path, migrations);
+    return checkSchema(db, path, migrations);
   } catch (error) {
     const code = sqliteCode(error);
     if (code === "SQLITE_NOTADB") {

@@ -182,12 +182,21 @@ function refuseUnlessEmpty(db: Database.Database, path: string, now: number): vo
 }
 
 function countRows(count: (sql: string) => number): StoreRowCounts {
-  const entries = transferTables.map((table) => {
+  return countLiveRows(count) as StoreRowCounts;
+}
+
+/** Rows by table; `count` runs a statement that takes `:now` and gives `n`. A table that is not there is left out. */
+export function countLiveRows(
+  count: (sql: string) => number,
+  isThere: (table: string) => boolean = () => true,
+): Partial<StoreRowCounts> {
+  const entries = transferTables.flatMap((table) => {
     const { table: name, live = "1" } = sources[table];
+    if (!isThere(name)) return [];
     // Every statement takes :now, whether or not rows of its table end.
-    return [table, count(`SELECT count(*) AS n FROM ${name} WHERE ${live} AND :now IS NOT NULL`)] as const;
+    return [[table, count(`SELECT count(*) AS n FROM ${name} WHERE ${live} AND :now IS NOT NULL`)] as const];
   });
-  return Object.fromEntries(entries) as StoreRowCounts;
+  return Object.fromEntries(entries);
 }
 
 function* rowsOf(db: Database.Database, table: TransferTable, now: number): Iterable<TransferRow> {
