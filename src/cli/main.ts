@@ -3,6 +3,7 @@ import { ConnectError } from "@connectrpc/connect";
 import { CommanderError } from "commander";
 import { NodeSetupError } from "../control/nodes/errors.js";
 import { NodeLaunchError } from "../nodes/errors.js";
+import { StoreError } from "../store/errors.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
 import { createProgram } from "./program.js";
 import { StoppedError } from "./shutdown.js";
@@ -35,6 +36,11 @@ function report(error: unknown): ExitCode {
   if (error instanceof NodeLaunchError) {
     console.error(`miroir: ${error.message}${causes(error)}`);
     return ExitCode.failure;
+  }
+  if (error instanceof StoreError) {
+    console.error(`miroir: ${error.message}${causes(error)}`);
+    if (error.code === "unavailable") return ExitCode.unreachable;
+    return error.code === "invalid_argument" ? ExitCode.usage : ExitCode.failure;
   }
   console.error("miroir:", error);
   return ExitCode.failure;

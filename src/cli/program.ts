@@ -6,6 +6,7 @@ import { addTaskCommands } from "./ctl/tasks.js";
 import { addTopologyCommands } from "./ctl/topology.js";
 import { addDevCommand } from "./dev/dev.js";
 import { packageVersion } from "./options.js";
+import { addStoreCommands } from "./store/commands.js";
 
 /** The command line of `miroir`: every command and its options. A wrong command line throws a `CommanderError`. */
 export function createProgram(): Command {
@@ -32,6 +33,7 @@ Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server 
   addIndexCommands(ctl);
   addTaskCommands(ctl);
   addTopologyCommands(ctl);
+  addStoreCommands(program);
   inheritExitOverride(program);
   return program;
 }

@@ -7,7 +7,11 @@ import { NotLeaderError } from "../control/leader/leadership.js";
 import { type ControlServices, createControlServer } from "../control/server/control-server.js";
 import type { HealthState } from "../control/server/health.js";
 import { createServerMetrics } from "../control/server/server-metrics.js";
-import { TopologyConflictError, TopologyUnavailableError } from "../control/topology/topology-manager.js";
+import {
+  ClusterLostError,
+  TopologyConflictError,
+  TopologyUnavailableError,
+} from "../control/topology/topology-manager.js";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
@@ -203,6 +207,10 @@ class ControlProcess {
       } catch (error) {
         if (signal.aborted) return;
         if (error instanceof WaitedInVainError) throw this.#oneAtATime(error);
+        if (error instanceof ClusterLostError) {
+          const place = describeLocation(storeLocation(config));
+          throw new CommandError(ExitCode.failure, `${place}: ${error.message}`, { cause: error });
+        }
         if (!isReady() || !isPassing(error)) throw error;
         logger.warn({ err: error }, "the control plane cannot lead at present; trying again");
       }

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { startProgress } from "./progress.js";
+import { startProgress } from "../progress.js";
 import type { EnqueuedAnswer, ProxyApi } from "./proxy-api.js";
 
 /** The index that holds the sample corpus. */

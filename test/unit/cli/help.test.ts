@@ -58,6 +58,11 @@ describe("the command line", () => {
       "dev",
       "healthcheck",
       "proxy",
+      "store check",
+      "store export",
+      "store import",
+      "store migrate",
+      "store status",
     ]);
   });
 
@@ -70,6 +75,13 @@ describe("the command line", () => {
     }
     for (const argument of shown.registeredArguments) expect(help).toContain(argument.name());
   });
+
+  it.each(all.filter(([path]) => path.startsWith("store ")))(
+    "%s takes --store, --config, --data-dir, --json",
+    (path) => {
+      expect(flags(path)).toEqual(expect.arrayContaining(["--store", "--config", "--data-dir", "--json"]));
+    },
+  );
 
   it.each(all.filter(([path]) => path.startsWith("ctl ")))(
     "%s takes --server, --admin-key, --json",

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { startProgress } from "../../../src/cli/dev/progress.js";
 import { createOutput, messageJson, table } from "../../../src/cli/output.js";
+import { startProgress } from "../../../src/cli/progress.js";
 import { EpochSchema } from "../../../src/gen/miroir/v1/topology_pb.js";
 
 function written(isTTY = false) {
