@@ -152,13 +152,14 @@ export function apiKeyHash(value: string): ApiKeyHash {
 }
 
 function checkedText(value: string, what: string): string {
+  const name = `${/^[aeiou]/.test(what) ? "An" : "A"} ${what}`;
   if (value.length === 0 || value.length > maxIdLength) {
-    throw new InvalidArgumentError(`A ${what} has 1 to ${maxIdLength} characters, not ${value.length}.`);
+    throw new InvalidArgumentError(`${name} has 1 to ${maxIdLength} characters, not ${value.length}.`);
   }
   // It would be stored as U+FFFD, and so meet other ids there.
   if (hasUnpairedSurrogate(value)) {
     throw new InvalidArgumentError(
-      `A ${what} is text that UTF-8 can hold; this one has half of a surrogate pair.`,
+      `${name} is text that UTF-8 can hold; this one has half of a surrogate pair.`,
     );
   }
   return value;

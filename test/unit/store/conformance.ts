@@ -1,6 +1,9 @@
 import { describe } from "vitest";
+import { describeAliases } from "./cases/aliases.js";
 import { describeCrashes } from "./cases/crash.js";
+import { describeFeatureTables } from "./cases/feature-tables.js";
 import { describeFencing } from "./cases/fencing.js";
+import { describeIdempotency } from "./cases/idempotency.js";
 import { describeJobs } from "./cases/jobs.js";
 import { describeLeases } from "./cases/leases.js";
 import { describeListing } from "./cases/listing.js";
@@ -22,7 +25,10 @@ export function describeTaskStore(name: string, factory: StoreFactory): void {
     describeListing(factory);
     describeRetention(factory);
     describeSmallTables(factory);
+    describeAliases(factory);
     describeSessions(factory);
+    describeIdempotency(factory);
+    describeFeatureTables(factory);
     describeModel(factory);
     describeTransfer(factory);
     describeCrashes(factory);

@@ -6,6 +6,5 @@
 -- returns 1, or 0 where there is no such row or it had ended
 
 local fields = live(now(ARGV[1]))
-if fields and ARGV[3] ~= '' and fields[ARGV[3]] ~= ARGV[4] then return 0 end
-forget({ ARGV[2] })
-return fields and 1 or 0
+if not fields or ARGV[3] ~= '' and fields[ARGV[3]] ~= ARGV[4] then return 0 end
+return forget({ ARGV[2] })
