@@ -115,7 +115,7 @@ export async function startRedis(options: StartRedisOptions = {}): Promise<Redis
   const args = [
     ...["--port", String(port), "--bind", "127.0.0.1", "--dir", directory, "--daemonize", "no"],
     ...["--save", "", "--appendonly", "yes", "--appendfsync", options.appendfsync ?? "always"],
-    ...["--loglevel", "warning"],
+    ...["--loglevel", "warning", "--repl-diskless-sync-delay", "0"],
     ...(options.cluster ? ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"] : []),
     ...(options.args ?? []),
   ];

@@ -219,10 +219,12 @@ export class RedisConnection {
   async #replicated(channel: Channel, epoch: number, operation: string, until: number): Promise<void> {
     const { waitReplicas } = this.#options.location;
     if (waitReplicas === 0) return;
-    const left = Math.max(1, Math.floor(until - this.#options.clock.monotonic()));
+    // The server gives up before the deadline, and says how many replicas it has reached.
+    const left = until - this.#options.clock.monotonic() - this.#deadlineMs * reservedPart;
+    const waitMs = Math.max(1, Math.floor(left));
     let reached: number;
     try {
-      reached = await channel.beforeDeadline(until, channel.client.wait(waitReplicas, left));
+      reached = await channel.beforeDeadline(until, channel.client.wait(waitReplicas, waitMs));
       channel.heard();
     } catch (error) {
       throw this.#unsure(operation, error instanceof Error ? advice(error) : String(error), error);
