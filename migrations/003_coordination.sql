@@ -102,3 +102,84 @@ CREATE TABLE cdc_overflow (
   payload BLOB NOT NULL,
   PRIMARY KEY (sink, position)
 ) STRICT, WITHOUT ROWID;
+
+-- Lists of tasks by what canceled them or by a time range cost what the page does, not what the history does: kept by
+-- the triggers below, as task_counts is.
+CREATE TABLE task_cancel_counts (
+  canceled_by INTEGER PRIMARY KEY,
+  n INTEGER NOT NULL CHECK (n >= 0)
+) STRICT;
+
+INSERT INTO task_cancel_counts (canceled_by, n)
+  SELECT canceled_by, count(*) FROM tasks WHERE canceled_by IS NOT NULL GROUP BY canceled_by;
+
+-- Each row is about 1,024 consecutive uids. The bounds include every time there is, and may be wider after deletions.
+CREATE TABLE task_zones (
+  zone INTEGER PRIMARY KEY,
+  enqueued INTEGER NOT NULL CHECK (enqueued >= 0),
+  started INTEGER NOT NULL CHECK (started >= 0),
+  finished INTEGER NOT NULL CHECK (finished >= 0),
+  enqueued_min INTEGER NOT NULL,
+  enqueued_max INTEGER NOT NULL,
+  started_min INTEGER,
+  started_max INTEGER,
+  finished_min INTEGER,
+  finished_max INTEGER
+) STRICT;
+
+INSERT INTO task_zones
+  SELECT uid / 1024, count(*), count(started_at), count(finished_at), min(enqueued_at), max(enqueued_at),
+    min(started_at), max(started_at), min(finished_at), max(finished_at)
+  FROM tasks GROUP BY uid / 1024;
+
+CREATE TRIGGER tasks_placed_on_insert AFTER INSERT ON tasks BEGIN
+  INSERT INTO task_cancel_counts (canceled_by, n) SELECT new.canceled_by, 1 WHERE new.canceled_by IS NOT NULL
+    ON CONFLICT (canceled_by) DO UPDATE SET n = n + 1;
+  INSERT INTO task_zones
+    VALUES (new.uid / 1024, 1, new.started_at IS NOT NULL, new.finished_at IS NOT NULL, new.enqueued_at,
+      new.enqueued_at, new.started_at, new.started_at, new.finished_at, new.finished_at)
+    ON CONFLICT (zone) DO UPDATE SET
+      enqueued = enqueued + 1,
+      started = started + excluded.started,
+      finished = finished + excluded.finished,
+      enqueued_min = min(enqueued_min, excluded.enqueued_min),
+      enqueued_max = max(enqueued_max, excluded.enqueued_max),
+      started_min = coalesce(min(started_min, excluded.started_min), started_min, excluded.started_min),
+      started_max = coalesce(max(started_max, excluded.started_max), started_max, excluded.started_max),
+      finished_min = coalesce(min(finished_min, excluded.finished_min), finished_min, excluded.finished_min),
+      finished_max = coalesce(max(finished_max, excluded.finished_max), finished_max, excluded.finished_max);
+END;
+
+CREATE TRIGGER tasks_placed_on_update AFTER UPDATE OF enqueued_at, started_at, finished_at ON tasks
+WHEN (old.enqueued_at, old.started_at, old.finished_at) IS NOT (new.enqueued_at, new.started_at, new.finished_at)
+BEGIN
+  UPDATE task_zones SET
+    started = started + (new.started_at IS NOT NULL) - (old.started_at IS NOT NULL),
+    finished = finished + (new.finished_at IS NOT NULL) - (old.finished_at IS NOT NULL),
+    enqueued_min = min(enqueued_min, new.enqueued_at),
+    enqueued_max = max(enqueued_max, new.enqueued_at),
+    started_min = coalesce(min(started_min, new.started_at), started_min, new.started_at),
+    started_max = coalesce(max(started_max, new.started_at), started_max, new.started_at),
+    finished_min = coalesce(min(finished_min, new.finished_at), finished_min, new.finished_at),
+    finished_max = coalesce(max(finished_max, new.finished_at), finished_max, new.finished_at)
+    WHERE zone = new.uid / 1024;
+END;
+
+CREATE TRIGGER tasks_canceled_on_update AFTER UPDATE OF canceled_by ON tasks
+WHEN old.canceled_by IS NOT new.canceled_by BEGIN
+  UPDATE task_cancel_counts SET n = n - 1 WHERE canceled_by = old.canceled_by;
+  DELETE FROM task_cancel_counts WHERE canceled_by = old.canceled_by AND n = 0;
+  INSERT INTO task_cancel_counts (canceled_by, n) SELECT new.canceled_by, 1 WHERE new.canceled_by IS NOT NULL
+    ON CONFLICT (canceled_by) DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER tasks_placed_on_delete AFTER DELETE ON tasks BEGIN
+  UPDATE task_cancel_counts SET n = n - 1 WHERE canceled_by = old.canceled_by;
+  DELETE FROM task_cancel_counts WHERE canceled_by = old.canceled_by AND n = 0;
+  UPDATE task_zones SET
+    enqueued = enqueued - 1,
+    started = started - (old.started_at IS NOT NULL),
+    finished = finished - (old.finished_at IS NOT NULL)
+    WHERE zone = old.uid / 1024;
+  DELETE FROM task_zones WHERE zone = old.uid / 1024 AND enqueued = 0;
+END;

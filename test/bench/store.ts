@@ -65,7 +65,7 @@ interface Bench {
 const at = 1_700_000_000_000;
 const nodes = ["node-0", "node-1", "node-2"].map(nodeId);
 const indexes = 20;
-const batch = 2_000;
+const batch = 1_000;
 
 /** Measures every backend that there is, taking turns. */
 export async function benchStore(
