@@ -39,7 +39,7 @@ export class RedisCanaryRunsTable implements CanaryRunsTable {
         keys.row("canary_runs", canaryId),
         this.#oldest,
       ],
-      [fence.holder, fence.term, canaryId, ranAt, encode(row), this.#kept],
+      [fence.holder, fence.term, canaryId, ranAt, encodeCanaryRun(row), this.#kept],
       "write",
       "record a canary's run",
     );
@@ -102,7 +102,7 @@ export class RedisCanaryRunsTable implements CanaryRunsTable {
 }
 
 /** `1700000000000p12`: time, status and latency; what failed follows after a space. */
-function encode({ ranAt, status, latencyMs, failedAssertionsJson }: CanaryRunRow): string {
+export function encodeCanaryRun({ ranAt, status, latencyMs, failedAssertionsJson }: CanaryRunRow): string {
   const short = `${ranAt}${letters[status]}${latencyMs}`;
   return failedAssertionsJson === null ? short : `${short} ${failedAssertionsJson}`;
 }

@@ -99,7 +99,7 @@ export class RedisCdcOverflow implements CdcOverflow {
     const { state, events, offsets } = this.#keys(sink);
     const reply = await connection.run(
       script,
-      [leaseKey(keys, fence.scope), state, events, offsets],
+      [leaseKey(keys, fence.scope), state, events, offsets, keys.index("cdc_overflow", "sinks")],
       [fence.holder, fence.term, ...args],
       "write",
       operation,

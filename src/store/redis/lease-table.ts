@@ -21,8 +21,8 @@ export class RedisLeaseTable implements LeaseTable {
     const { connection, keys, now } = this.#backend;
     const reply = await connection.run(
       "lease-acquire",
-      [leaseKey(keys, scope)],
-      [now(), holder, ttlMs, aboveTerm],
+      [leaseKey(keys, scope), keys.index("leader_lease", "index")],
+      [now(), holder, ttlMs, aboveTerm, scope],
       "durable",
       "acquire a lease",
     );

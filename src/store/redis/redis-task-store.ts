@@ -5,7 +5,6 @@ import { defaultStoreLimits, type StoreLimits } from "../limits.js";
 import type { RedisLocation } from "../store-location.js";
 import type { TaskStore } from "../task-store.js";
 import { tenantMapOf } from "../tenant-map.js";
-import { unbuilt } from "../unbuilt.js";
 import { RedisAdminSessionsTable } from "./admin-sessions-table.js";
 import { RedisAliasesTable } from "./aliases-table.js";
 import { RedisCanaryRunsTable } from "./canary-runs-table.js";
@@ -28,6 +27,7 @@ import { checkServer } from "./server-checks.js";
 import { RedisSessionsTable } from "./sessions-table.js";
 import { RedisTasksTable } from "./tasks-table.js";
 import { RedisTopologyTable } from "./topology-table.js";
+import { RedisTransfer } from "./transfer.js";
 import { RedisWorkflowsTable } from "./workflows-table.js";
 
 /** How to open a Redis store. */
@@ -131,7 +131,7 @@ function assemble(
       canaryRuns,
       expiring: [sessions, idempotency, adminSessions],
     }),
-    transfer: unbuilt("transfer"),
+    transfer: new RedisTransfer(backend),
     close: async () => {
       adminSessions.close();
       await backend.connection.close();
