@@ -7,7 +7,7 @@ import { openBackend } from "../unit/store/open-backend.js";
 export interface MemoryRow {
   readonly kind: string;
   readonly rows: number;
-  /** By which the server's `used_memory` grew. */
+  /** What the server says that their keys, and the indexes that find them, take (`MEMORY USAGE`). */
   readonly bytes: number;
   readonly bytesPerRow: number;
 }
@@ -20,7 +20,7 @@ export interface MemoryReport {
   readonly totalBytes: number;
 }
 
-/** Writes a load to a private server, part by part, and reads what the server says that it uses after each. */
+/** Writes a load to a private server, part by part, and asks the server after each what its keys take. */
 export async function measureMemory(load: StoreLoad): Promise<MemoryReport> {
   const server = await startRedis({ appendfsync: "no" });
   try {
@@ -35,10 +35,12 @@ export async function measureMemory(load: StoreLoad): Promise<MemoryReport> {
     });
     if (fence === undefined) throw new Error("somebody else holds the lease");
     const rows: MemoryRow[] = [];
+    let before = await bytesOfKeys(server);
     for (const part of loadParts(store, fence, load)) {
-      const before = await usedMemory(server);
       await part.write();
-      const bytes = (await usedMemory(server)) - before;
+      const after = await bytesOfKeys(server);
+      const bytes = after - before;
+      before = after;
       rows.push({ kind: part.name, rows: part.rows, bytes, bytesPerRow: bytes / Math.max(1, part.rows) });
     }
     const totalBytes = (await usedMemory(server)) - empty;
@@ -50,6 +52,19 @@ export async function measureMemory(load: StoreLoad): Promise<MemoryReport> {
   } finally {
     await server.stop();
   }
+}
+
+/** What all keys take, with their names and values. */
+async function bytesOfKeys(server: RedisServer): Promise<number> {
+  const client = server.client();
+  let sum = 0;
+  for await (const keys of client.scanStream({ count: 1_000 }) as AsyncIterable<string[]>) {
+    const pipeline = client.pipeline();
+    for (const key of keys) pipeline.call("MEMORY", "USAGE", key, "SAMPLES", "0");
+    for (const [, bytes] of (await pipeline.exec()) ?? []) sum += Number(bytes ?? 0);
+  }
+  client.disconnect();
+  return sum;
 }
 
 /** What the server uses beside the buffers of its clients and of its log, which come and go. */
