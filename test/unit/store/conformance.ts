@@ -1,5 +1,8 @@
 import { describe } from "vitest";
+import { describeAdminSessions } from "./cases/admin-sessions.js";
 import { describeAliases } from "./cases/aliases.js";
+import { describeCanaryRuns } from "./cases/canary-runs.js";
+import { describeCdc } from "./cases/cdc.js";
 import { describeCrashes } from "./cases/crash.js";
 import { describeFeatureTables } from "./cases/feature-tables.js";
 import { describeFencing } from "./cases/fencing.js";
@@ -8,11 +11,15 @@ import { describeJobs } from "./cases/jobs.js";
 import { describeLeases } from "./cases/leases.js";
 import { describeListing } from "./cases/listing.js";
 import { describeModel } from "./cases/model.js";
+import { describeNodeTables } from "./cases/node-tables.js";
+import { describeRateLimits } from "./cases/rate-limits.js";
 import { describeRetention } from "./cases/retention.js";
+import { describeScopedKeys } from "./cases/scoped-keys.js";
 import { describeSessions } from "./cases/sessions.js";
-import { describeSmallTables } from "./cases/small-tables.js";
 import { describeTasks } from "./cases/tasks.js";
+import { describeTopology } from "./cases/topology.js";
 import { describeTransfer } from "./cases/transfer.js";
+import { describeWorkflows } from "./cases/workflows.js";
 import type { StoreFactory } from "./harness.js";
 
 /** What every backend of `TaskStore` promises. */
@@ -24,11 +31,18 @@ export function describeTaskStore(name: string, factory: StoreFactory): void {
     describeTasks(factory);
     describeListing(factory);
     describeRetention(factory);
-    describeSmallTables(factory);
+    describeTopology(factory);
+    describeNodeTables(factory);
+    describeWorkflows(factory);
     describeAliases(factory);
     describeSessions(factory);
     describeIdempotency(factory);
     describeFeatureTables(factory);
+    describeCanaryRuns(factory);
+    describeCdc(factory);
+    describeAdminSessions(factory);
+    describeRateLimits(factory);
+    describeScopedKeys(factory);
     describeModel(factory);
     describeTransfer(factory);
     describeCrashes(factory);
