@@ -97,13 +97,15 @@ export class SqliteCdcOverflow implements CdcOverflow {
       const { nextPosition, events: count } = this.#load(sink);
       const events: CdcOverflowEvent[] = [];
       let bytes = 0;
+      let isFull = false;
       for (const { position, payload } of this.#events.iterate(sink, most)) {
         bytes += payload.byteLength;
-        if (events.length > 0 && bytes > maxOverflowCallBytes) break;
+        isFull = events.length > 0 && bytes > maxOverflowCallBytes;
+        if (isFull) break;
         if (position !== nextPosition - count + events.length) throw damaged(sink);
         events.push({ position, payload: new Uint8Array(payload) });
       }
-      if (events.length === 0 && count > 0) throw damaged(sink);
+      if (!isFull && events.length !== Math.min(most, count)) throw damaged(sink);
       return events;
     });
   }

@@ -15,7 +15,10 @@ export interface CdcCursorsTable {
   get(sink: SinkName, indexUid: string): Promise<CdcCursorRow | undefined>;
   /** In ascending order of sink, then index, byte by byte in UTF-8; every sink unless given. */
   list(sink?: SinkName): Promise<readonly CdcCursorRow[]>;
-  /** Moves cursors forward, whatever the order of the calls: an older one than the recorded one is ignored. */
+  /**
+   * Moves cursors forward, whatever the order of the calls: an older one than the recorded one is ignored, and of
+   * two with the same event the later time stays. At most 10,000 a call.
+   */
   advance(rows: readonly CdcCursorRow[], fence: FencingToken): Promise<void>;
   /** Forgets a sink, or its cursor of one index. Returns how many rows went. */
   delete(sink: SinkName, indexUid: string | undefined, fence: FencingToken): Promise<number>;
@@ -23,7 +26,7 @@ export interface CdcCursorsTable {
 
 /** An event that waits for its sink. */
 export interface CdcOverflowEvent {
-  /** Grows by one with every event of the sink, and is never given twice. */
+  /** 1 for the sink's first event, and one more for each that follows, dropped ones among them; never given twice. */
   readonly position: number;
   readonly payload: Uint8Array;
 }
@@ -48,9 +51,15 @@ export interface CdcOverflow {
    * with it everything before. At most 10,000 events and 64 MiB a call. Returns the stats as they are now.
    */
   append(sink: SinkName, payloads: readonly Uint8Array[], fence: FencingToken): Promise<CdcOverflowStats>;
-  /** The oldest events, without removing them. `limit`: 1 to 10,000; 100 unless given. */
+  /**
+   * The oldest events, without removing them. `limit`: 1 to 10,000; 100 unless given; fewer where they would have
+   * more than 64 MiB together, but at least one.
+   */
   peek(sink: SinkName, limit?: number): Promise<readonly CdcOverflowEvent[]>;
-  /** Removes the events up to and including `position`, which the sink has taken. Returns how many went. */
+  /**
+   * Removes the events up to and including `position`, which the sink has taken: repeating it does nothing, and
+   * a position that was not given yet removes what is there now. Returns how many went.
+   */
   acknowledge(sink: SinkName, position: number, fence: FencingToken): Promise<number>;
   /** All zero for a sink that was never used. */
   stats(sink: SinkName): Promise<CdcOverflowStats>;

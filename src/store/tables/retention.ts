@@ -22,7 +22,7 @@ export interface Retention {
     rule: { finishedBefore?: number; keepFinished?: number; limit?: number },
     fence: FencingToken,
   ): Promise<number>;
-  /** Deletes runs of canaries that ran before `ranBefore`, as many as `limit` allows (as above). */
+  /** Deletes runs of canaries that ran before `ranBefore`, the oldest of all first, `limit` at most (as above). */
   pruneCanaryRuns(rule: { ranBefore: number; limit?: number }, fence: FencingToken): Promise<number>;
   /**
    * Deletes what has ended by the store's clock: sessions, idempotency keys, admin sessions, counters of rate
