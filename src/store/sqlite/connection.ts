@@ -7,6 +7,7 @@ import {
   type StoreOutcome,
   StoreUnavailableError,
 } from "../errors.js";
+import type { FaultPoint, StoreFaults } from "../faults.js";
 import type { FencingToken } from "../task-store.js";
 
 /** How long a statement waits for another process's lock. */
@@ -14,6 +15,14 @@ const busyTimeoutMs = 5_000;
 
 /** Whether a commit waits until the disk has it: `FULL` does, `NORMAL` leaves that to the next checkpoint. */
 export type Synchronous = "FULL" | "NORMAL";
+
+/** How a connection is made. */
+export interface ConnectionOptions {
+  /** The file's size in pages of 4,096 bytes beyond which it does not grow, as on a full disk; no limit unless given. */
+  readonly maxPages?: number;
+  /** For tests only. */
+  readonly faults?: StoreFaults;
+}
 
 interface LeaseRecord {
   holder: string | null;
@@ -27,6 +36,8 @@ interface LeaseRecord {
 export class Connection {
   readonly #db: Database.Database;
   readonly #location: string;
+  readonly #faults: StoreFaults | undefined;
+  #operation = "";
   readonly #begin: Database.Statement<[]>;
   readonly #beginWrite: Database.Statement<[]>;
   readonly #commit: Database.Statement<[]>;
@@ -34,8 +45,14 @@ export class Connection {
   #readLease: Database.Statement<[string], LeaseRecord> | undefined;
 
   /** Takes over `db`, whose file is at `location`; closes it where it cannot be used. */
-  constructor(db: Database.Database, location: string, synchronous: Synchronous) {
+  constructor(
+    db: Database.Database,
+    location: string,
+    synchronous: Synchronous,
+    { maxPages, faults }: ConnectionOptions = {},
+  ) {
     this.#location = location;
+    this.#faults = faults;
     this.#db = db;
     try {
       this.#db.pragma("journal_mode = WAL");
@@ -43,6 +60,7 @@ export class Connection {
       this.#db.pragma("foreign_keys = ON");
       this.#db.pragma("journal_size_limit = 67108864");
       this.#db.pragma("temp_store = MEMORY");
+      if (maxPages !== undefined) this.#db.pragma(`max_page_count = ${maxPages}`);
       this.#begin = this.#db.prepare<[]>("BEGIN");
       this.#beginWrite = this.#db.prepare<[]>("BEGIN IMMEDIATE");
       this.#commit = this.#db.prepare<[]>("COMMIT");
@@ -55,7 +73,8 @@ export class Connection {
 
   /** Compiles a statement; kept by the caller for the connection's life. */
   prepare<Parameters extends unknown[], Row = unknown>(sql: string): Database.Statement<Parameters, Row> {
-    return this.#guard("compile a statement", () => this.#db.prepare<Parameters, Row>(sql));
+    const statement = this.#guard("compile a statement", () => this.#db.prepare<Parameters, Row>(sql));
+    return this.#faults === undefined ? statement : this.#withFaults(statement);
   }
 
   /** Runs `body` on one snapshot of the store. */
@@ -95,11 +114,15 @@ export class Connection {
     if (!this.#db.open) throw new StoreClosedError();
     let outcome: StoreOutcome = "certainly-aborted";
     try {
+      this.#operation = operation;
+      if (isWrite) this.#fault("before-begin");
       begin.run();
       const result = body();
+      if (isWrite) this.#fault("before-commit");
       // A commit that fails can still surface after a crash: its frames may have reached the log.
       if (isWrite) outcome = "maybe-executed";
       this.#commit.run();
+      if (isWrite) this.#fault("after-commit");
       return result;
     } catch (error) {
       throw translateError(this.#abort(error), operation, this.#location, outcome);
@@ -115,6 +138,28 @@ export class Connection {
     } catch (rollbackError) {
       return new AggregateError([error, rollbackError], "a statement failed, and so did the rollback");
     }
+  }
+
+  #fault(point: FaultPoint): void {
+    this.#faults?.at(point, this.#operation);
+  }
+
+  /** A statement that tells of itself before it runs. */
+  #withFaults<Parameters extends unknown[], Row>(
+    statement: Database.Statement<Parameters, Row>,
+  ): Database.Statement<Parameters, Row> {
+    return new Proxy(statement, {
+      get: (target, property) => {
+        const value: unknown = Reflect.get(target, property);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => {
+          if (property === "run" && this.#db.inTransaction) this.#fault("between-statements");
+          const result: unknown = value.apply(target, args);
+          // `pluck` and its like return the statement itself.
+          return result === target ? this.#withFaults(target) : result;
+        };
+      },
+    });
   }
 
   #guard<T>(operation: string, body: () => T): T {

@@ -10,7 +10,7 @@ import { SqliteAliasesTable } from "./aliases-table.js";
 import { SqliteCanaryRunsTable } from "./canary-runs-table.js";
 import { SqliteCdcCursorsTable } from "./cdc-cursors-table.js";
 import { SqliteCdcOverflow } from "./cdc-overflow.js";
-import { Connection, openDatabase } from "./connection.js";
+import { Connection, type ConnectionOptions, openDatabase } from "./connection.js";
 import { SqliteIdempotencyTable } from "./idempotency-table.js";
 import { SqliteJobsTable } from "./jobs-table.js";
 import { SqliteLeaseTable } from "./lease-table.js";
@@ -28,7 +28,7 @@ import { SqliteTransfer } from "./transfer.js";
 import { SqliteWorkflowsTable } from "./workflows-table.js";
 
 /** How to open a SQLite store. */
-export interface SqliteTaskStoreOptions {
+export interface SqliteTaskStoreOptions extends ConnectionOptions {
   /** The database file, created where it does not exist; `:memory:` for one that ends with the process. */
   readonly path: string;
   /** Decides when leases end. */
@@ -115,14 +115,14 @@ function openConnections(options: SqliteTaskStoreOptions): Connections {
   if (options.path === ":memory:") {
     const db = openDatabase(options.path);
     applyMigrations(db, options.path, migrations, now);
-    const only = new Connection(db, options.path, "NORMAL");
+    const only = new Connection(db, options.path, "NORMAL", options);
     return { durable: only, fast: only };
   }
   const path = locationOf(options.path);
   migrate(path, migrations, now);
-  const durable = new Connection(openDatabase(path), path, "FULL");
+  const durable = new Connection(openDatabase(path), path, "FULL", options);
   try {
-    return { durable, fast: new Connection(openDatabase(path), path, "NORMAL") };
+    return { durable, fast: new Connection(openDatabase(path), path, "NORMAL", options) };
   } catch (error) {
     durable.close();
     throw error;

@@ -127,7 +127,7 @@ describeWithRedis("a store on several Redis servers", () => {
       replica = await startReplica(primary);
       relay = await startRelay(`http://127.0.0.1:${primary.port}`);
       const warnings: string[] = [];
-      const store = await open(`${primary.freshUrl()}&wait_replicas=1`, { deadlineMs: 1_000 });
+      const store = await open(`${primary.freshUrl()}&wait_replicas=1`, { deadlineMs: 4_000 });
       const lease = await store.lease.acquire({ scope, holder: "a", ttlMs: 60_000 });
       expect(await replica.client().hget("{test-1}:leader_lease:leader", "holder")).toBe("a");
       expect(lease?.term).toBe(1);
