@@ -96,10 +96,10 @@ export class RedisCdcOverflow implements CdcOverflow {
     fence: FencingToken,
   ): Promise<readonly number[]> {
     const { connection, keys } = this.#backend;
-    const { state, events, offsets } = this.#keys(sink);
+    const { state, events, offsets, sinks } = this.#keys(sink);
     const reply = await connection.run(
       script,
-      [leaseKey(keys, fence.scope), state, events, offsets, keys.index("cdc_overflow", "sinks")],
+      [leaseKey(keys, fence.scope), state, events, offsets, sinks],
       [fence.holder, fence.term, ...args],
       "write",
       operation,
@@ -110,12 +110,13 @@ export class RedisCdcOverflow implements CdcOverflow {
     return rest.map(Number);
   }
 
-  #keys(sink: SinkName): { state: string; events: string; offsets: string } {
+  #keys(sink: SinkName): { state: string; events: string; offsets: string; sinks: string } {
     const { keys } = this.#backend;
     return {
       state: keys.row("cdc_overflow", sink),
       events: keys.index("cdc_overflow", "events", sink),
       offsets: keys.index("cdc_overflow", "offsets", sink),
+      sinks: keys.index("cdc_overflow", "sinks"),
     };
   }
 }

@@ -12,6 +12,12 @@ interface SinkState extends CdcOverflowStats {
   readonly nextPosition: number;
 }
 
+/** What was taken out of a queue. */
+interface Removed {
+  readonly events: number;
+  readonly bytes: number;
+}
+
 const unused: SinkState = {
   nextPosition: firstPosition,
   events: 0,
@@ -27,7 +33,7 @@ export class SqliteCdcOverflow implements CdcOverflow {
   readonly #select;
   readonly #upsert;
   readonly #insertEvent;
-  readonly #sizes;
+  readonly #cut;
   readonly #bytesBelow;
   readonly #events;
   readonly #deleteBelow;
@@ -47,8 +53,9 @@ export class SqliteCdcOverflow implements CdcOverflow {
     this.#insertEvent = fast.prepare<[string, number, Uint8Array]>(
       "INSERT INTO cdc_overflow (sink, position, payload) VALUES (?, ?, ?)",
     );
-    this.#sizes = fast.prepare<[string], { position: number; bytes: number }>(
-      "SELECT position, length(payload) AS bytes FROM cdc_overflow WHERE sink = ? ORDER BY position",
+    this.#cut = fast.prepare<[string, number], { position: number; freed: number }>(
+      `SELECT position, freed FROM (SELECT position, sum(length(payload)) OVER (ORDER BY position) AS freed
+         FROM cdc_overflow WHERE sink = ?) WHERE freed >= ? LIMIT 1`,
     );
     this.#bytesBelow = fast.prepare<[string, number], { bytes: number }>(
       `SELECT coalesce(sum(length(payload)), 0) AS bytes FROM cdc_overflow WHERE sink = ? AND position < ?`,
@@ -134,27 +141,20 @@ export class SqliteCdcOverflow implements CdcOverflow {
   }
 
   /** Removes as many of the oldest events as `bytes` more need. */
-  #makeRoom(sink: SinkName, state: SinkState, bytes: number): { events: number; bytes: number } {
+  #makeRoom(sink: SinkName, state: SinkState, bytes: number): Removed {
     const needed = state.bytes + bytes - this.#limit;
     if (needed <= 0) return { events: 0, bytes: 0 };
-    let end: number | undefined;
-    let freed = 0;
-    for (const size of this.#sizes.iterate(sink)) {
-      freed += size.bytes;
-      if (freed < needed) continue;
-      end = size.position + 1;
-      break;
-    }
-    if (end === undefined) throw damaged(sink);
-    return this.#removeBelow(sink, state, end);
+    const cut = this.#cut.get(sink, needed);
+    if (cut === undefined) throw damaged(sink);
+    return this.#removeBelow(sink, state, cut.position + 1, cut.freed);
   }
 
-  /** Removes the events below a position. */
-  #removeBelow(sink: SinkName, state: SinkState, end: number): { events: number; bytes: number } {
+  /** Removes the events below a position; `known`: how many bytes they have, counted unless given. */
+  #removeBelow(sink: SinkName, state: SinkState, end: number, known?: number): Removed {
     const events = Math.max(0, end - (state.nextPosition - state.events));
     if (events === 0) return { events: 0, bytes: 0 };
-    const bytes =
-      events === state.events ? state.bytes : (this.#bytesBelow.get(sink, end)?.bytes ?? Number.NaN);
+    const counted = events === state.events ? state.bytes : known;
+    const bytes = counted ?? this.#bytesBelow.get(sink, end)?.bytes ?? Number.NaN;
     if (this.#deleteBelow.run(sink, end).changes !== events) throw damaged(sink);
     return { events, bytes };
   }

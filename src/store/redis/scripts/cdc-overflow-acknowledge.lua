@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Takes the events up to a position out of a sink's queue.
 --
--- KEYS  [1] the lease; [2] the queue's counts; [3] its payloads; [4] for each, the bytes before it
+-- KEYS  [1] the lease; [2] the queue's counts; [3] its payloads; [4] for each, the bytes before it; [5] the index of
+--       sinks, which stays: positions and losses are remembered
 -- ARGV  [1] holder, [2] term of the fence; [3] the position
 -- returns {'ok', events that went} | {'fenced', holder, term} | {'corrupt', what}
 

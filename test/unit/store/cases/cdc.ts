@@ -322,7 +322,8 @@ export function describeCdc(factory: StoreFactory): void {
         const many = Array.from({ length: 10_000 }, (_, n) => bytes(n % 256, n >> 8));
         await store.cdcOverflow.append(kafka, many, fence);
         const found = await other.cdcOverflow.peek(kafka, 10_000);
-        expect(found).toEqual(many.map((payload, at) => ({ position: at + 1, payload })));
+        expect(positions(found)).toEqual(many.map((_, at) => at + 1));
+        expect(Buffer.concat(found.map((event) => event.payload))).toEqual(Buffer.concat(many));
         expect(await other.cdcOverflow.peek(kafka)).toEqual(found.slice(0, 100));
 
         const whole = filled(64 * mebibyte, 0xe9);
