@@ -42,6 +42,10 @@ export function isRefusedLogin(error: Error): boolean {
 export function toStoreError(error: unknown, operation: string, place: string, isRead: boolean): Error {
   if (error instanceof StoreError) return error;
   if (!(error instanceof Error)) return new Error(String(error));
+  // A script has met a field that makes no sense, before it changed anything.
+  if (/^CORRUPT\b/.test(error.message)) {
+    return new StoreCorruptError(`${place}: ${error.message} (could not ${operation})`, { cause: error });
+  }
   if (/^WRONGTYPE\b/.test(error.message)) {
     return new StoreCorruptError(
       `a key of ${place} has another type than Miroir gave it (could not ${operation})`,

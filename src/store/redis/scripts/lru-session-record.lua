@@ -11,7 +11,8 @@ local stored = live(at)
 local version = ARGV[8]
 local newest = true
 if stored then
-  if tonumber(stored.min_settings_version) > tonumber(version) then version = stored.min_settings_version end
+  local known = integer(stored, 'min_settings_version')
+  if known > tonumber(version) then version = int(known) end
   newest = (tonumber(ARGV[5]) or -1) >= (tonumber(stored.last_write_task_uid) or -1)
 else
   forget(ended(at, sweptperinsertion))

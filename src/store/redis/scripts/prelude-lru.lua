@@ -3,6 +3,7 @@
 -- behind the prelude. KEYS of each of them: [1] the row, [2] the index by expiry, [3] the index by use, [4] what the
 -- rows' keys begin with. A row has expires_at, which decides, and last_used_at: a time, but above every earlier one, so
 -- that the order of uses is exact.
+--   integer(fields, name)     a number that must be there; else the script ends with an error that says so
 --   live(at)                  the row's fields, nil where there is none or it ended
 --   mark(id, at, ttl, fields) stores the row's fields; it counts as used, and ends after ttl unless that is nil
 --   forget(ids)               deletes rows and what the indexes hold of them; returns how many
@@ -12,9 +13,15 @@
 local sweptperinsertion = 10
 local maxevictedperinsertion = 1000
 
+local function integer(fields, name)
+  local value = tonumber(fields[name])
+  if not value then error({ err = 'CORRUPT field ' .. name .. ' of ' .. KEYS[1] .. ' is not a number' }) end
+  return value
+end
+
 local function live(at)
   local fields = row(KEYS[1])
-  if fields and tonumber(fields.expires_at) > at then return fields end
+  if fields and integer(fields, 'expires_at') > at then return fields end
   return nil
 end
 
