@@ -27,7 +27,7 @@ export function call<Model extends object, Args>(
 }
 
 /**
- * Runs random sequences of commands, shrinking one that fails; more than 2,000 commands in all. `start` empties the
+ * Runs random sequences of commands, shrinking one that fails; about 3,000 commands in all. `start` empties the
  * store, and gives a model that is as empty.
  */
 export async function runCommands<Model extends object>(
@@ -48,7 +48,7 @@ export async function runCommands<Model extends object>(
 }
 
 /** Runs of about 60 commands each; more by the environment for long runs. */
-const numRuns = Number(process.env.MIROIR_STORE_MODEL_RUNS ?? 75);
+const numRuns = Number(process.env.MIROIR_STORE_MODEL_RUNS ?? 50);
 
 /** Ids that mean something in keys, or that only their bytes in UTF-8 put in order. */
 export const awkwardIds: readonly string[] = [
