@@ -93,11 +93,17 @@ export class RedisConnection {
   }
 
   /**
-   * Another client to the same server, for subscriptions, which it makes again after its connection was lost. What is
-   * asked before it is connected waits. The caller ends it.
+   * Another client to the same server, for subscriptions: not connected yet, then connected again by itself whenever
+   * the connection is lost. What is asked before it is connected waits; who has subscribed subscribes again whenever it
+   * is ready. The caller ends it.
    */
   duplicate(): Redis {
-    const client = this.#createClient({ enableOfflineQueue: true, maxRetriesPerRequest: null });
+    const client = this.#createClient({
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      // The client would tell nobody when it is done, nor where the server refuses.
+      autoResubscribe: false,
+    });
     // Without a listener the client prints its failures; it connects again by itself.
     client.on("error", () => undefined);
     return client;

@@ -15,7 +15,7 @@ export interface SubscriptionOptions {
 /** Milliseconds between two questions whether the server is still there, and for the answer. */
 const pingMs = 1_000;
 const answerMs = 3_000;
-/** Milliseconds before a client that gave up connecting is started again. */
+/** Milliseconds before a client that gave up connecting is started again, and a refused subscription is asked for again. */
 const restartMs = 500;
 
 /**
@@ -77,25 +77,27 @@ export class Subscription {
   /** Goes on with the answer; cuts the connection where none comes. A new one begins with `#subscribe`. */
   #answered(question: Promise<unknown>, goOn: () => void): void {
     const { client, timers } = this.#options;
-    let settled = false;
-    const cut = (): void => {
-      if (settled || this.#stopped) return;
-      settled = true;
-      client.disconnect(true);
-    };
-    const timer = timers.after(answerMs, cut);
+    const timer = timers.after(answerMs, () => {
+      if (!this.#stopped) client.disconnect(true);
+    });
     question.then(
       () => {
         timer.cancel();
-        if (settled || this.#stopped) return;
-        settled = true;
-        goOn();
+        if (!this.#stopped) goOn();
       },
       () => {
         timer.cancel();
-        // A lost connection is made again by the client; what the server refuses, it may allow the next one.
-        if (client.status === "ready") cut();
+        // A lost connection is made again by the client. What the server refuses, it may allow later.
+        if (client.status === "ready" && !this.#stopped) this.#subscribeLater();
       },
     );
+  }
+
+  #subscribeLater(): void {
+    const { client, timers } = this.#options;
+    this.#timer?.cancel();
+    this.#timer = timers.after(restartMs, () => {
+      if (client.status === "ready") this.#subscribe();
+    });
   }
 }

@@ -16,13 +16,15 @@ if failed then
   if tonumber(locked) > at then return { 'backoff', int(tonumber(locked) - at) } end
 end
 
-local used, ends = 0, at + window
 local stored = redis.call('GET', KEYS[1])
 if stored then
-  local count, expires = string.match(stored, '^(%d+):(%d+)$')
-  if not count then return { 'corrupt', '1' } end
-  if tonumber(expires) > at then used, ends = tonumber(count), tonumber(expires) end
+  local used, ends = string.match(stored, '^(%d+):(%d+)$')
+  if not used then return { 'corrupt', '1' } end
+  if tonumber(ends) > at then
+    if tonumber(used) >= limit then return { 'rate', int(tonumber(ends) - at) } end
+    redis.call('SET', KEYS[1], int(tonumber(used) + 1) .. ':' .. ends, 'KEEPTTL')
+    return { 'allowed', int(limit - tonumber(used) - 1) }
+  end
 end
-if used >= limit then return { 'rate', int(ends - at) } end
-redis.call('SET', KEYS[1], int(used + 1) .. ':' .. int(ends), 'PX', int(ends - at))
-return { 'allowed', int(limit - used - 1) }
+redis.call('SET', KEYS[1], '1:' .. int(at + window), 'PX', ARGV[3])
+return { 'allowed', int(limit - 1) }
