@@ -16,7 +16,8 @@ for i = 5, #ARGV do
     redis.call('HSET', key, 'revoked_at', int(at))
     local number = int(redis.call('INCR', KEYS[2]))
     redis.call('ZADD', KEYS[1], number, session[1] .. ':' .. id)
-    redis.call('PUBLISH', ARGV[2], number .. ':' .. id)
+    -- Where the user may not publish, the revocation holds all the same: those who listen look at the record, too.
+    redis.pcall('PUBLISH', ARGV[2], number .. ':' .. id)
     revoked, life = revoked + 1, math.max(life, ends - at)
   end
 end
