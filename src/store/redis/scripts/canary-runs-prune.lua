@@ -8,35 +8,84 @@
 local refused = fenced(KEYS[1], ARGV[1], ARGV[2])
 if refused then return refused end
 
-local before, left = tonumber(ARGV[3]), tonumber(ARGV[4])
-local deleted = 0
-while deleted < left do
-  local first = redis.call('ZRANGE', KEYS[2], 0, 1, 'WITHSCORES')
-  if #first == 0 or tonumber(first[2]) >= before then break end
-  -- This canary's turn lasts until another one has the oldest run.
-  local bound = math.min(before, tonumber(first[4] or ARGV[3]))
-  local key = rowkey(KEYS[3], first[1])
-  local count, step, entries, at, head = 0, 2, {}, 1, nil
-  while true do
-    if at > #entries then
-      entries, at = redis.call('LRANGE', key, count, count + step - 1), 1
-      step = math.min(step * 2, 256)
-      if #entries == 0 then break end
-    end
-    local time = tonumber(string.match(entries[at], '^(%-?%d+)[pfe]'))
-    if not time then return { 'corrupt', first[1], string.sub(entries[at], 1, 100) } end
-    if deleted + count == left or time >= bound and not (count == 0 and time < before) then
-      head = time
-      break
-    end
-    count, at = count + 1, at + 1
+local max_canaries, page_size = 256, 64
+
+-- Names are compared byte by byte, as the index does: `<` goes by the server's locale.
+local function is_earlier(a, b)
+  if a.time ~= b.time then return a.time < b.time end
+  for i = 1, math.min(#a.id, #b.id) do
+    local x, y = string.byte(a.id, i), string.byte(b.id, i)
+    if x ~= y then return x < y end
   end
-  redis.call('LTRIM', key, count, -1)
-  if head then
-    redis.call('ZADD', KEYS[2], int(head), first[1])
-  else
-    redis.call('ZREM', KEYS[2], first[1])
-  end
-  deleted = deleted + count
+  return #a.id < #b.id
 end
-return { 'ok', int(deleted) }
+
+-- Moves the first of a heap to where it belongs.
+local function sink(heap)
+  local at = 1
+  while 2 * at <= #heap do
+    local child = 2 * at
+    if child < #heap and is_earlier(heap[child + 1], heap[child]) then child = child + 1 end
+    if not is_earlier(heap[child], heap[at]) then return end
+    heap[at], heap[child] = heap[child], heap[at]
+    at = child
+  end
+end
+
+-- The canary's run behind those to be deleted, as its time; infinity where there is none, nil where it is none.
+local function time_after(canary)
+  local at = canary.count - canary.read + 1
+  if at > #canary.page then
+    canary.page, canary.read = redis.call('LRANGE', canary.key, canary.count, canary.count + page_size - 1), canary.count
+    at = 1
+  end
+  local entry = canary.page[at]
+  if not entry then return math.huge end
+  return tonumber(string.match(entry, '^(%-?%d+)[pfe]')), entry
+end
+
+local before, left = tonumber(ARGV[3]), tonumber(ARGV[4])
+local total = 0
+repeat
+  -- In the order of their oldest runs, which is a heap already.
+  local some = redis.call('ZRANGE', KEYS[2], '-inf', '(' .. ARGV[3], 'BYSCORE', 'LIMIT', 0, max_canaries + 1, 'WITHSCORES')
+  local heap, canaries, bound, deleted = {}, {}, before, 0
+  for i = 1, math.min(#some, 2 * max_canaries), 2 do
+    local canary = { id = some[i], time = tonumber(some[i + 1]), key = rowkey(KEYS[3], some[i]), count = 0, page = {}, read = 0 }
+    heap[#heap + 1], canaries[#canaries + 1] = canary, canary
+  end
+  -- Beyond the last one's time, canaries that were not read have a say.
+  if #some > 2 * max_canaries then bound = tonumber(some[2 * max_canaries + 2]) end
+
+  while heap[1] and total + deleted < left do
+    local canary = heap[1]
+    if canary.time >= bound and (canary.time >= before or deleted > 0) then break end
+    if canary.count == 0 then
+      -- The index may be behind: the list decides.
+      local time, entry = time_after(canary)
+      if not time then return { 'corrupt', canary.id, string.sub(entry, 1, 100) } end
+      canary.time = time
+    end
+    if canary.time < before then
+      canary.count, deleted = canary.count + 1, deleted + 1
+      local time, entry = time_after(canary)
+      if not time then return { 'corrupt', canary.id, string.sub(entry, 1, 100) } end
+      canary.time = time
+    end
+    canary.touched = true
+    sink(heap)
+  end
+
+  for _, canary in ipairs(canaries) do
+    if canary.touched then
+      redis.call('LTRIM', canary.key, canary.count, -1)
+      if canary.time == math.huge then
+        redis.call('ZREM', KEYS[2], canary.id)
+      else
+        redis.call('ZADD', KEYS[2], int(canary.time), canary.id)
+      end
+    end
+  end
+  total = total + deleted
+until #some == 0 or total >= left
+return { 'ok', int(total) }

@@ -169,6 +169,33 @@ export function describeCanaryRuns(factory: StoreFactory): void {
       expect(await times(first, big)).toEqual([newest]);
     });
 
+    it("are pruned the oldest first, over hundreds of canaries and where they are of one time", async () => {
+      const model = new CanaryModel();
+      const names = Array.from({ length: 300 }, (_, n) => canaryId(`${n % 2 ? "é" : "z"}${n}`));
+      await Promise.all(names.map((id) => store.canaries.put(canary(id), fence)));
+      const rows = names.flatMap((canaryId, n) =>
+        [1, 5, n % 40].map((ranAt) => run(ranAt, { canaryId, latencyMs: n })),
+      );
+      for (const row of rows) model.record(row);
+      await Promise.all(
+        names.map(async (id) => {
+          for (const row of rows) if (row.canaryId === id) await store.canaryRuns.record(row, fence);
+        }),
+      );
+      for (const [ranBefore, limit] of [
+        [1, 10],
+        [6, 100],
+        [6, 283],
+        [30, 7],
+        [5, 1_000],
+        [25, 1_000],
+      ] as const) {
+        const rule = { ranBefore, limit };
+        expect(await other.retention.pruneCanaryRuns(rule, fence)).toBe(model.prune(ranBefore, limit));
+        for (const id of names) expect(await times(id)).toEqual(model.of(id).map((row) => row.ranAt));
+      }
+    });
+
     it("may say at length what failed", async () => {
       await store.canaries.put(canary(), fence);
       const long = run(1, { status: "fail", failedAssertionsJson: JSON.stringify("é".repeat(3_000_000)) });
