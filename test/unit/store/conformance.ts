@@ -3,6 +3,7 @@ import { describeAdminSessions } from "./cases/admin-sessions.js";
 import { describeAliases } from "./cases/aliases.js";
 import { describeCanaryRuns } from "./cases/canary-runs.js";
 import { describeCdc } from "./cases/cdc.js";
+import { describeContention } from "./cases/contention.js";
 import { describeCrashes } from "./cases/crash.js";
 import { describeFeatureTables } from "./cases/feature-tables.js";
 import { describeFencing } from "./cases/fencing.js";
@@ -45,6 +46,7 @@ export function describeTaskStore(name: string, factory: StoreFactory): void {
     describeScopedKeys(factory);
     describeModel(factory);
     describeTransfer(factory);
+    describeContention(factory);
     describeCrashes(factory);
   });
 }
