@@ -211,6 +211,16 @@ export function describeSessions(factory: StoreFactory): void {
       expect(await small.sessions.get(sessionId("live0"))).toBeUndefined();
     });
 
+    it("that ended go before others also where the limit was lowered", async () => {
+      for (let n = 0; n < 3; n++) await store.sessions.record(state(`live${n}`), 10 * quarter);
+      for (let n = 0; n < 30; n++) await store.sessions.record(state(`ended${n}`), quarter);
+      harness.clock.advance(quarter);
+      const small = await harness.open({ sessions: 5 });
+      await small.sessions.record(state("new"), quarter);
+      expect(await other.sessions.count()).toBe(4);
+      expect(await other.sessions.get(sessionId("live0"))).toBeDefined();
+    });
+
     it("come down to a limit that was lowered", async () => {
       for (let n = 0; n < 50; n++) await store.sessions.record(state(`s${n}`), quarter);
       const small = await harness.open({ sessions: 3 });
