@@ -15,6 +15,10 @@ nothing is installed that breaks one of these. Two rules of the schema are repea
 {{- fail "redis.enabled and externalRedis.hosts are both set; keep the one that the control plane shall use" -}}
 {{- end -}}
 
+{{- if $v.redis.enabled -}}
+{{- include "miroir.validate.redisMemory" . -}}
+{{- end -}}
+
 {{- include "miroir.validate.nodes" . -}}
 
 {{- if gt (int $v.cluster.minInSync) (mul $groups $factor) -}}
@@ -33,6 +37,18 @@ nothing is installed that breaks one of these. Two rules of the schema are repea
 {{- $key := $v.searchUi.scopedKey -}}
 {{- if or (lt (int $key.rotateBeforeExpiryDays) 1) (ge (int $key.rotateBeforeExpiryDays) (int $key.maxAgeDays)) -}}
 {{- fail (printf "searchUi.scopedKey.rotateBeforeExpiryDays (%d) must be at least 1 and less than maxAgeDays (%d): otherwise a key expires before its rotation, or is rotated as soon as it is made" (int $key.rotateBeforeExpiryDays) (int $key.maxAgeDays)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Tasks may take three fifths of Redis' memory: it refuses every write when it is full, and sessions and idempotency keys need the rest. */}}
+{{- define "miroir.validate.redisMemory" -}}
+{{- $units := dict "b" 1 "k" 1000 "kb" 1024 "m" 1000000 "mb" 1048576 "g" 1000000000 "gb" 1073741824 -}}
+{{- $number := regexFind "^[0-9]+" .Values.redis.maxMemory | int64 -}}
+{{- $unit := regexFind "[a-z]*$" .Values.redis.maxMemory | default "b" -}}
+{{- $room := div (mul $number (get $units $unit) 3) 5 -}}
+{{- $tasks := int64 .Values.store.taskRetentionMax -}}
+{{- if gt (mul $tasks 1250) $room -}}
+{{- fail (printf "store.taskRetentionMax is %d, which takes %d bytes of Redis' memory; redis.maxMemory (%s) has room for %d tasks. Raise it, or keep fewer" $tasks (mul $tasks 1250) .Values.redis.maxMemory (div $room 1250)) -}}
 {{- end -}}
 {{- end -}}
 

@@ -192,7 +192,7 @@ describe.skipIf(helmVersion === undefined)("what the chart installs", () => {
       "control",
       "redis",
     ]);
-    expect(await replaced({ "redis.maxMemory": "300mb" })).toEqual(["redis"]);
+    expect(await replaced({ "redis.maxMemory": "2gb" })).toEqual(["redis"]);
     expect(await replaced({ "image.tag": "9.9.9" })).toEqual(["control", "proxy"]);
   });
 
@@ -203,7 +203,7 @@ describe.skipIf(helmVersion === undefined)("what the chart installs", () => {
       "appendonly yes",
       "appendfsync always",
       "maxmemory-policy noeviction",
-      "maxmemory 192mb",
+      "maxmemory 1gb",
     ]) {
       expect(settings.split("\n")).toContain(line);
     }
