@@ -34,12 +34,28 @@ export interface BackendSpec {
   readonly url: string;
 }
 
+/** The server that keeps the store, where it is one process that the tests may hurt. */
+export interface BackendServer {
+  /** Sends a signal; resolves at once. */
+  signal(signal: NodeJS.Signals): void;
+  /** Ends the process with SIGKILL and waits for its end. */
+  kill(): Promise<void>;
+  /** Starts it again on the same data; resolves when it answers. */
+  start(): Promise<void>;
+  /** Resolves when it has done all that stores which are gone have sent it. */
+  whenIdle(): Promise<void>;
+}
+
 /** One backend with one empty store. */
 export interface StoreHarness {
+  /** Undefined on backends without a server of their own. */
+  readonly server?: BackendServer;
   readonly clock: ManualClock;
   readonly spec: BackendSpec;
   /** Another handle on the same store. */
   open(limits?: Partial<StoreLimits>): Promise<TaskStore>;
+  /** Fails where what finds tasks differs from what the tasks themselves say. */
+  expectConsistentTasks(): Promise<void>;
   /** Closes what is open and deletes the store. */
   dispose(): Promise<void>;
 }

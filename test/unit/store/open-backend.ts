@@ -1,4 +1,5 @@
 import { createSystemWorld } from "../../../src/runtime/world.js";
+import type { StoreFaults } from "../../../src/store/faults.js";
 import type { StoreLimits } from "../../../src/store/limits.js";
 import { openRedisTaskStore } from "../../../src/store/redis/redis-task-store.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
@@ -14,6 +15,7 @@ export function openBackend(
   spec: BackendSpec,
   clock: { now(): number } | undefined,
   limits?: Partial<StoreLimits>,
+  faults?: StoreFaults,
 ): Promise<TaskStore> {
   const system = createSystemWorld();
   const location = parseStoreUrl(spec.url);
@@ -22,6 +24,7 @@ export function openBackend(
       path: location.path,
       clock: clock ?? system.clock,
       ...(limits === undefined ? {} : { limits }),
+      ...(faults === undefined ? {} : { faults }),
     });
   }
   return openRedisTaskStore({
@@ -32,5 +35,6 @@ export function openBackend(
     },
     time: clock === undefined ? "server" : "world",
     ...(limits === undefined ? {} : { limits }),
+    ...(faults === undefined ? {} : { faults }),
   });
 }

@@ -239,7 +239,6 @@ describe("a store on SQLite", () => {
       const { size } = await stat(path);
       const copy = join(directory, "copy.db");
       for (const length of [
-        1,
         15,
         50,
         100,
