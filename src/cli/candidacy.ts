@@ -10,6 +10,7 @@ import type { RetentionTuning } from "../control/tasks/task-retention.js";
 import type { ProxyFleet } from "../control/topology/proxy-fleet.js";
 import { createTopologyService } from "../control/topology/subscribe.js";
 import { createTopologyControl, type TopologyControl } from "../control/topology/topology-control.js";
+import { ClusterLostError } from "../control/topology/topology-manager.js";
 import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
 import type { World } from "../runtime/world.js";
@@ -81,8 +82,8 @@ export async function standForLeadership(
   try {
     await lead(options, observer, AbortSignal.any([stop, over.signal]), over, closers);
   } catch (error) {
-    // What was under way when the lease ended has failed because of that.
-    if (!over.signal.aborted && !stop.aborted) throw error;
+    // What was under way when the lease ended has failed because of that; a lost cluster is why it ended.
+    if (error instanceof ClusterLostError || !(over.signal.aborted || stop.aborted)) throw error;
     logger.debug({ err: error }, "the term ended before it had begun");
   } finally {
     observer.over();

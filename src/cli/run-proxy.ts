@@ -36,6 +36,12 @@ export interface RunningProxy {
   close(): Promise<void>;
 }
 
+/**
+ * Bounds of the pause before the next control address is tried, in milliseconds: short, because writes wait for the one
+ * that leads, and all but one of the addresses are standbys.
+ */
+const BACK_OFF = { firstMs: 100, maxMs: 1_000 };
+
 /** How long writes under way may take when the proxy stops, in milliseconds. */
 const DRAIN_MS = 15_000;
 
@@ -65,6 +71,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       config.advertise ??
       `http://${host === "0.0.0.0" || host === "::" ? hostname() : hostInUrl(host)}:${port}`,
     version: packageVersion(),
+    backOff: BACK_OFF,
   });
   const writes = createWriteService({
     world,

@@ -108,8 +108,8 @@ class Control implements TopologyControl {
 
   async whenLeading(signal: AbortSignal): Promise<void> {
     while (this.#leading === undefined) {
-      signal.throwIfAborted();
       if (this.#lost !== undefined) throw this.#lost;
+      signal.throwIfAborted();
       await new Promise<void>((resolve, reject) => {
         const done = () => {
           this.#waiting.delete(done);
