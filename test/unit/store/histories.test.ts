@@ -33,9 +33,14 @@ const renew = (start: number, end: number, holder: string, term: number, at: num
     { kind: "renew", holder, term, ttlMs: 100 },
     at === null ? refused : { kind: "lease", term, expiresAt: at + 100 },
   );
-const release = (start: number, end: number, holder: string, term: number, result = done): Operation =>
-  op(start, end, { kind: "release", holder, term }, result);
-const write = (start: number, end: number, holder: string, term: number, result = done): Operation =>
+const release = (
+  start: number,
+  end: number,
+  holder: string,
+  term: number,
+  result: Result = done,
+): Operation => op(start, end, { kind: "release", holder, term }, result);
+const write = (start: number, end: number, holder: string, term: number, result: Result = done): Operation =>
   op(start, end, { kind: "write", holder, term, value: `${holder} ${start}` }, result);
 const read = (start: number, end: number, value: string): Operation =>
   op(start, end, { kind: "read" }, { kind: "value", value });

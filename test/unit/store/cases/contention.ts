@@ -97,15 +97,22 @@ export function describeContention(factory: StoreFactory): void {
         const name = children.has(holder ?? "") ? holder : random.pick([...children.keys()]);
         const child = children.get(name ?? "");
         if (child === undefined) continue;
-        if (random.chance(0.25)) {
+        if (random.chance(0.2)) {
           killed++;
           child.kill("SIGKILL");
           start();
-        } else {
-          paused++;
-          child.kill("SIGSTOP");
-          pauses.push(sleep(contendedTtlMs * (1 + random.next())).then(() => child.kill("SIGCONT")));
+          continue;
         }
+        // Sometimes everybody, so that whoever was late comes back before anybody has taken over.
+        const stopped = random.chance(0.15) ? [...children.values()] : [child];
+        paused += stopped.length;
+        for (const one of stopped) one.kill("SIGSTOP");
+        const pause = sleep(contendedTtlMs * (1 + random.next()));
+        pauses.push(
+          pause.then(() => {
+            for (const one of stopped) one.kill("SIGCONT");
+          }),
+        );
       }
       await Promise.all(pauses);
       for (const child of children.values()) child.kill("SIGTERM");
