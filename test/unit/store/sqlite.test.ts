@@ -5,6 +5,7 @@ import type { TaskStore } from "../../../src/store/task-store.js";
 import { describeTaskStore } from "./conformance.js";
 import { type BackendSpec, ManualClock } from "./harness.js";
 import { openBackend } from "./open-backend.js";
+import { expectConsistentTasks } from "./sqlite-consistency.js";
 
 describeTaskStore("SQLite", async () => {
   const directory = await mkdtemp(join(tmpdir(), "miroir-store-"));
@@ -19,6 +20,7 @@ describeTaskStore("SQLite", async () => {
       stores.push(store);
       return store;
     },
+    expectConsistentTasks: async () => expectConsistentTasks(join(directory, "miroir.db")),
     dispose: async () => {
       for (const store of stores) await store.close();
       await rm(directory, { recursive: true, force: true });
