@@ -36,8 +36,8 @@ end
 local function time_after(canary)
   local at = canary.count - canary.read + 1
   if at > #canary.page then
-    canary.page, canary.read = redis.call('LRANGE', canary.key, canary.count, canary.count + page_size - 1), canary.count
-    at = 1
+    canary.page = redis.call('LRANGE', canary.key, canary.count, canary.count + page_size - 1)
+    canary.read, at = canary.count, 1
   end
   local entry = canary.page[at]
   if not entry then return math.huge end
@@ -48,10 +48,12 @@ local before, left = tonumber(ARGV[3]), tonumber(ARGV[4])
 local total = 0
 repeat
   -- In the order of their oldest runs, which is a heap already.
-  local some = redis.call('ZRANGE', KEYS[2], '-inf', '(' .. ARGV[3], 'BYSCORE', 'LIMIT', 0, max_canaries + 1, 'WITHSCORES')
+  local some = redis.call('ZRANGE', KEYS[2], '-inf', '(' .. ARGV[3], 'BYSCORE', 'LIMIT', 0, max_canaries + 1,
+    'WITHSCORES')
   local heap, canaries, bound, deleted = {}, {}, before, 0
   for i = 1, math.min(#some, 2 * max_canaries), 2 do
-    local canary = { id = some[i], time = tonumber(some[i + 1]), key = rowkey(KEYS[3], some[i]), count = 0, page = {}, read = 0 }
+    local canary = { id = some[i], time = tonumber(some[i + 1]), key = rowkey(KEYS[3], some[i]) }
+    canary.count, canary.page, canary.read = 0, {}, 0
     heap[#heap + 1], canaries[#canaries + 1] = canary, canary
   end
   -- Beyond the last one's time, canaries that were not read have a say.

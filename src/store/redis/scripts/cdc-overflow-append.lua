@@ -1,7 +1,8 @@
 #!lua
 -- Appends events to a sink's queue, and drops the oldest where they do not fit any more.
 --
--- KEYS  [1] the lease; [2] the queue's counts; [3] its payloads; [4] for each, the bytes before it; [5] the index of sinks
+-- KEYS  [1] the lease; [2] the queue's counts; [3] its payloads; [4] for each, the bytes before it; [5] the index
+--       of sinks
 -- ARGV  [1] holder, [2] term of the fence; [3] the sink; [4] bytes that the queue holds at most;
 --       [5] events and [6] bytes in front of the appended ones that do not fit by themselves: with them everything
 --       that waits goes; then the payloads, which fit together
