@@ -18,7 +18,7 @@ const MAX_LINE = 256 * 1024 * 1024;
 /** Characters that are collected before they are handed on. */
 const CHUNK = 256 * 1024;
 
-const countsSchema = z.record(z.enum(transferTables), z.number().int().min(0));
+const countsSchema = z.partialRecord(z.enum(transferTables), z.number().int().min(0));
 
 const headerSchema = z.object({
   format: z.literal(DUMP_FORMAT),
