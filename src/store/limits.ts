@@ -76,7 +76,7 @@ export interface StoreLimits {
   readonly sessions: number;
   /** Idempotency keys; 1,000,000 unless given. */
   readonly idempotencyKeys: number;
-  /** Former targets of each alias; 10 unless given. */
+  /** Former targets of each alias; 10 unless given, 0 for none. */
   readonly aliasHistory: number;
   /** Runs of each canary; 100 unless given. */
   readonly canaryRuns: number;
@@ -95,3 +95,17 @@ export const defaultStoreLimits: StoreLimits = {
   cdcOverflowBytes: 1_073_741_824,
   adminSessions: 10_000,
 };
+
+/** The limits of a store: those given, the others as they are by default. Refuses what is not an integer above 0. */
+export function resolveLimits(given: Partial<StoreLimits> = {}): StoreLimits {
+  const limits = { ...defaultStoreLimits, ...given };
+  for (const [name, value] of Object.entries(limits)) {
+    checkInteger(
+      value,
+      name === "aliasHistory" ? 0 : 1,
+      Number.MAX_SAFE_INTEGER,
+      `The store's limit ${name}`,
+    );
+  }
+  return limits;
+}

@@ -1,7 +1,7 @@
 import type { Timers, World } from "../../runtime/world.js";
 import type { StoreFaults } from "../faults.js";
 import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
-import { defaultStoreLimits, type StoreLimits } from "../limits.js";
+import { resolveLimits, type StoreLimits } from "../limits.js";
 import type { RedisLocation } from "../store-location.js";
 import type { TaskStore } from "../task-store.js";
 import { tenantMapOf } from "../tenant-map.js";
@@ -58,7 +58,7 @@ export interface RedisTaskStoreOptions {
  */
 export async function openRedisTaskStore(options: RedisTaskStoreOptions): Promise<TaskStore> {
   const { location, world, tls, deadlineMs, onWarning, faults, time = "server" } = options;
-  const limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
+  const limits = resolveLimits(options.limits);
   const connection = new RedisConnection({
     location,
     clock: world.clock,

@@ -1,10 +1,9 @@
 import { resolve } from "node:path";
 import { type Clock, createSystemWorld, type Timers } from "../../runtime/world.js";
 import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
-import { defaultStoreLimits, type StoreLimits } from "../limits.js";
+import { resolveLimits, type StoreLimits } from "../limits.js";
 import type { TaskStore } from "../task-store.js";
 import { tenantMapOf } from "../tenant-map.js";
-import { unbuilt } from "../unbuilt.js";
 import { SqliteAdminSessionsTable } from "./admin-sessions-table.js";
 import { SqliteAliasesTable } from "./aliases-table.js";
 import { SqliteCanaryRunsTable } from "./canary-runs-table.js";
@@ -49,9 +48,9 @@ export interface SqliteTaskStoreOptions extends ConnectionOptions {
  * the process nothing.
  */
 export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Promise<TaskStore> {
+  const limits = resolveLimits(options.limits);
   const connections = openConnections(options);
   const { durable, fast } = connections;
-  const limits: StoreLimits = { ...defaultStoreLimits, ...options.limits };
   try {
     const sessions = new SqliteSessionsTable(fast, options.clock, limits.sessions);
     const idempotency = new SqliteIdempotencyTable(fast, options.clock, limits.idempotencyKeys);

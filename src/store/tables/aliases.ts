@@ -38,7 +38,8 @@ export interface AliasesTable {
   /**
    * Creates the alias (`expectedVersion` 0) or flips it (the version that it has). Returns it as it is now.
    * Rejects with `ConflictError` where it is at another version, or is of the other kind: an alias never
-   * changes its kind. Refuses a multi alias without an index, with one twice, or with more than 1,000.
+   * changes its kind. Refuses a multi alias without an index, with one twice, or with more than 1,000, and
+   * names of indexes that are not of 1 to 512 characters. A deleted alias begins anew at version 1.
    */
   set(
     change: {

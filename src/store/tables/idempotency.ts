@@ -12,9 +12,10 @@ export interface IdempotencyRow {
 }
 
 /**
- * Keys of writes that must not be done twice. They end `ttlMs` after they were recorded, and the least
- * recently used go first where there are more than `StoreLimits.idempotencyKeys`. Any control process writes
- * them, so they carry no fence.
+ * Keys of writes that must not be done twice. They end `ttlMs` (1 to ten years) after they were recorded,
+ * however often they are used, and where there are more than `StoreLimits.idempotencyKeys` those that have
+ * ended go first, then the least recently used, in the exact order of uses. Any control process writes them,
+ * so they carry no fence.
  */
 export interface IdempotencyTable {
   /**

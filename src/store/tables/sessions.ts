@@ -20,18 +20,23 @@ export interface SessionRow extends SessionState {
 }
 
 /**
- * Sessions. They end `ttlMs` after their last use, and the least recently used go first where there are more
- * than `StoreLimits.sessions`. Any control process writes them, so they carry no fence.
+ * Sessions. They end `ttlMs` (1 to ten years) after their last use, and where there are more than
+ * `StoreLimits.sessions` those that have ended go first, then the least recently used, in the exact order of
+ * uses. Any control process writes them, so they carry no fence.
  */
 export interface SessionsTable {
-  /** The session, its life extended by this use to `ttlMs` from now; undefined where there is none or it ended. */
+  /**
+   * The session, its life set by this use to `ttlMs` from now, which may be sooner than before; undefined where
+   * there is none or it ended.
+   */
   use(id: SessionId, ttlMs: number): Promise<SessionRow | undefined>;
   /** The session, without counting as a use. */
   get(id: SessionId): Promise<SessionRow | undefined>;
   /**
    * Records what the session's client must see, whatever the order in which its proxies report: the newest
    * write wins with its time and group (a state without a write is the oldest; of equals the later call
-   * wins), `minSettingsVersion` never goes back. Counts as a use. Returns the session as it is now.
+   * wins, with all that it says), `minSettingsVersion` never goes back. Counts as a use. Returns the session
+   * as it is now.
    */
   record(state: SessionState, ttlMs: number): Promise<SessionRow>;
   /** Ends the session; false where there was none. */

@@ -103,6 +103,8 @@ describeWithRedis("rows on Redis", () => {
     });
 
     it("leave nothing in the indexes after pruning", async () => {
+      await store.sessions.record(state("live"), quarter);
+      await claim("live", quarter);
       for (let n = 0; n < 25; n++) {
         await store.sessions.record(state(`s${n}`), 200);
         await claim(`k${n}`, 200);
@@ -115,11 +117,34 @@ describeWithRedis("rows on Redis", () => {
         expect(went).toBeLessThanOrEqual(20);
       }
       expect(pruned).toBeGreaterThan(0);
-      expect(await indexes("sessions")).toEqual([0, 0]);
-      expect(await indexes("idempotency_cache")).toEqual([0, 0]);
-      // The lease, the version of the keyspace: no row is left, and no index.
-      const left = await client.keys(`${keys.tag}:*`);
-      expect(left.filter((key) => /:(sessions|idempotency_cache)/.test(key))).toEqual([]);
+      expect(await indexes("sessions")).toEqual([1, 1]);
+      expect(await indexes("idempotency_cache")).toEqual([1, 1]);
+    });
+
+    it("take the indexes with them, where nothing else is in these", async () => {
+      await store.sessions.record(state("a"), 100);
+      await store.sessions.record(state("b"), 20);
+      await store.sessions.use(sessionId("a"), 60);
+      await claim("k", 20);
+      for (const table of ["sessions", "idempotency_cache"] as const) {
+        for (const name of ["by_expiry", "by_use"]) await freed(keys.index(table, name));
+      }
+      expect(await client.keys(`${keys.tag}:sessions*`)).toEqual([]);
+      expect(await client.keys(`${keys.tag}:idempotency_cache*`)).toEqual([]);
+    });
+
+    it("keep the indexes as long as any of them lives", async () => {
+      await store.sessions.record(state("long"), quarter);
+      await store.sessions.record(state("short"), 20);
+      await freed(keys.row("sessions", "short"));
+      for (const name of ["by_expiry", "by_use"]) {
+        expect(await client.pttl(keys.index("sessions", name))).toBeGreaterThan(quarter / 2);
+        // As after an import.
+        await client.persist(keys.index("sessions", name));
+      }
+      await store.sessions.record(state("another"), 20);
+      await freed(keys.row("sessions", "another"));
+      expect(await store.sessions.count()).toBe(1);
     });
 
     it("are deleted with what the indexes hold of them", async () => {

@@ -35,6 +35,11 @@ local function mark(id, at, ttl, fields)
   redis.call('HSET', KEYS[1], 'expires_at', expires)
   redis.call('PEXPIRE', KEYS[1], int(ttl))
   redis.call('ZADD', KEYS[2], expires, id)
+  -- The indexes end with the last row. Without an end they stay so: they hold rows of which this one knows nothing.
+  local only = redis.call('ZCARD', KEYS[3]) == 1
+  for i = 2, 3 do
+    if only then redis.call('PEXPIRE', KEYS[i], int(ttl)) else redis.call('PEXPIRE', KEYS[i], int(ttl), 'GT') end
+  end
 end
 
 local function forget(ids)

@@ -221,6 +221,12 @@ export function describeSessions(factory: StoreFactory): void {
       expect(await other.sessions.get(sessionId("live0"))).toBeDefined();
     });
 
+    it("are limited by a number above 0", async () => {
+      for (const sessions of [0, -1, 0.5, Number.NaN]) {
+        await expect(harness.open({ sessions })).rejects.toBeInstanceOf(InvalidArgumentError);
+      }
+    });
+
     it("come down to a limit that was lowered", async () => {
       for (let n = 0; n < 50; n++) await store.sessions.record(state(`s${n}`), quarter);
       const small = await harness.open({ sessions: 3 });
