@@ -8,6 +8,9 @@
 
 local at, life, id = now(ARGV[1]), tonumber(ARGV[2]), ARGV[5]
 local stored = redis.call('HGET', KEYS[1], 'expires_at')
+if stored and not tonumber(stored) then
+  return redis.error_reply('CORRUPT field expires_at of ' .. KEYS[1] .. ' is not a number')
+end
 if stored and tonumber(stored) > at then return nil end
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], id)

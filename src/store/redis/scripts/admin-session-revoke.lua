@@ -11,7 +11,8 @@ for i = 5, #ARGV do
   local id = ARGV[i]
   local key = rowkey(KEYS[3], id)
   local session = redis.call('HMGET', key, 'expires_at', 'revoked_at')
-  local ends = tonumber(session[1] or '0')
+  -- Damage shows itself to whoever reads the row; it keeps no other session from being revoked.
+  local ends = tonumber(session[1] or '0') or 0
   if ends > at and not session[2] then
     redis.call('HSET', key, 'revoked_at', int(at))
     local number = int(redis.call('INCR', KEYS[2]))

@@ -11,17 +11,16 @@ for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', int(at), 'LI
   redis.call('HDEL', KEYS[1], ended)
 end
 
-local ends, generation = at + tonumber(ARGV[4]), ARGV[3]
+local ends, generation = at + tonumber(ARGV[4]), tonumber(ARGV[3])
 local known = redis.call('ZSCORE', KEYS[2], proxy)
 if known and tonumber(known) > at then
-  local stored = redis.call('HGET', KEYS[1], proxy)
-  if stored and tonumber(stored) > tonumber(generation) then generation = stored end
+  generation = math.max(generation, generationof(KEYS[1], proxy))
   ends = math.max(ends, tonumber(known))
 elseif redis.call('ZCOUNT', KEYS[2], '(' .. int(at), '+inf') >= tonumber(ARGV[5]) then
   return 0
 end
 redis.call('ZADD', KEYS[2], int(ends), proxy)
-redis.call('HSET', KEYS[1], proxy, generation)
+redis.call('HSET', KEYS[1], proxy, int(generation))
 local last = redis.call('ZRANGE', KEYS[2], -1, -1, 'WITHSCORES')[2]
 local life = int(tonumber(last) - at)
 redis.call('PEXPIRE', KEYS[1], life)

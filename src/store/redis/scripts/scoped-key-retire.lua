@@ -21,7 +21,7 @@ local function wait(proxy)
 end
 
 for _, proxy in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '(' .. int(now(ARGV[1])), '+inf')) do
-  if tonumber(redis.call('HGET', KEYS[3], proxy) or '0') >= generation then
+  if generationof(KEYS[3], proxy) >= generation then
     current[proxy] = true
   else
     wait(proxy)
