@@ -81,22 +81,23 @@ export class SqliteJobsTable implements JobsTable {
        WHERE id = :id`,
     );
     this.#firstQueued = fast.prepare<[number], JobRecord>(
-      `SELECT * FROM jobs WHERE state = 'queued' AND run_after <= ? ORDER BY ${byAge} LIMIT 1`,
+      `SELECT * FROM jobs INDEXED BY jobs_queued WHERE state = 'queued' AND run_after <= ?
+       ORDER BY ${byAge} LIMIT 1`,
     );
     // A walk along its index for each type: queues of other types do not slow it down.
-    this.#firstQueuedOfType = fast.prepare<[number, string], JobRecord>(
-      `SELECT * FROM jobs WHERE state = 'queued' AND id IN (
-         SELECT (SELECT id FROM jobs INDEXED BY jobs_queued_by_type
-                 WHERE state = 'queued' AND type = types.value AND run_after <= ? ORDER BY ${byAge} LIMIT 1)
-         FROM json_each(?) AS types)
-       ORDER BY ${byAge} LIMIT 1`,
+    this.#firstQueuedOfType = fast.prepare<[string, number], JobRecord>(
+      `SELECT jobs.* FROM json_each(?) AS types CROSS JOIN jobs ON jobs.id = (
+         SELECT id FROM jobs AS queue INDEXED BY jobs_queued_by_type
+         WHERE state = 'queued' AND type = types.value AND run_after <= ? ORDER BY ${byAge} LIMIT 1)
+       ORDER BY jobs.run_after, jobs.created_at, jobs.id LIMIT 1`,
     );
     // No more jobs are claimed than there are workers, so that these need no order in the index.
     this.#firstExpired = fast.prepare<[number], JobRecord>(
-      `SELECT * FROM jobs WHERE state = 'in_progress' AND claim_expires_at <= ? ORDER BY ${byAge} LIMIT 1`,
+      `SELECT * FROM jobs INDEXED BY jobs_claimed WHERE state = 'in_progress' AND claim_expires_at <= ?
+       ORDER BY ${byAge} LIMIT 1`,
     );
     this.#firstExpiredOfTypes = fast.prepare<[number, string], JobRecord>(
-      `SELECT * FROM jobs WHERE state = 'in_progress' AND claim_expires_at <= ?
+      `SELECT * FROM jobs INDEXED BY jobs_claimed WHERE state = 'in_progress' AND claim_expires_at <= ?
          AND type IN (SELECT value FROM json_each(?)) ORDER BY ${byAge} LIMIT 1`,
     );
     this.#countFinished = fast.prepare<[], { n: number }>(
@@ -224,7 +225,7 @@ export class SqliteJobsTable implements JobsTable {
 
   #firstDue({ types }: CheckedClaimRequest, now: number): JobRow | undefined {
     const json = JSON.stringify(types);
-    const queued = types === undefined ? this.#firstQueued.get(now) : this.#firstQueuedOfType.get(now, json);
+    const queued = types === undefined ? this.#firstQueued.get(now) : this.#firstQueuedOfType.get(json, now);
     const expired =
       types === undefined ? this.#firstExpired.get(now) : this.#firstExpiredOfTypes.get(now, json);
     if (queued === undefined || expired === undefined) {

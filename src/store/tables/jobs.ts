@@ -44,11 +44,12 @@ export interface JobRow {
 /** A job to queue. */
 export interface NewJob {
   readonly id: JobId;
+  /** 1 to 512 characters. */
   readonly type: string;
   readonly paramsJson: string;
   /** 1 to 1,000; 5 unless given. */
   readonly maxAttempts?: number;
-  /** Milliseconds from now before which the job is not claimed; 0 unless given. */
+  /** Milliseconds from now before which the job is not claimed, up to a year's; 0 unless given. */
   readonly delayMs?: number;
 }
 
@@ -74,7 +75,8 @@ export interface JobsTable {
   get(id: JobId): Promise<JobRow | undefined>;
   /**
    * Oldest first (`createdAt`, then id byte by byte in UTF-8); every state unless given. `after` continues
-   * behind a listed job. `limit`: 1 to 10,000; 1,000 unless given.
+   * behind a listed job, whether or not it is still there. `limit`: 1 to 10,000; 1,000 unless given. One snapshot; on
+   * Redis one of each thousand, or of each 8 MiB.
    */
   list(options?: {
     states?: readonly JobState[];
@@ -87,14 +89,15 @@ export interface JobsTable {
   enqueue(job: NewJob, fence: FencingToken): Promise<boolean>;
   /**
    * Takes the job that has waited longest (`runAfter`, then `createdAt`, then id) of those that are due:
-   * queued, or in progress under a claim that expired. An expired claim that was the last attempt fails the
-   * job instead, one that was asked to cancel cancels it; the next is looked at. Undefined where nothing is due.
+   * queued, or in progress under a claim that expired. A job of an expired claim that was asked to cancel is canceled
+   * instead, else one whose last attempt that was fails, with an error that says so; the next is looked at. Undefined
+   * where nothing is due.
    */
   claim(request: {
     holder: string;
     /** Any type unless given; 1 to 100. */
     types?: readonly string[];
-    /** {@link jobClaimTtlMs} unless given. */
+    /** 1 to a day's; {@link jobClaimTtlMs} unless given. */
     ttlMs?: number;
   }): Promise<JobRow | undefined>;
   /**
@@ -106,7 +109,10 @@ export interface JobsTable {
     claim: JobClaimToken,
     update?: { progressJson?: string; ttlMs?: number },
   ): Promise<JobRow | undefined>;
-  /** Finishes the job; undefined, changing nothing, where the claim is no longer the holder's. */
+  /**
+   * Finishes the job, also where somebody asked to cancel it meanwhile; undefined, changing nothing, where the claim is no
+   * longer the holder's.
+   */
   complete(claim: JobClaimToken, progressJson?: string): Promise<JobRow | undefined>;
   /**
    * Ends the attempt: the job is queued again after its back-off, or `failed` where it is not to be retried or
@@ -114,7 +120,7 @@ export interface JobsTable {
    */
   fail(claim: JobClaimToken, failure: { error: string; retry: boolean }): Promise<JobRow | undefined>;
   /**
-   * Gives the job back untouched, for a process that shuts down: queued again at once, the attempt not
+   * Gives the job back untouched, for a process that shuts down: queued again at once, at its old place, the attempt not
    * counted against `maxAttempts` (the limit grows by one instead, so that claim numbers never repeat).
    * `canceled` where that was asked for. Undefined as for `complete`.
    */

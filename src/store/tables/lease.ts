@@ -26,13 +26,14 @@ export interface LeaseTable {
   /**
    * Takes the lease if it is free, released or expired, under a number above every earlier one and above
    * `aboveTerm` (0 unless given). The live holder asking again gets its lease renewed under the same
-   * number. Undefined while somebody else holds it.
+   * number. Undefined while somebody else holds it. Rejects with `StoreCorruptError` where no number above
+   * the earlier ones is a safe integer.
    */
   acquire(request: {
     scope: LeaseScope;
-    /** Must name one run of one process. */
+    /** Must name one run of one process, in 1 to 512 characters. */
     holder: string;
-    /** At least 1. */
+    /** From 1 to a day's. */
     ttlMs: number;
     aboveTerm?: number;
   }): Promise<Lease | undefined>;
