@@ -89,3 +89,6 @@ export function plainRecord<T>(members: { [K in keyof T]: fc.Arbitrary<T[K]> }):
 export function byBytes(a: string, b: string): number {
   return Buffer.from(a).compare(Buffer.from(b));
 }
+
+/** Milliseconds that a test with {@link runCommands} may take. */
+export const modelTimeout = 30_000 + numRuns * 500;

@@ -13,7 +13,16 @@ import {
   type TaskStore,
 } from "../../../../src/store/task-store.js";
 import { lead, type StoreFactory, type StoreHarness } from "../harness.js";
-import { awkwardIds, byBytes, call, type Handles, id, runCommands, time } from "../random-commands.js";
+import {
+  awkwardIds,
+  byBytes,
+  call,
+  type Handles,
+  id,
+  modelTimeout,
+  runCommands,
+  time,
+} from "../random-commands.js";
 
 const single = (indexUid: string): AliasTarget => ({ kind: "single", indexUid });
 const multi = (...indexUids: string[]): AliasTarget => ({ kind: "multi", indexUids });
@@ -279,7 +288,7 @@ export function describeAliases(factory: StoreFactory): void {
       expect(await other.aliases.delete(aliasName("a"), 1, current)).toBe(true);
     });
 
-    it("answer any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answer any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       const stores = [await harness.open({ aliasHistory: 3 }), await harness.open({ aliasHistory: 3 })];
       const [first, second] = stores;
       if (first === undefined || second === undefined) throw new Error("no store");

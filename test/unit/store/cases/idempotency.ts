@@ -12,7 +12,7 @@ import {
 } from "../../../../src/store/task-store.js";
 import { lead, type StoreFactory, type StoreHarness } from "../harness.js";
 import { LruModel } from "../lru-model.js";
-import { awkwardIds, call, type Handles, id, runCommands } from "../random-commands.js";
+import { awkwardIds, call, type Handles, id, modelTimeout, runCommands } from "../random-commands.js";
 
 const day = 24 * 60 * 60_000;
 type Entry = Omit<IdempotencyRow, "expiresAt">;
@@ -193,7 +193,7 @@ export function describeIdempotency(factory: StoreFactory): void {
       expect(await store.idempotency.count()).toBe(0);
     });
 
-    it("answer any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answer any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       const limits = { idempotencyKeys: limit };
       const real: Handles = {
         stores: [await harness.open(limits), await harness.open(limits)],

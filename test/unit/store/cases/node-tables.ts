@@ -18,6 +18,7 @@ import {
   call,
   type Handles,
   id,
+  modelTimeout,
   plainRecord,
   runCommands,
   time,
@@ -184,7 +185,7 @@ export function describeNodeTables(factory: StoreFactory): void {
       expect(await store.nodeCursors.list()).toEqual([]);
     });
 
-    it("answer any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answer any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       await runCommands(cursorCommands, real, async () => {
         for (const row of await store.nodeCursors.list()) await store.nodeCursors.delete(row.nodeId, fence);
         return new CursorModel();
@@ -257,7 +258,7 @@ export function describeNodeTables(factory: StoreFactory): void {
       expect(await store.nodeSettingsVersions.list()).toEqual([]);
     });
 
-    it("answer any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answer any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       await runCommands(versionCommands, real, async () => {
         for (const { instance: of } of await store.nodeSettingsVersions.list()) {
           await store.nodeSettingsVersions.delete(of, undefined, fence);

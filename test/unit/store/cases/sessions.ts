@@ -13,7 +13,16 @@ import {
 } from "../../../../src/store/task-store.js";
 import { lead, type StoreFactory, type StoreHarness } from "../harness.js";
 import { LruModel } from "../lru-model.js";
-import { awkwardIds, call, type Handles, id, plainRecord, runCommands, time } from "../random-commands.js";
+import {
+  awkwardIds,
+  call,
+  type Handles,
+  id,
+  modelTimeout,
+  plainRecord,
+  runCommands,
+  time,
+} from "../random-commands.js";
 
 const quarter = 15 * 60_000;
 
@@ -311,7 +320,7 @@ export function describeSessions(factory: StoreFactory): void {
       }
     });
 
-    it("answer any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answer any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       const real: Handles = {
         stores: [await harness.open({ sessions: limit }), await harness.open({ sessions: limit })],
         fence,

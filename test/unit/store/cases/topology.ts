@@ -11,7 +11,7 @@ import {
   type TopologyRow,
 } from "../../../../src/store/task-store.js";
 import { lead, type StoreFactory, type StoreHarness } from "../harness.js";
-import { call, type Handles, runCommands } from "../random-commands.js";
+import { call, type Handles, modelTimeout, runCommands } from "../random-commands.js";
 
 const topology = (epoch: Partial<TopologyEpoch>, document: Uint8Array = Uint8Array.of(0, 255, 10)) =>
   ({ clusterId: "c1", term: 1, counter: 1, contentHash: "h", document, ...epoch }) satisfies TopologyRow;
@@ -150,7 +150,7 @@ export function describeTopology(factory: StoreFactory): void {
       expect(await store.topology.load()).toBeUndefined();
     });
 
-    it("answers any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answers any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       const real: Handles = { stores: [store, other], fence, clock: harness.clock };
       const current: Model = { row: undefined, fence, former: [] };
       await runCommands(commands, real, async () => {

@@ -16,6 +16,7 @@ import {
   call,
   type Handles,
   id,
+  modelTimeout,
   plainRecord,
   runCommands,
   time,
@@ -239,7 +240,7 @@ export function describeWorkflows(factory: StoreFactory): void {
       expect(ids(await other.workflows.list())).toEqual(["done"]);
     });
 
-    it("answer any sequence of calls as an in-memory model does", { timeout: 60_000 }, async () => {
+    it("answer any sequence of calls as an in-memory model does", { timeout: modelTimeout }, async () => {
       const real: Handles = { stores: [store, other], fence, clock: harness.clock };
       await runCommands(commands, real, async () => {
         for (const open of await store.workflows.listOpen()) {
