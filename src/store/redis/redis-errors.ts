@@ -23,6 +23,7 @@ const insideScript = /\bscript: [0-9a-f]{40}, on @user_script/;
 export function classify(error: unknown): ErrorKind {
   if (!(error instanceof Error) || error instanceof StoreError || error instanceof DeadlineError)
     return "final";
+  if (isFault(error)) return "final";
   if (error.name === "ReplyError") {
     if (insideScript.test(error.message)) return "final";
     if (error.message.startsWith("NOSCRIPT")) return "no-script";
@@ -33,15 +34,21 @@ export function classify(error: unknown): ErrorKind {
   return "connection-lost";
 }
 
+/** Errors of a program that is wrong, as against those of what it talks to. */
+function isFault(error: Error): boolean {
+  return [TypeError, RangeError, ReferenceError, SyntaxError].some((kind) => error instanceof kind);
+}
+
 /** Whether the server refuses the credentials: waiting for it does not help. */
 export function isRefusedLogin(error: Error): boolean {
   return /\b(NOAUTH|WRONGPASS)\b/.test(error.message);
 }
 
-/** Says what an error of Redis means for the caller; store errors pass unchanged. */
+/** Says what an error of Redis means for the caller; store errors, and faults of the program, pass unchanged. */
 export function toStoreError(error: unknown, operation: string, place: string, isRead: boolean): Error {
   if (error instanceof StoreError) return error;
   if (!(error instanceof Error)) return new Error(String(error));
+  if (isFault(error)) return error;
   // A script has met a field that makes no sense, before it changed anything.
   if (/^CORRUPT\b/.test(error.message)) {
     return new StoreCorruptError(`${place}: ${error.message} (could not ${operation})`, { cause: error });

@@ -1,6 +1,18 @@
 import { createHash } from "node:crypto";
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { dirname } from "node:path";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type Database from "better-sqlite3";
 import {
@@ -14,6 +26,9 @@ import { openDatabase, sqliteCode, translateError } from "./connection.js";
 
 /** Marks a SQLite file as a Miroir store: "Mirr" in ASCII. */
 const applicationId = 0x4d697272;
+
+/** A store that is larger than this has been created. */
+const maxUncreatedBytes = 65_536;
 
 /** One numbered step of the schema. */
 export interface Migration {
@@ -147,6 +162,7 @@ export function readSchemaVersion(path: string, migrations: readonly Migration[]
     return checkSchema(db, path, migrations);
   } catch (error) {
     const code = sqliteCode(error);
+    if (code === "SQLITE_READONLY_ROLLBACK") return readVersionOfCopy(path, migrations);
     if (code === "SQLITE_NOTADB") {
       throw new StoreForeignError(path, "the file is not a SQLite database", { cause: error });
     }
@@ -156,6 +172,37 @@ export function readSchemaVersion(path: string, migrations: readonly Migration[]
     throw translateError(error, "read the schema version", path, "certainly-aborted");
   } finally {
     db.close();
+  }
+}
+
+/**
+ * `readSchemaVersion` of a file beside which a rollback journal lies. Miroir leaves one where it is killed while it
+ * creates the store, which then has a page or two; what it was can be seen only after the journal is played back, so
+ * that is done to a copy.
+ */
+function readVersionOfCopy(path: string, migrations: readonly Migration[]): number {
+  if (statSync(path).size > maxUncreatedBytes) {
+    throw new StoreForeignError(
+      path,
+      "it is a SQLite database that another program left in the middle of a change",
+    );
+  }
+  const directory = mkdtempSync(join(tmpdir(), "miroir-inspect-"));
+  try {
+    const copy = join(directory, "copy.db");
+    copyFileSync(path, copy);
+    // It may be gone by now: another process has played it back.
+    if (existsSync(`${path}-journal`)) copyFileSync(`${path}-journal`, `${copy}-journal`);
+    const db = openDatabase(copy);
+    try {
+      return checkSchema(db, path, migrations);
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    throw translateError(error, "read the schema version", path, "certainly-aborted");
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

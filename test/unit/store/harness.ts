@@ -42,8 +42,10 @@ export interface BackendServer {
   kill(): Promise<void>;
   /** Starts it again on the same data; resolves when it answers. */
   start(): Promise<void>;
-  /** Resolves when it has done all that stores which are gone have sent it. */
-  whenIdle(): Promise<void>;
+  /** The connections of stores that it has. */
+  connections(): Promise<ReadonlySet<string>>;
+  /** Resolves when it has no others, and so has done all that came over them. */
+  whenLeftBy(others: ReadonlySet<string>): Promise<void>;
 }
 
 /** One backend with one empty store. */

@@ -51,14 +51,17 @@ export function redisStores(place: RedisPlace): StoreFactory {
 
 function backendServer(server: RedisServer): BackendServer {
   let observer: Redis | undefined;
+  const connections = async (): Promise<ReadonlySet<string>> => {
+    observer ??= server.client();
+    const list = String(await observer.client("LIST"));
+    return new Set(list.split("\n").flatMap((line) => /^id=(\d+) .* name=miroir/.exec(line)?.[1] ?? []));
+  };
   return {
     signal: (signal) => server.signal(signal),
     kill: () => server.kill(),
     start: () => server.start(),
-    whenIdle: async () => {
-      observer ??= server.client();
-      const client = observer;
-      await until(async () => !String(await client.client("LIST")).includes("name=miroir"));
-    },
+    connections,
+    whenLeftBy: (others) =>
+      until(async () => [...(await connections())].every((connection) => others.has(connection))),
   };
 }
