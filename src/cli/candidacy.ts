@@ -179,6 +179,7 @@ async function lead(
     }),
     tasks: plane.services.tasks,
     indexes: plane.services.indexes,
+    keys: plane.services.keys,
     cluster: createClusterService({
       topology: control.topology,
       fleet: control.fleet,

@@ -14,6 +14,7 @@ import {
 } from "../control/topology/topology-manager.js";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
@@ -139,6 +140,7 @@ class ControlProcess {
     tasks: forward(TaskService, () => this.#current().tasks),
     indexes: forward(IndexService, () => this.#current().indexes),
     cluster: forward(ClusterService, () => this.#current().cluster),
+    keys: forward(KeyService, () => this.#current().keys),
   };
 
   /** Resolves once this process serves or stands by; rejects where the first candidacy fails before that. */

@@ -3,6 +3,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import {
   type Epoch,
@@ -22,6 +23,8 @@ import { Auditor } from "./audit/auditor.js";
 import { IndexCreator } from "./indexes/index-creator.js";
 import { createIndexService, recordCreation } from "./indexes/index-service.js";
 import { UpdatedAt, type UpdatedAtTuning } from "./indexes/updated-at.js";
+import { defaultKeys } from "./keys/default-keys.js";
+import { createKeyService } from "./keys/key-service.js";
 import { createControlMetrics } from "./metrics.js";
 import { type BootstrappedNode, bootstrapNodes, type ConfiguredNode } from "./nodes/bootstrap-nodes.js";
 import { NodeDirectory } from "./nodes/node-directory.js";
@@ -76,6 +79,7 @@ export interface ControlPlane {
   readonly services: {
     readonly tasks: ServiceImpl<typeof TaskService>;
     readonly indexes: ServiceImpl<typeof IndexService>;
+    readonly keys: ServiceImpl<typeof KeyService>;
   };
   /** Health by node id, for every node of the topology. */
   nodeStatus(): ReadonlyMap<string, NodeHealth>;
@@ -163,7 +167,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   let endListening: (() => void) | undefined;
 
   return {
-    services: { tasks: createTaskService({ store, registry, fence, world }), indexes },
+    services: {
+      tasks: createTaskService({ store, registry, fence, world }),
+      indexes,
+      keys: createKeyService({ topology, clock: world.clock }),
+    },
     nodeStatus: () => monitor.health(),
     openTaskCounts: () => auditor.openTaskCounts(),
     credentials: () => directory.credentials(),
@@ -175,7 +183,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         directory.put({ id: node.id, url: node.url, configuredKey: node.configuredKey, keys });
         if (node.status.kind === "down") monitor.noteDown(node.id, node.status.error);
       }
-      await topology.change("nodes as configured", (draft) => enterNodes(draft, nodes));
+      await topology.change("nodes as configured", (draft) => {
+        enterNodes(draft, nodes);
+        // As Meilisearch does where it starts without any.
+        if (draft.apiKeys.length === 0) draft.apiKeys = defaultKeys(world.clock.now(), world.random);
+      });
       warnOfUnconfigured(topology.current(), nodes, logger);
       const ids = nodes.map((node) => node.id);
       await auditor.start(ids);

@@ -10,6 +10,14 @@ import type {
   RemoveIndexResponse,
 } from "../gen/miroir/v1/indexes_pb.js";
 import type {
+  CreateKeyRequestSchema,
+  CreateKeyResponse,
+  DeleteKeyRequestSchema,
+  DeleteKeyResponse,
+  UpdateKeyRequestSchema,
+  UpdateKeyResponse,
+} from "../gen/miroir/v1/keys_pb.js";
+import type {
   AllocateTaskUidsRequestSchema,
   AllocateTaskUidsResponse,
   GetTaskRequestSchema,
@@ -74,10 +82,23 @@ export interface ControlTransport {
     request: Init<typeof CommitGenerationRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<CommitGenerationResponse>;
+  createKey(
+    request: Init<typeof CreateKeyRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CreateKeyResponse>;
+  updateKey(
+    request: Init<typeof UpdateKeyRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<UpdateKeyResponse>;
+  deleteKey(
+    request: Init<typeof DeleteKeyRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<DeleteKeyResponse>;
   close(): void;
 }
 
-/** The control plane gave no answer; the call may or may not have had its effect. Every method above is safe to call again. */
+/** The control plane gave no answer; the call may or may not have had its effect. Every method above is safe to call again; that a
+ * key was created or deleted already is then refused as such. */
 export class ControlUnavailableError extends Error {
   override readonly name = "ControlUnavailableError";
 }

@@ -6,6 +6,7 @@ import {
   type GrpcServiceClient,
 } from "../client/grpc-adapter.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import {
   type SubscribeRequestSchema,
@@ -52,6 +53,7 @@ interface Services {
   readonly topology: GrpcServiceClient<typeof TopologyService>;
   readonly tasks: GrpcServiceClient<typeof TaskService>;
   readonly indexes: GrpcServiceClient<typeof IndexService>;
+  readonly keys: GrpcServiceClient<typeof KeyService>;
 }
 
 /**
@@ -107,6 +109,9 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     createIndex: (request, call) => unary((s, o) => s.indexes.createIndex(request, o), call),
     removeIndex: (request, call) => unary((s, o) => s.indexes.removeIndex(request, o), call),
     commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
+    createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
+    updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
+    deleteKey: (request, call) => unary((s, o) => s.keys.deleteKey(request, o), call),
     close() {
       for (const { client } of all) client.close();
     },
@@ -141,6 +146,7 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
     topology: createGrpcServiceClient(TopologyService, client, metadata),
     tasks: createGrpcServiceClient(TaskService, client, metadata),
     indexes: createGrpcServiceClient(IndexService, client, metadata),
+    keys: createGrpcServiceClient(KeyService, client, metadata),
   };
 }
 

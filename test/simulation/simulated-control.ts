@@ -151,10 +151,14 @@ export class SimulatedControl {
       if (seeded.chance(this.faults.loseAnswer)) throw new ControlUnavailableError("the answer was lost");
       return answer;
     };
+    const notSimulated = () => Promise.reject(new ControlUnavailableError("not simulated"));
     return {
       subscribe: () => {
         throw new Error("not simulated");
       },
+      createKey: notSimulated,
+      updateKey: notSimulated,
+      deleteKey: notSimulated,
       allocateTaskUids: ({ count }) =>
         call(() => {
           const firstUid = this.nextUid;

@@ -44,6 +44,9 @@ export function createSimulatedTransport(
     createIndex: missing,
     removeIndex: missing,
     commitGeneration: missing,
+    createKey: missing,
+    updateKey: missing,
+    deleteKey: missing,
     close: () => undefined,
   };
 }

@@ -21,6 +21,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js"
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { ClusterService } from "../../gen/miroir/v1/cluster_pb.js";
 import { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
+import { KeyService } from "../../gen/miroir/v1/keys_pb.js";
 import { TaskService } from "../../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../../gen/miroir/v1/topology_pb.js";
 import type { World } from "../../runtime/world.js";
@@ -41,6 +42,7 @@ export interface ControlServices {
   readonly tasks: ServiceImpl<typeof TaskService>;
   readonly indexes: ServiceImpl<typeof IndexService>;
   readonly cluster: ServiceImpl<typeof ClusterService>;
+  readonly keys: ServiceImpl<typeof KeyService>;
 }
 
 /** What {@link createControlServer} serves, and how. */
@@ -135,7 +137,7 @@ function interceptorsOf(options: ControlServerOptions): Interceptor[] {
 
 function addServices(router: ConnectRouter, options: ControlServerOptions, drain: AbortSignal): void {
   const { health, services } = options;
-  const described = [TopologyService, TaskService, IndexService, ClusterService, Health];
+  const described = [TopologyService, TaskService, IndexService, ClusterService, KeyService, Health];
   const reflection = createReflectionServices(described);
   // Calls with one answer are left to finish at shutdown; only streams are told of it.
   const streaming = { shutdownSignal: drain };
@@ -144,6 +146,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     .service(TaskService, services.tasks)
     .service(IndexService, services.indexes)
     .service(ClusterService, services.cluster)
+    .service(KeyService, services.keys)
     .service(
       Health,
       createHealthService(

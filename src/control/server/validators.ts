@@ -8,6 +8,11 @@ import {
   RemoveIndexRequestSchema,
 } from "../../gen/miroir/v1/indexes_pb.js";
 import {
+  CreateKeyRequestSchema,
+  DeleteKeyRequestSchema,
+  UpdateKeyRequestSchema,
+} from "../../gen/miroir/v1/keys_pb.js";
+import {
   AllocateTaskUidsRequestSchema,
   GetTaskRequestSchema,
   ListTasksRequestSchema,
@@ -17,10 +22,14 @@ import {
   TaskStatus,
   TaskType,
 } from "../../gen/miroir/v1/tasks_pb.js";
+import type { ApiKey } from "../../gen/miroir/v1/topology_pb.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
 const MAX_NAME = 512;
 const MAX_SESSION = 128;
+const MAX_KEY_TEXT = 10_000;
+const MAX_KEY_LIST = 1_000;
+const KEY_UID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MAX_TASKS = 1_000;
 const MAX_NODE_TASKS = 1_000;
 const MAX_SHARDS = 4_096;
@@ -103,7 +112,37 @@ export function createValidators(): ValidatorTable {
     .add(ExplainDocumentRequestSchema, ({ indexUid, primaryKey }, faults) => {
       checkIndexUid(indexUid, "index_uid", faults);
       checkName(primaryKey, "primary_key", faults);
-    });
+    })
+    .add(CreateKeyRequestSchema, ({ key }, faults) => {
+      faults.check(key !== undefined, "key", "must be given");
+      if (key !== undefined) checkKey(key, faults);
+    })
+    .add(UpdateKeyRequestSchema, ({ uid, name, description }, faults) => {
+      checkKeyUid(uid, "uid", faults);
+      checkKeyText(name?.value, "name", faults);
+      checkKeyText(description?.value, "description", faults);
+    })
+    .add(DeleteKeyRequestSchema, ({ uid }, faults) => checkKeyUid(uid, "uid", faults));
+}
+
+function checkKey({ uid, name, description, actions, indexes }: ApiKey, faults: Faults): void {
+  checkKeyUid(uid, "key.uid", faults);
+  checkKeyText(name, "key.name", faults);
+  checkKeyText(description, "key.description", faults);
+  for (const [path, list] of Object.entries({ actions, indexes })) {
+    faults.check(list.length <= MAX_KEY_LIST, `key.${path}`, `at most ${MAX_KEY_LIST}, not ${list.length}`);
+    for (const [position, text] of list.slice(0, MAX_KEY_LIST).entries()) {
+      faults.check(text !== "" && text.length <= MAX_NAME, `key.${path}[${position}]`, "is no name");
+    }
+  }
+}
+
+function checkKeyUid(uid: string, path: string, faults: Faults): void {
+  faults.check(KEY_UID.test(uid), path, "must be a UUID in lower case with hyphens");
+}
+
+function checkKeyText(text: string | undefined, path: string, faults: Faults): void {
+  faults.check((text?.length ?? 0) <= MAX_KEY_TEXT, path, `at most ${MAX_KEY_TEXT} characters`);
 }
 
 function checkTask(task: Task, path: string, faults: Faults): void {

@@ -238,6 +238,7 @@ describe("limits", () => {
             },
             indexes: {} as never,
             cluster: {} as never,
+            keys: {} as never,
           },
         },
       });
@@ -321,6 +322,7 @@ describe("health and reflection", () => {
         "grpc.reflection.v1alpha.ServerReflection",
         "miroir.v1.ClusterService",
         "miroir.v1.IndexService",
+        "miroir.v1.KeyService",
         "miroir.v1.TaskService",
         "miroir.v1.TopologyService",
       ]);

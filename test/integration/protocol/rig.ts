@@ -133,6 +133,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         listIndexes: () => ({ indexes: control.topology.current().indexes, total: 0n }),
         explainDocument: refuse,
       },
+      keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
     },
     health: {
       serving: () => control.leadership.state().kind === "leader",
