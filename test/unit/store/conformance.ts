@@ -24,30 +24,35 @@ import { describeTransfer } from "./cases/transfer.js";
 import { describeWorkflows } from "./cases/workflows.js";
 import type { StoreFactory } from "./harness.js";
 
-/** What every backend of `TaskStore` promises. */
+/** What each table promises, by cases. */
+export function describeTables(factory: StoreFactory): void {
+  describeFencing(factory);
+  describeLeases(factory);
+  describeJobs(factory);
+  describeTasks(factory);
+  describeListing(factory);
+  describeRetention(factory);
+  describeTopology(factory);
+  describeNodeTables(factory);
+  describeWorkflows(factory);
+  describeAliases(factory);
+  describeSessions(factory);
+  describeIdempotency(factory);
+  describeFeatureTables(factory);
+  describeCanaryRuns(factory);
+  describeCdcCursors(factory);
+  describeCdcOverflow(factory);
+  describeAdminSessions(factory);
+  describeRateLimits(factory);
+  describeScopedKeys(factory);
+  describeTransfer(factory);
+}
+
+/** What every backend of `TaskStore` promises: its tables, long random runs, processes that fight and that die. */
 export function describeTaskStore(name: string, factory: StoreFactory): void {
   describe(`task store on ${name}`, () => {
-    describeFencing(factory);
-    describeLeases(factory);
-    describeJobs(factory);
-    describeTasks(factory);
-    describeListing(factory);
-    describeRetention(factory);
-    describeTopology(factory);
-    describeNodeTables(factory);
-    describeWorkflows(factory);
-    describeAliases(factory);
-    describeSessions(factory);
-    describeIdempotency(factory);
-    describeFeatureTables(factory);
-    describeCanaryRuns(factory);
-    describeCdcCursors(factory);
-    describeCdcOverflow(factory);
-    describeAdminSessions(factory);
-    describeRateLimits(factory);
-    describeScopedKeys(factory);
+    describeTables(factory);
     describeModel(factory);
-    describeTransfer(factory);
     describeContention(factory);
     describeCrashes(factory);
   });
