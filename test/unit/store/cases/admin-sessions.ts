@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
@@ -14,6 +16,7 @@ import {
   StoreClosedError,
   type TaskStore,
 } from "../../../../src/store/task-store.js";
+import { bundleChild } from "../../../support/child-program.js";
 import { lead, type StoreFactory, type StoreHarness } from "../harness.js";
 import { openBackend } from "../open-backend.js";
 import { Revocations } from "../revocations.js";
@@ -241,6 +244,27 @@ export function describeAdminSessions(factory: StoreFactory): void {
         await revocations.end();
       }
     });
+
+    it("are heard in three handles within a second when another process makes them", async () => {
+      const wanted = ["p-0", "p-1", "p-2"];
+      for (const id of wanted) await create(id);
+      const heard = await Promise.all(
+        [store, other, await harness.open()].map((handle) => Revocations.of(handle)),
+      );
+      const times = heard.map((revocations) =>
+        Promise.all(wanted.map((id) => revocations.until(id).then(() => Date.now()))),
+      );
+      const program = await bundleChild(new URL("../revoking-process.ts", import.meta.url));
+      const args = [program, JSON.stringify(harness.spec), String(harness.clock.now()), ...wanted];
+      const { stdout } = await promisify(execFile)(process.execPath, args);
+      const lines = stdout.trim().split("\n");
+      expect(lines.map((line) => line.split(" ")[0])).toEqual(wanted);
+      for (const handle of times) {
+        for (const [i, time] of (await handle).entries()) {
+          expect(time - Number(lines[i]?.split(" ")[1])).toBeLessThan(1_000);
+        }
+      }
+    }, 30_000);
 
     it("are heard at once in the handle that makes them", async () => {
       await create("s");
