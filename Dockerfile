@@ -16,6 +16,7 @@ COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/dist dist
 COPY package.json LICENSE README.md ./
 COPY migrations migrations
+COPY src/store/redis/scripts src/store/redis/scripts
 COPY proto proto
 COPY samples samples
 RUN mkdir /data && chown node:node /data
