@@ -132,6 +132,10 @@ INSERT INTO task_zones
     min(started_at), max(started_at), min(finished_at), max(finished_at)
   FROM tasks GROUP BY uid / 1024;
 
+-- Zones answer what these did.
+DROP INDEX tasks_by_enqueued_at;
+DROP INDEX tasks_by_started_at;
+
 CREATE TRIGGER tasks_placed_on_insert AFTER INSERT ON tasks BEGIN
   INSERT INTO task_cancel_counts (canceled_by, n) SELECT new.canceled_by, 1 WHERE new.canceled_by IS NOT NULL
     ON CONFLICT (canceled_by) DO UPDATE SET n = n + 1;

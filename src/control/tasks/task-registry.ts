@@ -53,6 +53,8 @@ export interface TaskRegistryOptions {
 /** Milliseconds after which a task that was rebuilt from metadata is taken as complete. */
 const REBUILD_SETTLE_MS = 3_000;
 const PAGE = 1_000;
+/** Tasks with their node tasks that are recorded at once: with 50 node tasks each still what the store takes. */
+const REGISTER_BATCH = 200;
 
 /**
  * Records client tasks and keeps their status the aggregate of their node tasks. The marks on replicas that disagree
@@ -71,7 +73,9 @@ export class TaskRegistry {
   async register(tasks: readonly TaskRow[]): Promise<void> {
     if (tasks.length === 0) return;
     const { store, fence, settings, onOpenNodeTasks } = this.#options;
-    const rows = await store.tasks.upsert(tasks, fence());
+    const rows: TaskRow[] = [];
+    for (const some of batches(tasks, REGISTER_BATCH))
+      rows.push(...(await store.tasks.upsert(some, fence())));
     const open = new Map<NodeId, number[]>();
     for (const row of rows) {
       this.#rebuilt.delete(row.uid);
@@ -92,8 +96,12 @@ export class TaskRegistry {
   /** Merges what a node's log says; resolves with what belongs to no recorded task. */
   async apply(updates: readonly NodeTaskUpdate[]): Promise<readonly NodeTaskUpdate[]> {
     const { store, fence } = this.#options;
-    const { changed, unknown } = await store.tasks.applyNodeTaskUpdates(updates, fence());
-    await this.settle(changed);
+    const unknown: NodeTaskUpdate[] = [];
+    for (const some of batches(updates)) {
+      const result = await store.tasks.applyNodeTaskUpdates(some, fence());
+      await this.settle(result.changed);
+      unknown.push(...result.unknown);
+    }
     return unknown;
   }
 
@@ -122,18 +130,16 @@ export class TaskRegistry {
     if (verdicts.length === 0) return;
     const { store, fence, world, onWritten } = this.#options;
     await this.#publishConsequences(verdicts);
-    await store.tasks.upsert(
-      verdicts.map(({ row, verdict }) => ({
-        ...row,
-        status: verdict.status,
-        error: verdict.error,
-        detailsJson: verdict.detailsJson,
-        startedAt: verdict.startedAt ?? (isFinalStatus(verdict.status) ? world.clock.now() : null),
-        finishedAt: isFinalStatus(verdict.status) ? (verdict.finishedAt ?? world.clock.now()) : null,
-        nodeTasks: [],
-      })),
-      fence(),
-    );
+    const concluded = verdicts.map(({ row, verdict }) => ({
+      ...row,
+      status: verdict.status,
+      error: verdict.error,
+      detailsJson: verdict.detailsJson,
+      startedAt: verdict.startedAt ?? (isFinalStatus(verdict.status) ? world.clock.now() : null),
+      finishedAt: isFinalStatus(verdict.status) ? (verdict.finishedAt ?? world.clock.now()) : null,
+      nodeTasks: [],
+    }));
+    for (const some of batches(concluded)) await store.tasks.upsert(some, fence());
     for (const { row, verdict } of verdicts) {
       if (row.instance === null || verdict.status !== "succeeded") continue;
       onWritten(row.instance, verdict.finishedAt ?? world.clock.now());
@@ -165,7 +171,7 @@ export class TaskRegistry {
       { node: nodeId, tasks: missing.map((row) => row.uid).slice(0, 20), count: missing.length },
       "tasks were never registered; rebuilt from the metadata of their node tasks",
     );
-    await store.tasks.upsert(missing, fence());
+    for (const some of batches(missing)) await store.tasks.upsert(some, fence());
     await this.apply(lost.map(({ record }) => updateOf(nodeId, record)));
     if (missing.length === 0) return;
     const elsewhere = (await this.#options.listUnfinished()).filter(({ metadata }) =>
@@ -255,4 +261,9 @@ function primaryKeyOf(row: TaskRow): { readonly instance: string; readonly prima
   if (row.instance === null || row.detailsJson === null) return [];
   const { primaryKey } = JSON.parse(row.detailsJson) as { primaryKey?: unknown };
   return typeof primaryKey === "string" ? [{ instance: row.instance, primaryKey }] : [];
+}
+
+/** What the store takes in one call. */
+function* batches<T>(entries: readonly T[], size = PAGE): Iterable<readonly T[]> {
+  for (let at = 0; at < entries.length; at += size) yield entries.slice(at, at + size);
 }

@@ -150,7 +150,10 @@ export function isFinalStatus(status: TaskStatus): boolean {
   return status === "succeeded" || status === "failed" || status === "canceled";
 }
 
-/** Client tasks and the node tasks that they became. At most 10,000 entries a call. */
+/**
+ * Client tasks and the node tasks that they became. A call that changes tasks does all of it in one step or nothing,
+ * and takes at most 1,000 entries, so that the step stays short; calls that read take 10,000.
+ */
 export interface TasksTable {
   /**
    * Reserves `count` (1 to 10,000) consecutive uids above every recorded task, that were never given before
@@ -164,18 +167,33 @@ export interface TasksTable {
    * times and canceledBy where it has them; an earlier one only fills what is missing. What describes the
    * request (index, instance, metadata, documents by shard) is kept from whoever gave it first, the type
    * from the first record, the earliest enqueuing time wins. Node tasks are merged by (node, node task uid)
-   * under the same rules; none is dropped. Returns the tasks as they are now, in the order given.
+   * under the same rules; none is dropped. Returns the tasks as they are now, in the order given. At most 10,000
+   * node tasks a call.
    */
   upsert(tasks: readonly TaskRow[], fence: FencingToken): Promise<readonly TaskRow[]>;
   /** The task; undefined where none is recorded. */
   get(uid: TaskUid): Promise<TaskRow | undefined>;
-  /** The recorded ones of these tasks, in ascending order of uid. */
+  /** The recorded ones of these tasks, in ascending order of uid. Each thousand of them is one snapshot. */
   getMany(uids: readonly TaskUid[]): Promise<readonly TaskRow[]>;
-  /** A page of the matching tasks, and how many match in all. */
+  /**
+   * A page of the matching tasks, and how many match in all.
+   *
+   * Cost: without a filter, and with any number of values of one filter (one time with one or both of its bounds is
+   * one filter; status, type and index together too), what the page is long, not what the table is; besides, a list
+   * of uids costs its length, and a time range a little for each 1,024 uids that lie across its bounds. With several
+   * filters every task that matches the most selective one is visited, because the total is exact.
+   *
+   * Snapshot: each row is whole. The first thousand rows and the total are one snapshot without a filter, with
+   * filters on status, type and index, and with one on canceledBy. Otherwise a backend may take several steps: the
+   * total then counts every task once, as it was when its step came; a task that stopped matching meanwhile is left
+   * out of the page, which is shorter for it, and one that came meanwhile may be missing.
+   *
+   * A task without an index (a swap, for example) matches no filter on indexes, whatever its details name.
+   */
   list(filter: TaskFilter, page: TaskPageRequest): Promise<TaskPage>;
   /**
    * The client tasks behind node tasks, in the order of `refs`; undefined where none is recorded. Where a
-   * node's uids started over, the newest client task is meant.
+   * node's uids started over, the newest client task is meant. Each thousand of them is one snapshot.
    */
   findByNodeTasks(refs: readonly NodeTaskRef[]): Promise<readonly (TaskUid | undefined)[]>;
   /** `findByNodeTasks` for one. */

@@ -8,6 +8,7 @@ import {
   taskUid,
 } from "../../../../src/store/task-store.js";
 import { lead, type StoreFactory, type StoreHarness, task } from "../harness.js";
+import { TaskModel } from "../task-model.js";
 
 const rows: readonly TaskRow[] = [
   task(0, { status: "succeeded", startedAt: 1_010, finishedAt: 1_020 }),
@@ -24,6 +25,21 @@ const rows: readonly TaskRow[] = [
   task(5, { status: "processing", indexUid: "books", startedAt: 1_012 }),
   task(6, { type: "settingsUpdate" }),
 ];
+
+/** Tasks of a few kinds, whose times do not quite follow their uids. */
+function historicTask(uid: number): TaskRow {
+  const status = uid % 5 === 0 ? "canceled" : uid % 3 === 0 ? "failed" : "succeeded";
+  return task(uid, {
+    indexUid: `i${uid % 4}`,
+    status,
+    enqueuedAt: uid + ((uid * 37) % 101),
+    startedAt: status === "canceled" ? null : uid + 200 + ((uid * 17) % 59),
+    finishedAt: uid + 300 + ((uid * 11) % 211),
+    canceledBy: status === "canceled" ? taskUid(uid % 10 === 0 ? 4 : 9) : null,
+    detailsJson: uid % 7 === 0 ? JSON.stringify({ text: `é${"x".repeat(uid % 2_000)}` }) : null,
+    documentsByShard: new Map(Array.from({ length: uid % 40 }, (_, shard) => [shard, uid])),
+  });
+}
 
 export function describeListing(factory: StoreFactory): void {
   describe("listing tasks", () => {
@@ -127,6 +143,54 @@ export function describeListing(factory: StoreFactory): void {
       const page = await store.tasks.list({ statuses: ["enqueued"] }, { limit: 3, from: taskUid(200) });
       expect(page).toMatchObject({ total: 402, next: 197 });
       expect(page.tasks.map((row) => row.uid)).toEqual([200, 199, 198]);
+    });
+
+    it("lists a longer history than one step takes, by one filter and by several", {
+      timeout: 30_000,
+    }, async () => {
+      const fence = await lead(store);
+      const model = new TaskModel();
+      for (const row of rows) model.upsert(row);
+      for (let first = 1_000; first < 4_000; first += 1_000) {
+        const history = Array.from({ length: 1_000 }, (_, offset) => historicTask(first + offset));
+        for (const row of history) model.upsert(row);
+        await store.tasks.upsert(history, fence);
+      }
+      const filters: TaskFilter[] = [
+        {},
+        { statuses: ["succeeded"] },
+        { uids: Array.from({ length: 2_500 }, (_, index) => taskUid(index * 2)) },
+        { canceledBy: [taskUid(4), taskUid(9)] },
+        { beforeEnqueuedAt: 3_500 },
+        { afterStartedAt: 2_500, beforeStartedAt: 4_800 },
+        { afterFinishedAt: 3_000, beforeFinishedAt: 3_001 },
+        { afterFinishedAt: 2_100, statuses: ["succeeded", "failed"] },
+        { beforeEnqueuedAt: 4_000, afterFinishedAt: 3_000 },
+        { canceledBy: [taskUid(9)], indexUids: ["i1", "i2"], afterEnqueuedAt: 2_000 },
+        { types: ["documentAdditionOrUpdate"], uids: [taskUid(1_500), taskUid(3_999), taskUid(5_000)] },
+      ];
+      for (const filter of filters) {
+        for (const page of [
+          { limit: 2_345 },
+          { limit: 1_000, from: taskUid(2_048), reverse: true },
+          { limit: 3, from: taskUid(1_023) },
+          { limit: 0, reverse: true },
+        ]) {
+          expect(await store.tasks.list(filter, page)).toEqual(model.list(filter, page));
+        }
+      }
+    });
+
+    it("finds indexes by names that mean something in keys", async () => {
+      const fence = await lead(store);
+      const names = ["a:b", "a%3Ab", "a%", "_x", "b", "é:"];
+      await store.tasks.upsert(
+        names.map((indexUid, index) => task(50 + index, { indexUid })),
+        fence,
+      );
+      for (const [index, name] of names.entries())
+        expect(await uids({ indexUids: [name] })).toEqual([50 + index]);
+      expect(await uids({ indexUids: ["a"] })).toEqual([]);
     });
 
     it("refuses limits and times that make no sense", async () => {

@@ -6,6 +6,7 @@ import {
   nodeTaskUid,
   StoreClosedError,
   type TaskErrorRow,
+  type TaskRow,
   type TaskStore,
   taskUid,
 } from "../../../../src/store/task-store.js";
@@ -138,6 +139,12 @@ export function describeTasks(factory: StoreFactory): void {
         task(2, { enqueuedAt: 1.5 }),
         task(2, { status: "succeeded" }),
         { ...task(2), uid: -1 as ReturnType<typeof taskUid> },
+        task(2, { indexUid: "x".repeat(513) }),
+        task(2, { type: "somethingElse" as TaskRow["type"] }),
+        task(2, { status: "lost" as TaskRow["status"] }),
+        task(2, { documentsByShard: new Map([[0, 0.5]]) }),
+        task(2, { nodeTasks: [nodeTask("node-0", 1, { shards: [-1] })] }),
+        task(2, { nodeTasks: Array.from({ length: 10_001 }, (_, n) => nodeTask("node-0", n)) }),
       ];
       for (const row of bad) {
         await expect(store.tasks.upsert([task(1), row], fence)).rejects.toMatchObject({
@@ -147,11 +154,60 @@ export function describeTasks(factory: StoreFactory): void {
       }
       await expect(
         store.tasks.upsert(
-          Array.from({ length: 10_001 }, (_, uid) => task(uid)),
+          Array.from({ length: 1_001 }, (_, uid) => task(uid)),
           fence,
         ),
       ).rejects.toBeInstanceOf(InvalidArgumentError);
       expect(await store.tasks.get(taskUid(1))).toBeUndefined();
+    });
+  });
+
+  describe("large and simultaneous calls", () => {
+    it("record 1,000 tasks with 10,000 node tasks, and what all of them come to", {
+      timeout: 30_000,
+    }, async () => {
+      const nodes = Array.from({ length: 10 }, (_, n) => `node-${n}`);
+      const rows = Array.from({ length: 1_000 }, (_, uid) =>
+        task(uid, { nodeTasks: nodes.map((node) => nodeTask(node, uid, { shards: [uid] })) }),
+      );
+      await store.tasks.upsert(rows, fence);
+      const updates = rows.map((row) => ({
+        nodeId: nodeId("node-3"),
+        nodeTaskUid: nodeTaskUid(row.uid),
+        status: "succeeded" as const,
+        error: null,
+        detailsJson: '{"receivedDocuments":1,"indexedDocuments":1}',
+        startedAt: 1,
+        finishedAt: 2,
+      }));
+      const { changed, unknown } = await store.tasks.applyNodeTaskUpdates(updates, fence);
+      expect([changed.length, unknown.length]).toEqual([1_000, 0]);
+      expect(await store.tasks.getMany(rows.map((row) => row.uid))).toEqual(changed);
+      expect((await store.tasks.countOpenNodeTasks()).get(nodeId("node-3"))).toBeUndefined();
+      expect((await store.tasks.openNodeTasks(nodeId("node-9"))).length).toBe(1_000);
+      await harness.expectConsistentTasks();
+      await expect(
+        store.tasks.applyNodeTaskUpdates([...updates, ...updates.slice(0, 1)], fence),
+      ).rejects.toBeInstanceOf(InvalidArgumentError);
+    });
+
+    it("lose nothing of each other", async () => {
+      const handles = [store, await harness.open()];
+      await Promise.all(
+        Array.from({ length: 30 }, (_, n) => {
+          const handle = handles[n % 2] ?? store;
+          const one = nodeTask("node-0", n, { status: "processing" });
+          return n % 3 === 0
+            ? handle.tasks.applyNodeTaskUpdates([{ ...one, taskUid: taskUid(1) }], fence)
+            : handle.tasks.upsert([task(1, { nodeTasks: [one] }), task(100 + n)], fence);
+        }),
+      );
+      const known = new Set(
+        (await store.tasks.get(taskUid(1)))?.nodeTasks.map((one) => Number(one.nodeTaskUid)),
+      );
+      for (let n = 0; n < 30; n++) if (n % 3 !== 0) expect(known).toContain(n);
+      expect((await store.tasks.list({}, { limit: 0 })).total).toBe(21);
+      await harness.expectConsistentTasks();
     });
   });
 
