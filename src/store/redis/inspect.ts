@@ -2,6 +2,7 @@ import { StoreError, StoreUnavailableError } from "../errors.js";
 import { leaseScope } from "../ids.js";
 import type { CheckProgress, SchemaState, StoreCheck, StoreInspection } from "../inspect.js";
 import { FindingList } from "../inspect.js";
+import { KeyspaceCheck } from "./check.js";
 import type { RedisBackend } from "./commit.js";
 import { RedisConnection } from "./connection.js";
 import { Keyspace } from "./keyspace.js";
@@ -9,6 +10,7 @@ import { RedisLeaseTable } from "./lease-table.js";
 import type { RedisTaskStoreOptions } from "./redis-task-store.js";
 import { keyspaceVersions, readSchema } from "./schema.js";
 import { checkServer } from "./server-checks.js";
+import { RedisTransferSources } from "./transfer-sources.js";
 
 type InspectOptions = Pick<RedisTaskStoreOptions, "location" | "world" | "tls">;
 
@@ -25,7 +27,7 @@ export function inspectRedisStore(options: InspectOptions): Promise<StoreInspect
       software,
       schema,
       bytes,
-      rows: readable ? {} : undefined,
+      rows: readable ? await new RedisTransferSources(backend).count() : undefined,
       leader: readable ? await leaderOf(backend) : undefined,
       warnings,
     };
@@ -35,9 +37,13 @@ export function inspectRedisStore(options: InspectOptions): Promise<StoreInspect
 /** The part of `checkStore` for a keyspace on Redis. */
 export function checkRedisStore(
   options: InspectOptions,
-  _onProgress: (progress: CheckProgress) => void,
+  onProgress: (progress: CheckProgress) => void,
 ): Promise<StoreCheck> {
-  return connected(options, async () => new FindingList().result());
+  return connected(options, async (backend) => {
+    const findings = new FindingList();
+    await new KeyspaceCheck(backend, findings, onProgress).run();
+    return findings.result();
+  });
 }
 
 async function connected<T>(
