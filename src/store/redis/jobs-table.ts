@@ -19,8 +19,10 @@ import { RowFields } from "./row-fields.js";
 import { timeMember } from "./time-order.js";
 
 /** Rows, and bytes, of one script's reply. */
-const maxScriptRows = 1_000;
+const maxScriptRows = 500;
 const maxScriptBytes = 8 * 1024 * 1024;
+/** Rows that one script deletes, so that it holds up other calls for some milliseconds only. */
+const maxPruned = 1_000;
 
 /** Where one job stands in an index. */
 export interface JobIndexEntry {
@@ -166,15 +168,25 @@ export class RedisJobsTable implements JobsTable {
     const limit = checkPruneRule(rule);
     const { connection, keys } = this.#backend;
     const { finishedBefore = "", keepFinished = "" } = rule;
-    const reply = await connection.run(
-      "job-prune",
-      [leaseKey(keys, fence.scope), this.#table],
-      [fence.holder, fence.term, finishedBefore, keepFinished, limit],
-      "write",
-      "prune jobs",
-    );
-    if (Array.isArray(reply)) throw fencedError(fence, reply.slice(1));
-    return Number(reply);
+    let pruned = 0;
+    while (pruned < limit) {
+      const count = Math.min(limit - pruned, maxPruned);
+      const reply = await connection.run(
+        "job-prune",
+        [leaseKey(keys, fence.scope), this.#table],
+        [fence.holder, fence.term, finishedBefore, keepFinished, count],
+        "write",
+        "prune jobs",
+      );
+      if (Array.isArray(reply)) {
+        // What went went under the fence; the next call hears that it is an old one.
+        if (pruned > 0) break;
+        throw fencedError(fence, reply.slice(1));
+      }
+      pruned += Number(reply);
+      if (Number(reply) < count) break;
+    }
+    return pruned;
   }
 
   async #run(

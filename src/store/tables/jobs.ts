@@ -76,7 +76,7 @@ export interface JobsTable {
   /**
    * Oldest first (`createdAt`, then id byte by byte in UTF-8); every state unless given. `after` continues
    * behind a listed job, whether or not it is still there. `limit`: 1 to 10,000; 1,000 unless given. One snapshot; on
-   * Redis one of each thousand, or of each 8 MiB.
+   * Redis one for each 500 jobs, or for each 8 MiB.
    */
   list(options?: {
     states?: readonly JobState[];

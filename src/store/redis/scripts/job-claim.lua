@@ -8,7 +8,7 @@
 -- returns the claimed row as field, value, …; nil where nothing is due; 'again' where more is to be looked at than
 -- one script may
 
-local maxMoved, maxSettled = 1000, 100
+local maxMoved, maxSettled = 500, 100
 local table, at = KEYS[1], now(ARGV[1])
 
 -- Expired claims wait in the queues, in one order with the rest. Their rows stay, so that a late holder keeps its job

@@ -2,7 +2,7 @@
 -- Jobs in the order of their members, on one snapshot; fewer than asked for where the reply would grow too large.
 --
 -- KEYS  [1] the table; [2…] `_by_state` of each state that is asked for
--- ARGV  [1] the member to go on behind, or ''; [2] how many, 1,000 at most; [3] bytes after which to stop
+-- ARGV  [1] the member to go on behind, or ''; [2] how many, 500 at most; [3] bytes after which to stop
 -- returns {'more' or 'end', row, …}, each row as field, value, …
 
 local from, limit = '-', tonumber(ARGV[2])

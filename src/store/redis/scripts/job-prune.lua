@@ -3,7 +3,7 @@
 --
 -- KEYS  [1] the lease of the fence; [2] the table
 -- ARGV  [1] holder, [2] term of the fence; [3] the time before which they finished, or ''; [4] how many to keep, or '';
---       [5] how many to delete at most
+--       [5] how many to delete at most, up to 1,000
 -- returns how many it deleted, or {'fenced', holder, term}
 
 local refused = fenced(KEYS[1], ARGV[1], ARGV[2])
@@ -12,17 +12,13 @@ local table, limit, pruned = KEYS[2], tonumber(ARGV[5]), 0
 local queue = table .. ':_finished'
 
 local function delete(places)
-  for first = 1, #places, 1000 do
-    local members, keys = {}, {}
-    for i = first, math.min(first + 999, #places) do
-      members[#members + 1] = places[i]
-      keys[#keys + 1] = jobkey(table, places[i])
-    end
-    redis.call('DEL', unpack(keys))
-    redis.call('ZREM', queue, unpack(members))
-    for _, state in ipairs({ 'completed', 'failed', 'canceled' }) do
-      redis.call('ZREM', table .. ':_by_state:' .. state, unpack(members))
-    end
+  if #places == 0 then return end
+  local keys = {}
+  for i, place in ipairs(places) do keys[i] = jobkey(table, place) end
+  redis.call('DEL', unpack(keys))
+  redis.call('ZREM', queue, unpack(places))
+  for _, state in ipairs({ 'completed', 'failed', 'canceled' }) do
+    redis.call('ZREM', table .. ':_by_state:' .. state, unpack(places))
   end
   pruned = pruned + #places
 end

@@ -429,6 +429,18 @@ export function describeJobs(factory: StoreFactory): void {
       expect(await enqueue("0")).toBe(true);
     });
 
+    it("are pruned in batches of any size, the rest counted against the number to keep", async () => {
+      for (let n = 0; n < 2_300; n++) {
+        await enqueue(`${10_000 + n}`);
+        await store.jobs.cancel(jobId(`${10_000 + n}`), fence);
+      }
+      await enqueue("open");
+      expect(await store.retention.pruneJobs({ keepFinished: 200, limit: 10_000 }, fence)).toBe(2_100);
+      const left = await other.jobs.list();
+      expect(ids(left)).toEqual([...Array.from({ length: 200 }, (_, n) => `${12_100 + n}`), "open"]);
+      expect(await store.retention.pruneJobs({ keepFinished: 200, limit: 10_000 }, fence)).toBe(0);
+    });
+
     it("refuse what no backend could keep, changing nothing", async () => {
       await enqueue("a");
       const held = token(await claim());
