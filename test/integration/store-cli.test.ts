@@ -43,14 +43,14 @@ async function fill(url: string): Promise<void> {
 /** The lines of an export but for the first, which says when and from what it was made. */
 const rowsOf = (path: string): string => readFileSync(path, "utf8").split("\n").slice(1).join("\n");
 
-describe("miroir store", () => {
-  beforeAll(async () => {
-    await fill(source);
-    const { code, stderr } = await store("export", source, whole);
-    expect({ code, stderr }).toMatchObject({ code: 0 });
-    expect(stderr).toMatch(/exporting.* 100 %/);
-  });
+beforeAll(async () => {
+  await fill(source);
+  const { code, stderr } = await store("export", source, whole);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  expect(stderr).toMatch(/exporting.* 100 %/);
+});
 
+describe("miroir store", () => {
   it("says that there is no store, creates one, and says what it is", async () => {
     const url = sqliteUrl("fresh.db");
     const [absent, check] = await Promise.all([store("status", url), store("check", url)]);

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { inspectStore, type SchemaState, type StoreInspection } from "../../store/inspect.js";
+import { transferTables } from "../../store/task-store.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { type Output, table } from "../output.js";
 import { addStoreFlags, type StoreFlags, storeContext } from "./context.js";
@@ -63,7 +64,16 @@ function print(found: StoreInspection, output: Output): void {
   for (const warning of found.warnings) output.line(`warning: ${warning}`);
   if (found.rows === undefined) return;
   output.line();
-  output.line(table(["TABLE", "ROWS"], Object.entries(found.rows)));
+  const { rows } = found;
+  output.line(
+    table(
+      ["TABLE", "ROWS"],
+      transferTables.flatMap((name) => {
+        const count = rows[name];
+        return count === undefined ? [] : [[name, count]];
+      }),
+    ),
+  );
 }
 
 /** A schema's state in words. */

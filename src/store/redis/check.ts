@@ -94,7 +94,7 @@ export class KeyspaceCheck {
     for await (const members of this.#members(index)) {
       const ids = members.map((member) => member.slice(prefix));
       const exists = await this.#ask(
-        ids.map((id) => ["EXISTS", escaped === true ? `${keys.table(table)}:${id}` : keys.row(table, id)]),
+        ids.map((id) => ["exists", escaped === true ? `${keys.table(table)}:${id}` : keys.row(table, id)]),
       );
       for (const [at, id] of ids.entries()) {
         if (exists[at] !== 1) this.#findings.add({ kind: "stray-index-entry", index, id });
@@ -109,7 +109,7 @@ export class KeyspaceCheck {
     let rows = 0;
     for await (const members of this.#members(index)) {
       const ids = members.map((member) => member.slice(timePrefixLength));
-      const ends = await this.#ask(ids.map((id) => ["HGET", keys.row("workflows", id), "finished_at"]));
+      const ends = await this.#ask(ids.map((id) => ["hget", keys.row("workflows", id), "finished_at"]));
       rows += ids.length;
       await this.#expect(
         members.map((member, at) => {
@@ -134,7 +134,7 @@ export class KeyspaceCheck {
       if (!isOpen) ended.push(index);
       for await (const members of this.#members(index)) {
         const ids = members.map((member) => member.slice(timePrefixLength));
-        const states = await this.#ask(ids.map((id) => ["HGET", keys.row("jobs", id), "state"]));
+        const states = await this.#ask(ids.map((id) => ["hget", keys.row("jobs", id), "state"]));
         for (const [at, id] of ids.entries()) {
           const stored = states[at];
           // A row that is missing was reported already.
@@ -162,10 +162,11 @@ export class KeyspaceCheck {
     };
     let highest = -1;
     for await (const members of this.#members(keys.index)) {
+      const places: Place[] = [];
       for (const task of await this.#readTasks(reader, members)) {
         const uid = String(task.uid);
         const kind = keys.kind(task);
-        const places: Place[] = [{ index: kind.key, member: uid, id: uid }];
+        places.push({ index: kind.key, member: uid, id: uid });
         count(counts, kind.field);
         count(counts, task.status);
         highest = Math.max(highest, task.uid);
@@ -182,8 +183,8 @@ export class KeyspaceCheck {
           count(open, nodeTask.nodeId);
           places.push({ index: keys.open(nodeTask.nodeId), member: openMember(task.uid, nodeTask), id: uid });
         }
-        await this.#expect(places);
       }
+      await this.#expect(places);
     }
     await this.#expectCounts("tasks", keys.counts, counts);
     await this.#expectCounts("open node tasks", keys.openCounts, open);
@@ -193,7 +194,7 @@ export class KeyspaceCheck {
     for (const [node, rows] of open) {
       await this.#expectSize("tasks", `open node tasks of ${node}`, [keys.open(node)], rows);
     }
-    const [next] = await this.#ask([["GET", keys.nextUid]]);
+    const [next] = await this.#ask([["get", keys.nextUid]]);
     if (Number(next ?? 0) <= highest) {
       this.#wrong("task_uids", "task uids given out", Number(next ?? 0), highest + 1);
     }
@@ -225,7 +226,7 @@ export class KeyspaceCheck {
   }
 
   async #expect(places: readonly Place[]): Promise<void> {
-    const scores = await this.#ask(places.map(({ index, member }) => ["ZSCORE", index, member]));
+    const scores = await this.#ask(places.map(({ index, member }) => ["zscore", index, member]));
     for (const [at, { index, id }] of places.entries()) {
       if (scores[at] === null) this.#findings.add({ kind: "missing-index-entry", index, id });
     }
@@ -233,7 +234,7 @@ export class KeyspaceCheck {
 
   /** Every row has its place already, so that a size above the rows' number means strays. */
   async #expectSize(table: string, of: string, indexes: readonly string[], rows: number): Promise<void> {
-    const sizes = await this.#ask(indexes.map((index) => ["ZCARD", index]));
+    const sizes = await this.#ask(indexes.map((index) => ["zcard", index]));
     const recorded = sizes.reduce<number>((sum, size) => sum + Number(size), 0);
     if (recorded !== rows) this.#wrong(table, of, recorded, rows);
   }
@@ -253,7 +254,7 @@ export class KeyspaceCheck {
 
   /** The members of a sorted set in its order, page by page. */
   async *#members(index: string): AsyncIterable<readonly string[]> {
-    const [size] = await this.#ask([["ZCARD", index]]);
+    const [size] = await this.#ask([["zcard", index]]);
     for (let at = 0; ; at += pageRows) {
       const members = await this.#backend.connection.read("check an index", (client) =>
         client.zrange(index, at, at + pageRows - 1),
