@@ -46,14 +46,28 @@ const TAIL = [FORMATTED, MATCHES_POSITION, RANKING_SCORE, RANKING_SCORE_DETAILS]
  * The hit as the client is to see it (invariant 11): without injected fields, attributes that were only
  * asked for the merge, hidden attributes, and scores that were not asked for. All bytes that stay are
  * the node's own (invariant 14); a hit that loses nothing comes back as it is.
+ *
+ * @param added a member to end the document with, in front of what Meilisearch prints behind it; it takes the
+ *   place of a member of the same name
  */
-export function clientHit(hit: Buffer, view: ClientView): Buffer {
+export function clientHit(
+  hit: Buffer,
+  view: ClientView,
+  added?: { readonly key: string; readonly json: string },
+): Buffer {
   const members = objectMembers(hit);
   const tailStart = startOfTail(members, view.tail);
   const pieces: Buffer[] = [];
   let changed = false;
+  let toAdd = added && Buffer.from(`${JSON.stringify(added.key)}:${added.json}`);
   members.forEach((member, at) => {
     const text = hit.subarray(member.keyStart, member.valueEnd);
+    if (toAdd !== undefined && (at === tailStart || (at < tailStart && member.key === added?.key))) {
+      pieces.push(toAdd);
+      toAdd = undefined;
+      changed = true;
+      if (at < tailStart) return;
+    }
     const kept =
       at < tailStart
         ? documentMember(hit, member, text, view.attributes)
@@ -61,7 +75,8 @@ export function clientHit(hit: Buffer, view: ClientView): Buffer {
     if (kept !== text) changed = true;
     if (kept !== undefined) pieces.push(kept);
   });
-  if (!changed) return hit;
+  if (toAdd !== undefined) pieces.push(toAdd);
+  else if (!changed) return hit;
   return joinMembers(pieces);
 }
 

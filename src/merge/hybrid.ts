@@ -3,6 +3,7 @@ import { DistinctValues, distinctKeys } from "./distinct.js";
 import { type Hit, memberText, rankingScoreOf, sequenceOf } from "./hit.js";
 import { SEQUENCE_RULE } from "./injected-fields.js";
 import { mergeHits, takeHits } from "./merge-hits.js";
+import { RuleRanks } from "./rule-ranks.js";
 import type { RuleDetails } from "./score-details.js";
 
 /** The two halves of a hybrid search: per part, that part's hits in order. */
@@ -111,12 +112,12 @@ function weightedComparison(
   keywordWeight: number,
   semanticWeight: number,
 ): (semantic: Hit, keyword: Hit) => number {
-  const denominators = new RuleDenominators(keyword);
+  const ranks = new RuleRanks(keyword);
   return (semanticHit, keywordHit) =>
     compareSegments(
-      segmentsOf(semanticHit, denominators),
+      segmentsOf(semanticHit, ranks),
       semanticWeight,
-      segmentsOf(keywordHit, denominators),
+      segmentsOf(keywordHit, ranks),
       keywordWeight,
     );
 }
@@ -147,13 +148,13 @@ function compareSegments(
   }
 }
 
-function segmentsOf(hit: Hit, denominators: RuleDenominators): readonly Segment[] {
+function segmentsOf(hit: Hit, ranks: RuleRanks): readonly Segment[] {
   const segments: Segment[] = [];
   let run: RuleDetails[] = [];
   let runs = 0;
   const close = (): void => {
     if (run.length === 0) return;
-    segments.push({ score: denominators.scoreOf(run) });
+    segments.push({ score: ranks.scoreOf(run) });
     run = [];
     runs++;
   };
@@ -176,101 +177,4 @@ function segmentsOf(hit: Hit, denominators: RuleDenominators): readonly Segment[
     return segments.map((segment) => ("score" in segment ? { score: rankingScoreOf(hit) } : segment));
   }
   return segments;
-}
-
-/** A rule's place among its possible ranks: `rank` of `of`, the higher the better. */
-type Rank = { readonly rank: number; readonly of: number };
-
-/**
- * Joins the scores of several rules into one, which takes how many ranks each rule has. Where score
- * details do not tell, it is learnt from the scores of all hits: a rule with n ranks gives multiples of
- * 1/n. Only needed where sort rules stand between ranking rules.
- */
-class RuleDenominators {
-  readonly #hits: readonly Hit[];
-  #ranksOf: Map<string, number> | undefined;
-
-  constructor(hits: readonly Hit[]) {
-    this.#hits = hits;
-  }
-
-  scoreOf(run: readonly RuleDetails[]): number {
-    let score = 0;
-    let unit = 1;
-    for (const rank of run.flatMap((rule) => this.#ranks(rule))) {
-      // The rules so far gave `score`; this one divides the step below it.
-      score = unit === 1 ? rank.rank / rank.of : score - unit + (unit * rank.rank) / rank.of;
-      unit /= rank.of;
-    }
-    return score;
-  }
-
-  #ranks(rule: RuleDetails): Rank[] {
-    switch (rule.kind) {
-      case "words":
-        return [{ rank: rule.matchingWords, of: rule.maxMatchingWords || 1 }];
-      case "typo":
-        return [{ rank: rule.maxTypoCount + 1 - rule.typoCount, of: rule.maxTypoCount + 1 }];
-      case "exactness": {
-        const match = rule.matchType === "exactMatch" ? 3 : rule.matchType === "matchesStart" ? 2 : 1;
-        if (rule.matchType !== "noExactMatch") return [{ rank: match, of: 3 }];
-        return [
-          { rank: match, of: 3 },
-          { rank: rule.exactWords + 1, of: rule.maxExactWords + 1 },
-        ];
-      }
-      case "attribute":
-        return [
-          this.#learnt(`${rule.name} rank`, rule.rankScore),
-          this.#learnt(`${rule.name} distance`, rule.distanceScore),
-        ];
-      case "score":
-        return [this.#learnt(rule.name, rule.score)];
-      case "skipped":
-        return [{ rank: 0, of: 1 }];
-      default:
-        return [];
-    }
-  }
-
-  #learnt(name: string, score: number): Rank {
-    this.#ranksOf ??= learnRanks(this.#hits);
-    const of = this.#ranksOf.get(name) ?? denominatorOf(score);
-    return { rank: score * of, of };
-  }
-}
-
-function learnRanks(hits: readonly Hit[]): Map<string, number> {
-  const ranks = new Map<string, number>();
-  const learn = (name: string, score: number): void => {
-    const common = leastCommonMultiple(ranks.get(name) ?? 1, denominatorOf(score));
-    if (common <= MAX_DENOMINATOR) ranks.set(name, common);
-  };
-  for (const hit of hits) {
-    for (const rule of hit.details) {
-      if (rule.kind === "score") learn(rule.name, rule.score);
-      if (rule.kind === "attribute") {
-        learn(`${rule.name} rank`, rule.rankScore);
-        learn(`${rule.name} distance`, rule.distanceScore);
-      }
-    }
-  }
-  return ranks;
-}
-
-const MAX_DENOMINATOR = 4096;
-
-/** The least n of which `score` is a multiple of 1/n. */
-function denominatorOf(score: number): number {
-  for (let n = 1; n <= MAX_DENOMINATOR; n++) {
-    if (Math.abs(score * n - Math.round(score * n)) < 1e-9) return n;
-  }
-  return MAX_DENOMINATOR;
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  let x = a;
-  let y = b;
-  while (y !== 0) [x, y] = [y, x % y];
-  return (a / x) * b;
 }

@@ -44,17 +44,31 @@ export function mergeSearch(
   parts: readonly PartAnswers[],
   rounds: readonly FurtherAnswers[] = [],
 ): Buffer {
+  checkAnswers(plan, parts);
+  if (plan.parts === "one") return singleAnswer(plan, parts);
+  return printAnswer(plan, mergedSearch(plan, parts, rounds));
+}
+
+/**
+ * What {@link mergeSearch} prints, before it is printed: for answers that are made of several searches. Takes a plan for many
+ * parts.
+ */
+export function mergedSearch(
+  plan: SearchPlan,
+  parts: readonly PartAnswers[],
+  rounds: readonly FurtherAnswers[] = [],
+): MergedSearch {
+  checkAnswers(plan, parts);
+  const byRole = answersByRole(plan, parts);
+  return plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds);
+}
+
+function checkAnswers(plan: SearchPlan, parts: readonly PartAnswers[]): void {
   for (const { answers } of parts) {
     if (answers.length !== plan.asks.length) {
       throw new RangeError(`a part has to answer ${plan.asks.length} asks, not ${answers.length}`);
     }
   }
-  if (plan.parts === "one") return singleAnswer(plan, parts);
-  const byRole = answersByRole(plan, parts);
-  return printAnswer(
-    plan,
-    plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds),
-  );
 }
 
 /**
@@ -125,7 +139,7 @@ function pageHits(parts: readonly PartAnswers[], at: number): Hit[][] {
 export type FurtherAnswers = { readonly ask: Ask; readonly parts: readonly PartAnswers[] };
 
 /** What the body is printed from. */
-type MergedSearch = {
+export type MergedSearch = {
   readonly page: readonly Hit[];
   readonly total: number;
   /** The answers whose facets add up to the whole's; undefined where none were asked for. */
@@ -135,7 +149,8 @@ type MergedSearch = {
   readonly answers: readonly PartAnswer[];
 };
 
-type MergedFacets = { readonly distribution: Map<string, FacetCounts>; readonly stats: string };
+/** Facets over all parts, neither ordered nor cut; stats as JSON text. */
+export type MergedFacets = { readonly distribution: Map<string, FacetCounts>; readonly stats: string };
 
 type AnswersByRole = ReadonlyMap<AskRole, readonly PartAnswer[]>;
 
@@ -359,18 +374,11 @@ function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
   const add = (name: string, raw: string | undefined): void => {
     if (raw !== undefined) rest.push(`"${name}":${raw}`);
   };
-  const passOn = (name: string): string | undefined =>
-    merged.answers
-      .find((answer) => answer.members.has(name))
-      ?.members.get(name)
-      ?.toString("utf8");
+  const passOn = (name: string): string | undefined => passedOn(merged, name);
 
   add("query", passOn("query") ?? JSON.stringify(plan.query.q ?? ""));
   add("queryVector", passOn("queryVector"));
-  add(
-    "processingTimeMs",
-    `${Math.max(0, ...merged.answers.map((a) => numberMember(a, "processingTimeMs")))}`,
-  );
+  add("processingTimeMs", `${processingTimeOf(merged)}`);
   if (plan.pagination.style === "page") {
     const { page, hitsPerPage } = plan.pagination;
     add("hitsPerPage", `${hitsPerPage}`);
@@ -395,8 +403,21 @@ function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
   return printBody(merged.page, view, rest);
 }
 
-/** The node knows the index under a physical name, which no client may see. */
-function clientMetadata(plan: SearchPlan, raw: Buffer): string {
+/** A member that is passed on as the first part that has it printed it. */
+export function passedOn(merged: MergedSearch, name: string): string | undefined {
+  return merged.answers
+    .find((answer) => answer.members.has(name))
+    ?.members.get(name)
+    ?.toString("utf8");
+}
+
+/** The longest that a part took for the search. Milliseconds. */
+export function processingTimeOf(merged: MergedSearch): number {
+  return Math.max(0, ...merged.answers.map((answer) => numberMember(answer, "processingTimeMs")));
+}
+
+/** A part's `metadata`: the node knows the index under a physical name, which no client may see. */
+export function clientMetadata(plan: SearchPlan, raw: Buffer): string {
   const members = objectMembers(raw).map((member) =>
     member.key === "indexUid"
       ? `"indexUid":${JSON.stringify(plan.facts.uid)}`

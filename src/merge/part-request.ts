@@ -58,11 +58,13 @@ const ALMOST_SEMANTIC = 0.999999;
  * @param query the client's validated parameters
  * @param parts `one` where a single part holds the whole index: its own answer is then the answer;
  *   `many` by default
+ * @param alsoNeeded attributes that hits have to hold besides, whatever the client wants to see
  */
 export function planSearch(
   query: SearchParameters,
   facts: IndexFacts,
   parts: "one" | "many" = "many",
+  alsoNeeded: readonly string[] = [],
 ): SearchPlan {
   const pagination = paginationOf(query);
   const { from, end } = pageBounds(pagination, facts.maxTotalHits);
@@ -75,8 +77,8 @@ export function planSearch(
     const body = commonBody(query, view);
     return { ...plan, view, countsDistinctValues: false, asks: [{ role: "page", body }] };
   }
-  const needed: string[] = [];
-  if (distinct !== null) needed.push(distinct);
+  const needed = alsoNeeded.map(standInForAttribute);
+  if (distinct !== null && !needed.includes(distinct)) needed.push(distinct);
   // Where all hits are on the page, facets under distinct are counted over them.
   for (const facet of distinct === null ? [] : (query.facets ?? []).map(standInForAttribute)) {
     if (!facet.includes("*") && !needed.includes(facet)) needed.push(facet);

@@ -1,0 +1,119 @@
+import { parseErrorBody } from "../../meilisearch/errors.js";
+import {
+  type Ask,
+  askBody,
+  type FurtherAnswers,
+  nextRound,
+  type PartAnswers,
+  type SearchPlan,
+} from "../../merge/index.js";
+import type { IndexView } from "../topology/topology-view.js";
+import type { ShardRead, ShardReader, ShardReadResult } from "./shard-reader.js";
+
+/** One search, planned, and answered by every part. */
+export interface SearchRun {
+  readonly plan: SearchPlan;
+  readonly parts: readonly PartAnswers[];
+  readonly rounds: readonly FurtherAnswers[];
+  /** The first read, with the shards that any of the rounds missed. */
+  readonly result: Pick<ShardReadResult, "index" | "answers" | "missing">;
+}
+
+/** What to search. */
+export interface SearchToRun {
+  readonly indexUid: string;
+  /** Called once for every state of the index's settings that the search meets. */
+  readonly plan: (index: IndexView, parts: "one" | "many") => SearchPlan;
+  /** Whether answers are to say which index and query they are of. */
+  readonly includeMetadata: boolean;
+}
+
+/** Rounds of one search under a distinct attribute with several values in one document; what is open then stays so. */
+const MAX_ROUNDS = 32;
+
+/**
+ * Asks all parts of an index what a plan wants to know of them, round by round.
+ *
+ * @throws MeilisearchError where the index is unknown
+ * @throws NodeRefusedError where a node refuses the search
+ */
+export async function runSearch(
+  reader: ShardReader,
+  search: SearchToRun,
+  signal: AbortSignal,
+): Promise<SearchRun> {
+  const read = new SearchRead(search);
+  const result = await reader.read(search.indexUid, read, signal);
+  const plan = read.plan(result.parts, result.index);
+  const parts = partAnswers(result);
+  const rounds: FurtherAnswers[] = [];
+  const missing = new Set(result.missing);
+  while (rounds.length < MAX_ROUNDS) {
+    const ask = nextRound(plan, parts, rounds);
+    if (ask === undefined) break;
+    const round = await askParts(reader, search.indexUid, ask, signal);
+    rounds.push({ ask, parts: round.parts });
+    for (const shard of round.missing) missing.add(shard);
+  }
+  const covered = { ...result, missing: [...missing].sort((a, b) => a - b) };
+  return { plan, parts, rounds, result: covered };
+}
+
+/** Asks every part one thing more. */
+export async function askParts(
+  reader: ShardReader,
+  indexUid: string,
+  ask: Ask,
+  signal: AbortSignal,
+): Promise<{ readonly parts: readonly PartAnswers[]; readonly missing: readonly number[] }> {
+  const round = await reader.read(indexUid, furtherRound(ask), signal);
+  return { parts: partAnswers(round), missing: round.missing };
+}
+
+function partAnswers(result: ShardReadResult): PartAnswers[] {
+  return result.answers.map(({ responses }) => ({
+    answers: responses.map((response) => (response.status < 300 ? response.body : null)),
+  }));
+}
+
+function furtherRound(ask: Ask): ShardRead {
+  return {
+    requests: (node) => [{ method: "POST", path: "/search", body: askBody(ask, node.filter) }],
+  };
+}
+
+const METADATA_HEADERS = { "meili-include-metadata": "true" };
+
+/** The asks of one search; planned once, whatever number of nodes it goes to. */
+class SearchRead implements ShardRead {
+  private readonly plans = new Map<string, SearchPlan>();
+  private current: SearchPlan | undefined;
+
+  constructor(private readonly search: SearchToRun) {}
+
+  plan(parts: "one" | "many", index: IndexView): SearchPlan {
+    const key = `${parts} ${index.settingsVersion}`;
+    let plan = this.plans.get(key);
+    if (plan === undefined) {
+      plan = this.search.plan(index, parts);
+      this.plans.set(key, plan);
+    }
+    return plan;
+  }
+
+  requests: ShardRead["requests"] = (ask, parts, index) => {
+    const plan = this.plan(parts, index);
+    this.current = plan;
+    return plan.asks.map((part) => ({
+      method: "POST",
+      path: "/search",
+      body: askBody(part, ask.filter),
+      ...(this.search.includeMetadata ? { headers: METADATA_HEADERS } : {}),
+    }));
+  };
+
+  /** A hybrid search whose text cannot be embedded is answered by its keyword half alone. */
+  toleratesRefusal: NonNullable<ShardRead["toleratesRefusal"]> = (at, response) =>
+    this.current?.asks[at]?.role === "semantic" &&
+    parseErrorBody(response.body)?.code === "vector_embedding_error";
+}
