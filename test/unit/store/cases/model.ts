@@ -187,7 +187,7 @@ const minCommands = Number(process.env.MIROIR_STORE_MODEL_COMMANDS ?? 10_000);
 export function describeModel(factory: StoreFactory): void {
   describe("any sequence of calls about tasks", () => {
     it("answers as an in-memory model does, and keeps its indexes", {
-      timeout: 60_000 + minCommands * 10,
+      timeout: 120_000 + minCommands * 10,
     }, async () => {
       let ran = 0;
       const sequences = fc.commands([...commands, ...commands, ...commands, ...commands, reopen], {
@@ -209,7 +209,9 @@ export function describeModel(factory: StoreFactory): void {
           await harness.dispose();
         }
       });
-      while (ran < minCommands) await fc.assert(property, { numRuns: 4 });
+      // A failure is shrunk for as long as this, and then reported as far as it came.
+      const limits = { numRuns: 4, interruptAfterTimeLimit: 60_000 };
+      while (ran < minCommands) await fc.assert(property, limits);
     });
   });
 }
