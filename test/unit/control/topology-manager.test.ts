@@ -3,6 +3,7 @@ import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TopologyInconsistentError, topologyFaults } from "../../../src/control/topology/consistency.js";
 import {
+  ClusterLostError,
   createTopologyManager,
   TopologyConflictError,
   TopologyUnavailableError,
@@ -153,6 +154,35 @@ describe("topology manager", () => {
       expect(manager.current().epoch?.counter).toBe(executed ? 3n : 2n);
       expect(published.map(({ epoch }) => epoch?.counter)).toEqual(executed ? [2n, 3n] : [2n]);
     }
+  });
+
+  it("makes no topology from a store that was emptied or exchanged, whoever has seen the cluster", async () => {
+    const known = sampleTopology().epoch?.clusterId ?? "";
+    const newcomer = (clusterId: string) =>
+      createTopologyManager({ table: store.topology, logger, initial: sampleTopology(), clusterId });
+    await expect(newcomer(known).beginTerm(await lead("a"))).rejects.toThrow(
+      `cluster ${known}: it was emptied`,
+    );
+    expect(await store.topology.load()).toBeUndefined();
+
+    const manager = managerOf();
+    await manager.beginTerm(await lead("a"));
+    await expect(newcomer("another").beginTerm(await lead("b"))).rejects.toThrow(
+      `holds cluster ${known} now`,
+    );
+    await newcomer(known).beginTerm(await lead("c"));
+
+    const emptied = await openSqliteTaskStore({ path: ":memory:", clock: world.clock });
+    const table: TopologyTable = {
+      load: () => emptied.topology.load(),
+      save: (...args) => store.topology.save(...args),
+    };
+    let gone = false;
+    const led = managerOf({ ...table, load: () => (gone ? emptied : store).topology.load() });
+    await led.beginTerm(await lead("d"));
+    gone = true;
+    await expect(led.beginTerm(await lead("e"))).rejects.toBeInstanceOf(ClusterLostError);
+    await emptied.close();
   });
 
   it("refuses everything before its term", async () => {
