@@ -24,6 +24,8 @@ interface Range {
 /** Where all that matches a filter is found, and how many tasks there are to look at. */
 interface Source {
   readonly size: number;
+  /** What of the filter all of it fulfils. */
+  readonly implied: readonly (keyof TaskFilter)[];
   /** In batches of at most a thousand. */
   ranges(): AsyncIterable<readonly Range[]>;
 }
@@ -76,8 +78,11 @@ export class TaskScan {
     isReverse: boolean,
     enough: number,
   ): AsyncIterable<TaskUid> {
+    const conditions = Object.fromEntries(
+      Object.entries(filter).filter(([name]) => !source.implied.some((implied) => implied === name)),
+    ) as TaskFilter;
     for await (const ranges of source.ranges()) {
-      yield* this.#matchesOf(ranges, filter, isReverse, enough);
+      yield* this.#matchesOf(ranges, conditions, isReverse, enough);
     }
   }
 
@@ -119,17 +124,23 @@ export class TaskScan {
       const distinct = [...new Set(uids)];
       sources.push({
         size: distinct.length,
+        implied: ["uids"],
         ranges: () => batches(distinct.map((uid) => ({ key: this.#keys.index, first: uid, last: uid }))),
       });
     }
     if (canceledBy !== undefined) {
       const sets = [...new Set(canceledBy)].map((uid) => this.#keys.canceledBy(uid));
-      sources.push({ size: await this.#countMembers(sets), ranges: () => batches(sets.map(whole)) });
+      sources.push({
+        size: await this.#countMembers(sets),
+        implied: ["canceledBy"],
+        ranges: () => batches(sets.map(whole)),
+      });
     }
     if (filter.statuses !== undefined || filter.types !== undefined || filter.indexUids !== undefined) {
       const kinds = await this.#kinds(filter);
       sources.push({
         size: kinds.reduce((sum, { count }) => sum + count, 0),
+        implied: ["statuses", "types", "indexUids"],
         ranges: () => batches(kinds.map(({ key }) => whole(key))),
       });
     }
@@ -139,7 +150,7 @@ export class TaskScan {
       }
     }
     const [first, ...others] = sources;
-    const all: Source = { size: 0, ranges: () => batches([whole(this.#keys.index)]) };
+    const all: Source = { size: 0, implied: [], ranges: () => batches([whole(this.#keys.index)]) };
     return others.reduce((best, source) => (source.size < best.size ? source : best), first ?? all);
   }
 
@@ -191,6 +202,7 @@ export class TaskScan {
     const { index } = this.#keys;
     return {
       size,
+      implied: [],
       async *ranges() {
         let start: number | string = from === undefined ? "" : Math.floor(from / zoneSize);
         // Few first: they are enough for most pages.

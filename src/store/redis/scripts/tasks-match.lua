@@ -24,24 +24,32 @@ local function wanted()
   return values
 end
 
-local conditions = { wanted(), wanted(), wanted(), wanted() }
-local bounds = {}
-for i = 4, 9 do bounds[i - 3] = tonumber(ARGV[i]) end
+-- Only what a condition is about is read.
+local fields, conditions = {}, {}
+local function expect(field, condition)
+  fields[#fields + 1] = field
+  conditions[#conditions + 1] = condition
+end
+
+for _, field in ipairs({ 'status', 'type', 'index_uid', 'canceled_by' }) do
+  local values = wanted()
+  if values then expect(field, function(text) return values[text] end) end
+end
+for i, field in ipairs({ 'enqueued_at', 'started_at', 'finished_at' }) do
+  local after, before = tonumber(ARGV[2 + 2 * i]), tonumber(ARGV[3 + 2 * i])
+  if after or before then
+    expect(field, function(text)
+      local value = tonumber(text)
+      return (not after or value > after) and (not before or value < before)
+    end)
+  end
+end
 
 local function matches(uid)
-  local fields = redis.call(
-    'HMGET', rowkey(KEYS[1], uid),
-    'status', 'type', 'index_uid', 'canceled_by', 'enqueued_at', 'started_at', 'finished_at'
-  )
-  for i = 1, 4 do
-    if conditions[i] and not (fields[i] and conditions[i][fields[i]]) then return false end
-  end
-  for i = 1, 3 do
-    local after, before = bounds[2 * i - 1], bounds[2 * i]
-    if after or before then
-      local value = tonumber(fields[4 + i])
-      if not value or after and value <= after or before and value >= before then return false end
-    end
+  if #fields == 0 then return true end
+  local values = redis.call('HMGET', rowkey(KEYS[1], uid), unpack(fields))
+  for i = 1, #fields do
+    if not values[i] or not conditions[i](values[i]) then return false end
   end
   return true
 end

@@ -52,7 +52,24 @@ end
 -- Once a page is full, only uids that come before its last one are read of the sets that follow.
 local first, last = ARGV[4], newest and '-inf' or '+inf'
 if first == '' then first = newest and '+inf' or '-inf' end
-local order = newest and function(a, b) return a > b end or function(a, b) return a < b end
+local function merged(a, b)
+  local result = {}
+  local i, j = 1, 1
+  local left, right = a[1], tonumber(b[1])
+  while #result <= limit and (left or right) do
+    if not right or left and (left > right) == newest then
+      result[#result + 1] = left
+      i = i + 1
+      left = a[i]
+    else
+      result[#result + 1] = right
+      j = j + 1
+      right = b[j] and tonumber(b[j])
+    end
+  end
+  return result
+end
+
 local uids = {}
 for i = 1, #sets do
   local found
@@ -62,10 +79,7 @@ for i = 1, #sets do
     found = redis.call('ZRANGE', sets[i], first, last, 'BYSCORE', 'LIMIT', 0, limit + 1)
   end
   if #found > 0 then
-    local merge = #uids > 0
-    for j = 1, #found do uids[#uids + 1] = tonumber(found[j]) end
-    if merge then table.sort(uids, order) end
-    for j = #uids, limit + 2, -1 do uids[j] = nil end
+    uids = merged(uids, found)
     if #uids == limit + 1 then last = int(uids[limit + 1]) end
   end
 end
