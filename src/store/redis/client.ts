@@ -37,6 +37,8 @@ export function clientFactory(
     disconnectTimeout: 200,
     keepAlive: 10_000,
     connectionName: "miroir",
+    // Nobody asks for the library's name and version, and older servers refuse them.
+    disableClientInfo: true,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     ...(location.tls ? { tls: { ...tls } } : {}),

@@ -1,5 +1,5 @@
 import Database from "better-sqlite3";
-import { Redis } from "ioredis";
+import { Cluster, Redis } from "ioredis";
 import { parseStoreUrl } from "../../../src/store/store-location.js";
 import type { BackendSpec } from "./harness.js";
 
@@ -24,8 +24,9 @@ export async function damage(spec: BackendSpec, how: Damage): Promise<void> {
     }
     return;
   }
-  if (location.servers.kind !== "single") throw new Error("damage is done to single servers");
-  const client = new Redis(location.servers.server);
+  const { servers } = location;
+  if (servers.kind === "sentinel") throw new Error("damage is done to single servers and to clusters");
+  const client = servers.kind === "single" ? new Redis(servers.server) : new Cluster([...servers.seeds]);
   try {
     for (const [name = "", ...args] of how.redis) {
       const at = args.findIndex((arg) => String(arg).startsWith(":"));
