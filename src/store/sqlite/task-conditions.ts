@@ -40,8 +40,7 @@ export function conditionsOf(filter: TaskFilter): Conditions {
     bindings[`${time}_after`] = after ?? -beyond;
     bindings[`${time}_before`] = before ?? beyond;
     times.set(time, {
-      // The plus signs keep the planner on the uids of the zones: it would walk all of an index by time.
-      task: `+tasks.${time}_at > :${time}_after AND +tasks.${time}_at < :${time}_before`,
+      task: `tasks.${time}_at > :${time}_after AND tasks.${time}_at < :${time}_before`,
       zone: `task_zones.${time}_max > :${time}_after AND task_zones.${time}_min < :${time}_before`,
     });
   };
