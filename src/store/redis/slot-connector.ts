@@ -36,9 +36,15 @@ export interface SlotRouting {
  * right replicas, and nothing sends a command twice, as a cluster client does after some errors.
  */
 export function routeToSlot(options: SlotConnectorOptions): SlotRouting {
+  const nameOf = ({ host, port }: HostPort): string => `${host}:${port}`;
+  const seeds = new Set(options.seeds.map(nameOf));
   const known = new Map<string, HostPort>();
   const remember = (node: HostPort): void => {
-    if (known.size < maxKnownNodes) known.set(`${node.host}:${node.port}`, node);
+    if (known.size < maxKnownNodes) known.set(nameOf(node), node);
+  };
+  /** What does not answer is left to the seeds and to other nodes to name again. */
+  const forget = (node: HostPort): void => {
+    if (!seeds.has(nameOf(node))) known.delete(nameOf(node));
   };
   for (const seed of options.seeds) remember(seed);
   let hint: HostPort | undefined;
@@ -81,6 +87,7 @@ export function routeToSlot(options: SlotConnectorOptions): SlotRouting {
             return this.stream;
           } catch (error) {
             failure = error;
+            forget(node);
             this.assertWanted();
           }
         }

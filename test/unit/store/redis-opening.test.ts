@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { findFreePort } from "../../../src/nodes/ports.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
+import { checkStore } from "../../../src/store/inspect.js";
 import type { RedisBackend } from "../../../src/store/redis/commit.js";
 import { RedisConnection, type RedisTls } from "../../../src/store/redis/connection.js";
 import { Keyspace } from "../../../src/store/redis/keyspace.js";
@@ -17,6 +18,7 @@ import {
   markImporting,
   migrateKeyspace,
 } from "../../../src/store/redis/schema.js";
+import { readScripts } from "../../../src/store/redis/script-library.js";
 import { parseStoreUrl } from "../../../src/store/store-location.js";
 import {
   ConflictError,
@@ -30,7 +32,8 @@ import {
 } from "../../../src/store/task-store.js";
 import { openRedisStore } from "../../support/open-redis-store.js";
 import { describeWithRedis, type RedisServer, startRedis } from "../../support/redis-server.js";
-import { scope } from "./harness.js";
+import { loadParts, smallLoad } from "./fill-store.js";
+import { lead, scope } from "./harness.js";
 
 describeWithRedis("opening a store on Redis", () => {
   const stores: TaskStore[] = [];
@@ -127,6 +130,37 @@ describeWithRedis("opening a store on Redis", () => {
       await client.config("SET", "maxmemory-policy", "allkeys-lru");
       expect(await refusal(url)).toBeInstanceOf(StoreUnsuitableError);
       await client.call("ACL", "DELUSER", "limited");
+    });
+
+    it("and needs no more of it than the reference says", async () => {
+      const reference = readFileSync(
+        new URL("../../../docs/reference/redis-keyspace.md", import.meta.url),
+        "utf8",
+      );
+      const granted = /```\n(\+ping[^`]*)```/.exec(reference)?.[1]?.trim().split(/\s+/) ?? [];
+      expect(granted.length).toBeGreaterThan(20);
+      for (const { name, source } of readScripts().values()) {
+        for (const [, command = ""] of source.matchAll(/redis\.p?call\('(\w+)'/g)) {
+          expect(granted, `a command of ${name}.lua`).toContain(`+${command.toLowerCase()}`);
+        }
+      }
+      const client = server.client();
+      await client.call("ACL", "LOG", "RESET");
+      const url = server.freshUrl();
+      const prefix = prefixOf(url);
+      await client.call("ACL", "SETUSER", "narrow", "on", ">pw", `~${prefix}:*`, `&${prefix}:*`, ...granted);
+      const narrow = url.replace("//", "//narrow:pw@");
+      expect(await warningsOf(narrow)).toEqual([]);
+      const store = await open(narrow);
+      for (const part of loadParts(store, await lead(store), smallLoad)) await part.write();
+      const rows = [];
+      for await (const record of store.transfer.export()) rows.push(record);
+      expect(rows.length).toBeGreaterThan(50);
+      const location = parseStoreUrl(narrow);
+      expect((await checkStore({ location, world: createSystemWorld() })).findings).toEqual([]);
+      await store.close();
+      expect(await client.call("ACL", "LOG")).toEqual([]);
+      await client.call("ACL", "DELUSER", "narrow");
     });
 
     it("and refuses an old server and a sentinel", async () => {
