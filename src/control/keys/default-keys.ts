@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type ApiKey, ApiKeySchema } from "../../gen/miroir/v1/topology_pb.js";
+import { randomUuid } from "../../runtime/uuid.js";
 import type { Random } from "../../runtime/world.js";
 
 /** The keys that a new fleet has, as a new Meilisearch has them: name, description, actions, in order of creation. */
@@ -44,13 +45,4 @@ export function defaultKeys(now: number, random: Random): ApiKey[] {
       updatedAt: created,
     });
   }).sort((a, b) => (a.uid < b.uid ? -1 : 1));
-}
-
-/** A random UUID, version 4. */
-export function randomUuid(random: Random): string {
-  const bytes = Buffer.from(random.bytes(16));
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x40, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString("hex");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

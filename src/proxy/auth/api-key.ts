@@ -34,3 +34,10 @@ export function normalizedUuid(text: string): string | undefined {
   const hex = inner.replaceAll("-", "").toLowerCase();
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }
+
+/** What Meilisearch says of a text that is no UUID. */
+export function uuidFault(text: string): string {
+  const at = text.search(/[^0-9a-fA-F-]/);
+  if (at >= 0) return `invalid character: found \`${text[at]}\` at ${at}`;
+  return `invalid length: expected length 32 for simple format, found ${text.length}`;
+}

@@ -43,18 +43,30 @@ export class KeyRing {
   readonly #masterDigest: Buffer | undefined;
   readonly #byUid = new Map<string, KnownKey>();
   readonly #uidBySecret = new Map<string, string>();
+  readonly #lookups = new Map<string, string>();
 
-  /** `masterKey`: undefined where the API is open. */
-  constructor(masterKey: string | undefined, keys: Iterable<ApiKey>) {
+  /**
+   * `masterKey`: undefined where the API is open. `former` had the same master key: what it knows of keys that stay
+   * need not be computed again.
+   */
+  constructor(masterKey: string | undefined, keys: Iterable<ApiKey>, former?: KeyRing) {
     this.#masterKey = masterKey;
     this.#masterDigest = masterKey === undefined ? undefined : digest(masterKey);
     for (const key of keys) {
       const expiresAtMs = key.expiresAt === null ? Number.POSITIVE_INFINITY : milliseconds(key.expiresAt);
       this.#byUid.set(key.uid, { key, granted: grantedActions(key.actions), expiresAtMs });
-      const secret = this.secretOf(key.uid);
-      // Looked up by its hash: how long that takes says nothing about the secret.
-      if (secret !== undefined) this.#uidBySecret.set(digest(secret).toString("base64"), key.uid);
+      const lookup =
+        (former === undefined ? undefined : former.#lookups.get(key.uid)) ?? this.#lookupOf(key.uid);
+      if (lookup === undefined) continue;
+      this.#lookups.set(key.uid, lookup);
+      this.#uidBySecret.set(lookup, key.uid);
     }
+  }
+
+  /** Under what a key is found: how long a look-up by a hash takes says nothing about the secret. */
+  #lookupOf(uid: string): string | undefined {
+    const secret = this.secretOf(uid);
+    return secret === undefined ? undefined : digest(secret).toString("base64");
   }
 
   /** The secret of the key with a uid; undefined without a master key. */

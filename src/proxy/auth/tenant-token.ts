@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { findMember } from "../../json/members.js";
-import { normalizedUuid } from "./api-key.js";
+import { normalizedUuid, uuidFault } from "./api-key.js";
 import type { IndexSearchRules, SearchRules } from "./auth-filter.js";
 
 /** What a tenant token says, once its signature was checked. */
@@ -92,7 +92,7 @@ function readClaims(json: Buffer): TenantToken {
   }
   const uid = typeof apiKeyUid === "string" ? normalizedUuid(apiKeyUid) : undefined;
   if (apiKeyUid !== undefined && uid === undefined) {
-    throw jsonFault(uuidFault(apiKeyUid), json, "apiKeyUid");
+    throw jsonFault(keyFault(apiKeyUid), json, "apiKeyUid");
   }
   if (exp !== null && !Number.isSafeInteger(exp)) {
     const actual = typeof exp === "string" ? `string ${JSON.stringify(exp)}` : JSON.stringify(exp);
@@ -103,12 +103,9 @@ function readClaims(json: Buffer): TenantToken {
   return { apiKeyUid: uid, searchRules: rules, expiresAt: exp as number | null };
 }
 
-function uuidFault(value: unknown): string {
-  if (typeof value !== "string")
-    return `invalid type: ${JSON.stringify(value)}, expected a formatted UUID string`;
-  const at = value.search(/[^0-9a-fA-F-]/);
-  if (at >= 0) return `UUID parsing failed: invalid character: found \`${value[at]}\` at ${at}`;
-  return `UUID parsing failed: invalid length: expected length 32 for simple format, found ${value.length}`;
+function keyFault(value: unknown): string {
+  if (typeof value === "string") return `UUID parsing failed: ${uuidFault(value)}`;
+  return `invalid type: ${JSON.stringify(value)}, expected a formatted UUID string`;
 }
 
 function readRules(value: unknown): SearchRules | undefined {

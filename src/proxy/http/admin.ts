@@ -6,31 +6,21 @@ export function registerAdmin(
   routes: RouteTable,
   { topology, lease, metrics, isStopping }: RouteServices,
 ): void {
-  routes.on("GET", "/_miroir/health", async () => ({ status: 200, body: '{"status":"available"}' }), "open");
-  routes.on(
-    "GET",
-    "/_miroir/ready",
-    async () => {
-      const view = topology.current();
-      const state = isStopping() ? "stopping" : view === undefined ? "no_topology" : "ready";
-      const { kind } = lease.state();
-      const epoch =
-        view === undefined ? null : { term: Number(view.epoch.term), counter: Number(view.epoch.counter) };
-      return {
-        status: state === "ready" ? 200 : 503,
-        body: JSON.stringify({ status: state, epoch, writes: kind }),
-      };
-    },
-    "open",
-  );
-  routes.on(
-    "GET",
-    "/_miroir/metrics",
-    async () => ({
-      status: 200,
-      body: await metrics.registry.metrics(),
-      contentType: metrics.registry.contentType,
-    }),
-    "open",
-  );
+  routes.on("GET", "/_miroir/health", "open", async () => ({ status: 200, body: '{"status":"available"}' }));
+  routes.on("GET", "/_miroir/ready", "open", async () => {
+    const view = topology.current();
+    const state = isStopping() ? "stopping" : view === undefined ? "no_topology" : "ready";
+    const { kind } = lease.state();
+    const epoch =
+      view === undefined ? null : { term: Number(view.epoch.term), counter: Number(view.epoch.counter) };
+    return {
+      status: state === "ready" ? 200 : 503,
+      body: JSON.stringify({ status: state, epoch, writes: kind }),
+    };
+  });
+  routes.on("GET", "/_miroir/metrics", "open", async () => ({
+    status: 200,
+    body: await metrics.registry.metrics(),
+    contentType: metrics.registry.contentType,
+  }));
 }

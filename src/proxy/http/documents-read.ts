@@ -6,7 +6,7 @@ import type { RouteServices } from "./services.js";
 
 /** The routes that read documents. */
 export function registerDocumentsRead(routes: RouteTable, { documents, config }: RouteServices): void {
-  routes.on("GET", "/indexes/:indexUid/documents", async (request) => {
+  routes.on("GET", "/indexes/:indexUid/documents", "documents.get", async (request) => {
     const original = {
       method: "GET",
       path: `/documents${request.query === "" ? "" : `?${request.query}`}`,
@@ -16,7 +16,7 @@ export function registerDocumentsRead(routes: RouteTable, { documents, config }:
     return { status: 200, ...answer };
   });
 
-  routes.on("POST", "/indexes/:indexUid/documents/fetch", async (request) => {
+  routes.on("POST", "/indexes/:indexUid/documents/fetch", "documents.get", async (request) => {
     const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
     parseJsonBody(body);
     const original = { method: "POST", path: "/documents/fetch", body } as const;
@@ -25,7 +25,7 @@ export function registerDocumentsRead(routes: RouteTable, { documents, config }:
     return { status: 200, ...answer };
   });
 
-  routes.on("GET", "/indexes/:indexUid/documents/:documentId", async (request) => {
+  routes.on("GET", "/indexes/:indexUid/documents/:documentId", "documents.get", async (request) => {
     const uid = parameter(request, "indexUid");
     const id = parameter(request, "documentId");
     return { status: 200, ...(await documents.get(uid, id, request.query, request.signal)) };

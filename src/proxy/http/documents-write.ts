@@ -51,6 +51,7 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
     routes.on(
       method,
       "/indexes/:indexUid/documents",
+      "documents.add",
       writeRoute(services, async (request) => {
         const given = readParameters(request.query, ADDITION_PARAMETERS);
         const result = await services.writes.submit(
@@ -60,6 +61,7 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
             contentType: request.contentType,
             contentEncoding: request.headers["content-encoding"],
             body: request.stream,
+            mayCreateIndex: request.auth.allowsCreating(parameter(request, "indexUid")),
             ...given,
           },
           request.signal,
@@ -79,6 +81,7 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
     routes.on(
       method,
       path,
+      "documents.delete",
       writeRoute(services, async (request) => {
         const given = readParameters(request.query, DELETION_PARAMETERS);
         if (method === "POST") {

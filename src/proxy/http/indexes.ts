@@ -1,5 +1,6 @@
 import { currentIndex, currentView, printIndex, printIndexPage } from "../read/indexes.js";
 import { apiError, checkedIndexUid, indexUidFault } from "./api-errors.js";
+import { invalidKey } from "./authentication.js";
 import { asObject, parseJsonBody, unknownField, wrongType } from "./json-values.js";
 import { quotedList, readParameters, unsigned64 } from "./query-parameters.js";
 import { readJsonBody } from "./request-body.js";
@@ -20,12 +21,15 @@ export function registerIndexes(routes: RouteTable, services: RouteServices): vo
   const readBody = async (request: RouteRequest): Promise<unknown> =>
     parseJsonBody(await readJsonBody(bodySource(request), config.maxBodyBytes));
 
-  routes.on("GET", "/indexes", async (request) => {
+  routes.on("GET", "/indexes", "indexes.get", async (request) => {
     const { offset = 0, limit = DEFAULT_LIMIT } = readParameters(request.query, PAGE_PARAMETERS);
-    return { status: 200, body: printIndexPage(currentView(topology), offset, limit) };
+    return {
+      status: 200,
+      body: printIndexPage(currentView(topology), offset, limit, (uid) => request.auth.allows(uid)),
+    };
   });
 
-  routes.on("GET", "/indexes/:indexUid", async (request) => {
+  routes.on("GET", "/indexes/:indexUid", "indexes.get", async (request) => {
     const uid = checkedIndexUid(parameter(request, "indexUid"));
     return { status: 200, body: JSON.stringify(printIndex(currentIndex(topology, uid))) };
   });
@@ -33,14 +37,18 @@ export function registerIndexes(routes: RouteTable, services: RouteServices): vo
   routes.on(
     "POST",
     "/indexes",
-    writeRoute(services, async (request) =>
-      writes.createIndex(readCreation(await readBody(request)), request.signal),
-    ),
+    "indexes.create",
+    writeRoute(services, async (request) => {
+      const creation = readCreation(await readBody(request));
+      if (!request.auth.allowsCreating(creation.uid)) throw invalidKey();
+      return writes.createIndex(creation, request.signal);
+    }),
   );
 
   routes.on(
     "PATCH",
     "/indexes/:indexUid",
+    "indexes.update",
     writeRoute(services, async (request) => {
       const change = readUpdate(await readBody(request));
       const uid = checkedIndexUid(parameter(request, "indexUid"));
@@ -52,6 +60,7 @@ export function registerIndexes(routes: RouteTable, services: RouteServices): vo
   routes.on(
     "DELETE",
     "/indexes/:indexUid",
+    "indexes.delete",
     writeRoute(services, async (request) =>
       writes.deleteIndex(checkedIndexUid(parameter(request, "indexUid")), request.signal),
     ),

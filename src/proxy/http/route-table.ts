@@ -4,8 +4,10 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from 
 import type { Logger } from "pino";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { World } from "../../runtime/world.js";
+import type { Action } from "../auth/actions.js";
+import { AuthFilter } from "../auth/auth-filter.js";
 import { internalError } from "./api-errors.js";
-import type { Authenticate } from "./authentication.js";
+import type { Authentication } from "./authentication.js";
 import type { ProxyMetrics } from "./metrics.js";
 import type { BodySource } from "./request-body.js";
 
@@ -26,6 +28,8 @@ export interface RouteRequest {
   /** Aborts when the client goes away before its answer was sent. */
   readonly signal: AbortSignal;
   readonly log: Logger;
+  /** What the request's key may touch; everything on routes that ask for none. */
+  readonly auth: AuthFilter;
 }
 
 /** A parameter of the route's path, decoded. */
@@ -55,10 +59,13 @@ export interface RouteAnswer {
 /** Answers a request, or rejects with a {@link MeilisearchError}. */
 export type RouteHandler = (request: RouteRequest) => Promise<RouteAnswer>;
 
+/** What a key must be good for; `open` routes ask for no key. */
+export type RouteAccess = Action | "open";
+
 /** One group of routes. */
 export interface RouteTable {
-  /** Serves `method` on `path`; `open` routes ask for no key. */
-  on(method: RouteMethod, path: string, handler: RouteHandler, access?: "key" | "open"): void;
+  /** Serves `method` on `path`. */
+  on(method: RouteMethod, path: string, access: RouteAccess, handler: RouteHandler): void;
 }
 
 export type RouteMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -68,7 +75,7 @@ const METHODS: readonly HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", 
 /** What every route needs. */
 export interface RouteTableDependencies {
   readonly world: World;
-  readonly authenticate: Authenticate;
+  readonly authentication: Authentication;
   readonly metrics: ProxyMetrics;
   readonly logger: Logger;
 }
@@ -83,14 +90,14 @@ export interface RouteRegistrar extends RouteTable {
 export function createRouteTable(app: FastifyInstance, dependencies: RouteTableDependencies): RouteRegistrar {
   const methodsByPath = new Map<string, Set<HTTPMethods>>();
   return {
-    on(method, path, handler, access = "key") {
+    on(method, path, access, handler) {
       const methods = methodsByPath.get(path) ?? new Set();
       methods.add(method);
       methodsByPath.set(path, methods);
       app.route({
         method,
         url: path,
-        handler: (request, reply) => serve(request, reply, path, handler, access === "key", dependencies),
+        handler: (request, reply) => serve(request, reply, path, handler, access, dependencies),
       });
     },
     finish() {
@@ -116,8 +123,8 @@ async function serve(
   reply: FastifyReply,
   route: string,
   handler: RouteHandler,
-  needsKey: boolean,
-  { world, authenticate, metrics, logger }: RouteTableDependencies,
+  access: RouteAccess,
+  { world, authentication, metrics, logger }: RouteTableDependencies,
 ): Promise<FastifyReply> {
   const started = world.clock.monotonic();
   const log = logger.child({ requestId: request.id });
@@ -138,8 +145,11 @@ async function serve(
   });
   let answer: RouteAnswer;
   try {
-    if (needsKey) authenticate(request.headers.authorization);
-    answer = await handler(routeRequest(request, aborter.signal, log));
+    const auth =
+      access === "open"
+        ? AuthFilter.everything
+        : authentication.authenticate(request.headers.authorization, access, indexOf(request.params));
+    answer = await handler(routeRequest(request, aborter.signal, log, auth));
   } catch (error) {
     answer = answerOf(error, log);
   }
@@ -147,7 +157,12 @@ async function serve(
   return send(reply, answer);
 }
 
-function routeRequest(request: FastifyRequest, signal: AbortSignal, log: Logger): RouteRequest {
+function routeRequest(
+  request: FastifyRequest,
+  signal: AbortSignal,
+  log: Logger,
+  auth: AuthFilter,
+): RouteRequest {
   const { url } = request.raw;
   const mark = url === undefined ? -1 : url.indexOf("?");
   return {
@@ -161,6 +176,7 @@ function routeRequest(request: FastifyRequest, signal: AbortSignal, log: Logger)
     stream: request.raw,
     signal,
     log,
+    auth,
   };
 }
 

@@ -1,3 +1,5 @@
+import type { SearchParameters } from "../../merge/index.js";
+import { withTenantFilter } from "../auth/tenant-filter.js";
 import { searchParametersOf, searchParametersOfQuery } from "../read/search-query.js";
 import { parseJsonBody } from "./json-values.js";
 import { readJsonBody } from "./request-body.js";
@@ -6,20 +8,20 @@ import type { RouteServices } from "./services.js";
 
 /** `GET` and `POST /indexes/{uid}/search`. */
 export function registerSearch(routes: RouteTable, { search, config }: RouteServices): void {
-  routes.on("POST", "/indexes/:indexUid/search", async (request) => {
+  routes.on("POST", "/indexes/:indexUid/search", "search", async (request) => {
     const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
     const parameters = searchParametersOf(parseJsonBody(body), body);
     const original = { method: "POST", path: "/search", body } as const;
     const includeMetadata = wantsMetadata(request);
     const answer = await search.search(
       parameter(request, "indexUid"),
-      { parameters, original, includeMetadata },
+      { parameters: narrowed(request, parameters), original, includeMetadata },
       request.signal,
     );
     return { status: 200, ...answer };
   });
 
-  routes.on("GET", "/indexes/:indexUid/search", async (request) => {
+  routes.on("GET", "/indexes/:indexUid/search", "search", async (request) => {
     const parameters = searchParametersOfQuery(request.query);
     const original = {
       method: "GET",
@@ -28,11 +30,20 @@ export function registerSearch(routes: RouteTable, { search, config }: RouteServ
     const includeMetadata = wantsMetadata(request);
     const answer = await search.search(
       parameter(request, "indexUid"),
-      { parameters, original, includeMetadata },
+      { parameters: narrowed(request, parameters), original, includeMetadata },
       request.signal,
     );
     return { status: 200, ...answer };
   });
+}
+
+/** The search as the request's tenant token allows it. */
+function narrowed(
+  request: RouteRequest,
+  parameters: SearchParameters | undefined,
+): SearchParameters | undefined {
+  if (parameters === undefined) return undefined;
+  return withTenantFilter(parameters, request.auth, parameter(request, "indexUid"));
 }
 
 function wantsMetadata({ headers }: RouteRequest): boolean {

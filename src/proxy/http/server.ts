@@ -20,12 +20,13 @@ import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
 import { registerAdmin } from "./admin.js";
 import { apiError, indexUidFault, overloaded } from "./api-errors.js";
-import { createAuthenticate } from "./authentication.js";
+import { createAuthentication } from "./authentication.js";
 import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
 import { registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
 import { registerIndexes } from "./indexes.js";
+import { registerKeys } from "./keys.js";
 import type { ProxyMetrics } from "./metrics.js";
 import { countNodeCalls } from "./node-metrics.js";
 import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
@@ -93,11 +94,12 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     logger,
     isStopping: () => isStopping,
   };
+  const authentication = createAuthentication(config.masterKey, topology, world);
   const app = createApp(world);
   registerCors(app);
   const routes = createRouteTable(app, {
     world,
-    authenticate: createAuthenticate(config.masterKey),
+    authentication,
     metrics,
     logger,
   });
@@ -108,6 +110,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerIndexes(routes, services);
   registerSettings(routes, services);
   registerTasks(routes, services);
+  registerKeys(routes, services, authentication);
   registerAdmin(routes, services);
   registerUnserved(routes);
   routes.finish();

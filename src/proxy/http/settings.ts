@@ -1,5 +1,6 @@
 import { currentIndex } from "../read/indexes.js";
 import { SETTINGS_ROUTES } from "../read/settings-read.js";
+import type { SettingsMethod, SettingsRoute, SettingsWrite } from "../write/types.js";
 import { checkedIndexUid } from "./api-errors.js";
 import { parseJsonBody } from "./json-values.js";
 import { readJsonBody } from "./request-body.js";
@@ -26,47 +27,60 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
     return value;
   };
   const uidOf = (request: RouteRequest): string => checkedIndexUid(parameter(request, "indexUid"));
+  const changeOf = (
+    request: RouteRequest,
+    route: SettingsRoute,
+    method: SettingsMethod,
+    body?: unknown,
+  ): SettingsWrite => {
+    const indexUid = uidOf(request);
+    return { indexUid, route, method, body, mayCreateIndex: request.auth.allowsCreating(indexUid) };
+  };
 
   const whole = "/indexes/:indexUid/settings";
-  routes.on("GET", whole, async (request) => {
+  routes.on("GET", whole, "settings.get", async (request) => {
     const index = currentIndex(topology, uidOf(request));
     return { status: 200, body: JSON.stringify(await settings.settings(index, request.signal)) };
   });
   routes.on(
     "PATCH",
     whole,
+    "settings.update",
     writeRoute(services, async (request) => {
       const body = await readChange(request, "PATCH", "/settings");
-      return writes.updateSettings(uidOf(request), "all", "PATCH", body, request.signal);
+      return writes.updateSettings(changeOf(request, "all", "PATCH", body), request.signal);
     }),
   );
   routes.on(
     "DELETE",
     whole,
+    "settings.update",
     writeRoute(services, async (request) =>
-      writes.updateSettings(uidOf(request), "all", "DELETE", undefined, request.signal),
+      writes.updateSettings(changeOf(request, "all", "DELETE"), request.signal),
     ),
   );
 
   for (const [route, { update }] of SETTINGS_ROUTES) {
     const path = `${whole}/${route}`;
-    routes.on("GET", path, async (request) => {
+    routes.on("GET", path, "settings.get", async (request) => {
       const index = currentIndex(topology, uidOf(request));
       return { status: 200, body: JSON.stringify(await settings.member(index, route, request.signal)) };
     });
     routes.on(
       update,
       path,
+      "settings.update",
       writeRoute(services, async (request) => {
         const value = await readChange(request, update, `/settings/${route}`);
-        return writes.updateSettings(uidOf(request), route, update, value, request.signal);
+        return writes.updateSettings(changeOf(request, route, update, value), request.signal);
       }),
     );
     routes.on(
       "DELETE",
       path,
+      "settings.update",
       writeRoute(services, async (request) =>
-        writes.updateSettings(uidOf(request), route, "DELETE", undefined, request.signal),
+        writes.updateSettings(changeOf(request, route, "DELETE"), request.signal),
       ),
     );
   }

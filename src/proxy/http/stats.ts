@@ -10,17 +10,17 @@ const STATS_PARAMETERS = {
 
 /** Statistics, health and version. */
 export function registerStats(routes: RouteTable, { stats, version }: RouteServices): void {
-  routes.on("GET", "/", async () => ({ status: 200, body: '{"status":"Meilisearch is running"}' }), "open");
-  routes.on("GET", "/health", async () => ({ status: 200, body: '{"status":"available"}' }), "open");
-  routes.on("GET", "/version", async () => ({
+  routes.on("GET", "/", "open", async () => ({ status: 200, body: '{"status":"Meilisearch is running"}' }));
+  routes.on("GET", "/health", "open", async () => ({ status: 200, body: '{"status":"available"}' }));
+  routes.on("GET", "/version", "version", async () => ({
     status: 200,
     body: JSON.stringify(await version.version()),
   }));
-  routes.on("GET", "/stats", async (request) => ({
+  routes.on("GET", "/stats", "stats.get", async (request) => ({
     status: 200,
-    ...(await stats.all(formatOf(request.query), request.signal)),
+    ...(await stats.all(formatOf(request.query), request.signal, (uid) => request.auth.allows(uid))),
   }));
-  routes.on("GET", "/indexes/:indexUid/stats", async (request) => {
+  routes.on("GET", "/indexes/:indexUid/stats", "stats.get", async (request) => {
     const format = formatOf(request.query);
     return { status: 200, ...(await stats.index(parameter(request, "indexUid"), format, request.signal)) };
   });

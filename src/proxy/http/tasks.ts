@@ -1,17 +1,31 @@
-import { getTask, listTasks } from "../read/tasks.js";
+import type { AuthFilter } from "../auth/auth-filter.js";
+import { getTask, listTasks, type TaskVisibility } from "../read/tasks.js";
+import type { TopologySource } from "../topology/topology-view.js";
 import { parameter, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
 
 /** Miroir's own tasks, under Meilisearch's routes. */
-export function registerTasks(routes: RouteTable, { control, writes }: RouteServices): void {
-  routes.on("GET", "/tasks", async (request) => ({
+export function registerTasks(routes: RouteTable, { control, writes, topology }: RouteServices): void {
+  routes.on("GET", "/tasks", "tasks.get", async (request) => ({
     status: 200,
-    body: await listTasks(control, request.query, request.signal),
+    body: await listTasks(control, request.query, request.signal, visibleTo(request.auth, topology)),
   }));
-  routes.on("GET", "/tasks/:taskUid", async (request) => ({
+  routes.on("GET", "/tasks/:taskUid", "tasks.get", async (request) => ({
     status: 200,
-    body: await getTask(control, parameter(request, "taskUid"), request.signal, (uid) =>
-      writes.unregisteredTask(uid),
+    body: await getTask(
+      control,
+      parameter(request, "taskUid"),
+      request.signal,
+      (uid) => writes.unregisteredTask(uid),
+      visibleTo(request.auth, topology),
     ),
   }));
+}
+
+/** The indexes whose tasks a key may see: those that it names, and those of the catalogue that its patterns name. */
+function visibleTo(auth: AuthFilter, topology: TopologySource): TaskVisibility {
+  if (auth.allIndexes) return { kind: "all" };
+  const catalogue = [...(topology.current()?.indexes.keys() ?? [])];
+  const named = [...auth.keyIndexes, ...catalogue].filter((uid) => !uid.endsWith("*") && auth.allows(uid));
+  return { kind: "some", indexUids: [...new Set(named)], shows: (uid) => auth.allows(uid) };
 }

@@ -10,9 +10,16 @@ export interface PrintedIndex {
   readonly primaryKey: string | null;
 }
 
-/** Prints a page of the catalogue, in ascending order of uid. */
-export function printIndexPage(view: TopologyView, offset: number, limit: number): string {
-  const indexes = [...view.indexes.values()].sort((a, b) => compareUtf8(a.uid, b.uid));
+/** Prints a page of the catalogue, in ascending order of uid; `shows` says which of its indexes the client may see. */
+export function printIndexPage(
+  view: TopologyView,
+  offset: number,
+  limit: number,
+  shows: (uid: string) => boolean,
+): string {
+  const indexes = [...view.indexes.values()]
+    .filter(({ uid }) => shows(uid))
+    .sort((a, b) => compareUtf8(a.uid, b.uid));
   return JSON.stringify({
     results: indexes.slice(offset, offset + limit).map(printIndex),
     offset,

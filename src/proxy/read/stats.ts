@@ -20,8 +20,12 @@ export interface StatsFormat {
 export interface StatsService {
   /** One index. @throws MeilisearchError */
   index(uid: string, format: StatsFormat, signal: AbortSignal): Promise<PrintedStats>;
-  /** Everything. @throws MeilisearchError */
-  all(format: StatsFormat, signal: AbortSignal): Promise<PrintedStats>;
+  /**
+   * Sizes of everything, and the indexes that the client may see (`shows`).
+   *
+   * @throws MeilisearchError
+   */
+  all(format: StatsFormat, signal: AbortSignal, shows: (uid: string) => boolean): Promise<PrintedStats>;
 }
 
 /** Statistics as JSON, and what of them could not be read. */
@@ -98,9 +102,11 @@ export function createStatsService(dependencies: StatsDependencies): StatsServic
       const { stats, headers } = await readIndex(index, format.showInternalDatabaseSizes, signal);
       return { body: JSON.stringify(printStats(stats, format)), headers };
     },
-    async all(format, signal) {
+    async all(format, signal, shows) {
       const view = currentView(topology);
-      const indexes = [...view.indexes.values()].sort((a, b) => compareUtf8(a.uid, b.uid));
+      const indexes = [...view.indexes.values()]
+        .filter(({ uid }) => shows(uid))
+        .sort((a, b) => compareUtf8(a.uid, b.uid));
       const printed: Record<string, unknown> = {};
       const degraded: string[] = [];
       for (let from = 0; from < indexes.length; from += INDEXES_AT_ONCE) {

@@ -108,6 +108,24 @@ const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 1_000_000;
 const MAX_UID = 0xffff_ffffn;
 
+/** Whose tasks a client may see. Under a restriction, those of no index are hidden. */
+export type TaskVisibility =
+  | { readonly kind: "all" }
+  | {
+      readonly kind: "some";
+      /** Indexes that are there, or that the client's key names. */
+      readonly indexUids: readonly string[];
+      readonly shows: (indexUid: string) => boolean;
+    };
+
+function visibleIndexes(
+  asked: readonly string[] | undefined,
+  visibility: TaskVisibility = { kind: "all" },
+): readonly string[] | undefined {
+  if (visibility.kind === "all") return asked;
+  return asked === undefined ? visibility.indexUids : asked.filter(visibility.shows);
+}
+
 /**
  * `GET /tasks`: Miroir's own tasks, printed as Meilisearch prints them.
  *
@@ -118,13 +136,15 @@ export async function listTasks(
   control: ControlTransport,
   query: string,
   signal: AbortSignal,
+  visibility: TaskVisibility = { kind: "all" },
 ): Promise<string> {
   const given = readParameters(query, TASK_PARAMETERS);
+  const indexUids = visibleIndexes(given.indexUids, visibility);
   const limit = given.limit ?? DEFAULT_LIMIT;
   const uids = intersection(given.uids, given.batchUids);
   const types = given.types?.flatMap(({ value }) => (value === undefined ? [] : [value]));
   const statuses = given.statuses?.map(({ value }) => value);
-  const lists = [uids, types, statuses, given.indexUids, given.canceledBy];
+  const lists = [uids, types, statuses, indexUids, given.canceledBy];
   // An empty list restricts to nothing, where the control plane would read it as no restriction.
   if (lists.some((list) => list?.length === 0)) {
     return JSON.stringify({ results: [], total: 0, limit, from: null, next: null });
@@ -135,7 +155,7 @@ export async function listTasks(
     ...(given.from === undefined ? {} : { from: BigInt(given.from) }),
     reverse: given.reverse ?? false,
     uids: uids?.map(BigInt) ?? [],
-    indexUids: [...(given.indexUids ?? [])],
+    indexUids: [...(indexUids ?? [])],
     statuses: statuses ?? [],
     types: types ?? [],
     canceledBy: given.canceledBy?.map(BigInt) ?? [],
@@ -164,6 +184,7 @@ export async function getTask(
   uidText: string,
   signal: AbortSignal,
   unregistered: (uid: bigint) => Task | undefined,
+  visibility: TaskVisibility = { kind: "all" },
 ): Promise<string> {
   const uid = /^\+?[0-9]+$/.test(uidText) ? BigInt(uidText.replace("+", "")) : undefined;
   if (uid === undefined || uid > MAX_UID) {
@@ -180,7 +201,10 @@ export async function getTask(
       async () => (await control.getTask({ uid }, { signal })).task,
       () => undefined,
     ));
-  if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
+  const hidden = task !== undefined && visibility.kind === "some" && !visibility.shows(task.indexUid);
+  if (task === undefined || hidden) {
+    throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
+  }
   return printTask(task);
 }
 

@@ -5,11 +5,14 @@ import {
   type Node,
   type NodeCredentials,
   NodeState,
+  type ApiKey as ProtoApiKey,
   ReplicaState as ProtoReplicaState,
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeAddress } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
+import { isAction } from "../auth/actions.js";
+import type { ApiKey } from "../auth/api-key.js";
 import type { IndexView, NodeView, ReplicaState, TopologyView } from "./topology-view.js";
 
 /** Keys by node id. */
@@ -29,6 +32,7 @@ export function buildView(topology: Topology, credentials: CredentialsByNode): T
     indexes: new Map(indexes.map((index) => [index.uid, index])),
     byInstance: new Map(indexes.map((index) => [index.instance, index])),
     minInSync: topology.minInSync,
+    apiKeys: topology.apiKeys.map(buildKey),
   };
 }
 
@@ -80,6 +84,22 @@ function buildIndex(index: Index): IndexView {
         : { proxyId: index.writer.proxyId, session: index.writer.session },
   };
 }
+
+/** Actions of a newer version are left out: this one has no route for them. */
+function buildKey(key: ProtoApiKey): ApiKey {
+  return {
+    uid: key.uid,
+    name: key.name ?? null,
+    description: key.description ?? null,
+    actions: key.actions.filter(isAction),
+    indexes: [...key.indexes],
+    expiresAt: key.expiresAt ?? null,
+    createdAt: key.createdAt ?? EPOCH,
+    updatedAt: key.updatedAt ?? EPOCH,
+  };
+}
+
+const EPOCH = { seconds: 0n, nanos: 0 };
 
 function buildNode(node: Node, keys: NodeCredentials | undefined): NodeView {
   return {

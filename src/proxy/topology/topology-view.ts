@@ -1,5 +1,6 @@
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeAddress } from "../../meilisearch/transport.js";
+import type { ApiKey } from "../auth/api-key.js";
 
 /** Health of an index on one node (design §1). */
 export type ReplicaState = "in_sync" | "joining" | "stale" | "suspect";
@@ -50,6 +51,8 @@ export interface TopologyView {
   readonly byInstance: ReadonlyMap<string, IndexView>;
   /** 0 for the default (invariant 4). */
   readonly minInSync: number;
+  /** Clients' API keys, in ascending order of uid. */
+  readonly apiKeys: readonly ApiKey[];
 }
 
 /** Gives the newest accepted topology and says when it changes. */

@@ -104,8 +104,13 @@ export class DocumentWrites {
     const { indexUid } = request;
     let batch = received.kind === "read" ? received.batch : undefined;
     for (;;) {
-      const index: IndexView =
-        this.core.catalogue.find(indexUid) ?? (await this.core.catalogue.ensure(indexUid, undefined));
+      const held = this.core.catalogue.find(indexUid);
+      if (held === undefined && request.mayCreateIndex === false) {
+        const documents = received.kind === "read" ? received.batch.documents : received.documents;
+        const draft = additionDraft(request, { documents, shares: new Map() }, 0);
+        return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
+      }
+      const index: IndexView = held ?? (await this.core.catalogue.ensure(indexUid, undefined));
       const terms = await this.terms(index, request);
       if (batch === undefined || !sameTerms(batch.terms, terms)) {
         const source = received.kind === "read" ? received.batch.spool : received.spool;
@@ -318,7 +323,7 @@ function bodyOf(request: DocumentWriteRequest) {
 
 function additionDraft(
   request: DocumentWriteRequest,
-  batch: DocumentBatch,
+  batch: Pick<DocumentBatch, "documents" | "shares">,
   indexed: number | null,
 ): TaskDraft {
   const { indexUid, customMetadata } = request;

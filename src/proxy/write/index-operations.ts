@@ -26,7 +26,7 @@ import {
 import { readSettingsChange, type SettingsChange, subRouteRefusal } from "./settings-change.js";
 import { standingOf } from "./standing.js";
 import { indexNotFoundFailure } from "./task-failure.js";
-import type { SettingsMethod, SettingsRoute, WriteResult } from "./types.js";
+import type { SettingsWrite, WriteResult } from "./types.js";
 import { type TaskDraft, type Turn, taskTypeName, type WriteCore } from "./write-core.js";
 
 /** An index uid that no node takes: a node that gets as far as complaining of it has found nothing wrong with the body. */
@@ -140,13 +140,8 @@ export class IndexOperations {
     });
   }
 
-  async updateSettings(
-    indexUid: string,
-    route: SettingsRoute,
-    method: SettingsMethod,
-    body: unknown,
-    signal: AbortSignal,
-  ): Promise<WriteResult> {
+  async updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult> {
+    const { indexUid, route, method, body, mayCreateIndex = true } = write;
     this.core.requireWritable();
     const change = readSettingsChange(route, method, body);
     if (!change.reset) await this.checkSettings(change, indexUid);
@@ -160,13 +155,21 @@ export class IndexOperations {
       indexUid,
       detailsJson: JSON.stringify(maskSecrets(change.details)),
     };
-    return this.core.inLane(indexUid, signal, () => this.settingsInLane(indexUid, change, draft));
+    return this.core.inLane(indexUid, signal, () =>
+      this.settingsInLane(indexUid, change, draft, mayCreateIndex),
+    );
   }
 
-  private async settingsInLane(indexUid: string, change: SettingsChange, draft: TaskDraft): Promise<Turn> {
+  private async settingsInLane(
+    indexUid: string,
+    change: SettingsChange,
+    draft: TaskDraft,
+    mayCreateIndex: boolean,
+  ): Promise<Turn> {
     let index: IndexView | undefined = this.core.catalogue.find(indexUid);
     if (index === undefined) {
-      if (change.reset) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
+      if (change.reset || !mayCreateIndex)
+        return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
       index = await this.core.catalogue.ensure(indexUid, undefined);
     }
     const { instance } = index;

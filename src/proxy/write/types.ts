@@ -27,6 +27,8 @@ export interface DocumentWriteRequest {
   readonly body: Readable;
   /** The id of a `delete-one`, decoded. */
   readonly documentId?: string | undefined;
+  /** Whether an addition makes an index that is not there; true unless given. Where it may not, its task fails. */
+  readonly mayCreateIndex?: boolean | undefined;
 }
 
 /** What a client gets for a write that was accepted. */
@@ -53,6 +55,17 @@ export type SettingsRoute = "all" | string;
 
 /** How a settings change came in. */
 export type SettingsMethod = "PATCH" | "PUT" | "DELETE";
+
+/** A client's settings change. */
+export interface SettingsWrite {
+  readonly indexUid: string;
+  readonly route: SettingsRoute;
+  readonly method: SettingsMethod;
+  /** What a `PATCH` or `PUT` brings. */
+  readonly body?: unknown;
+  /** As for documents. */
+  readonly mayCreateIndex?: boolean | undefined;
+}
 
 /** What `stats` tells. */
 export interface WriteStats {

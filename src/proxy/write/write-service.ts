@@ -15,8 +15,7 @@ import { createTaskRegistrar } from "./task-registrar.js";
 import { createTaskUids } from "./task-uids.js";
 import type {
   DocumentWriteRequest,
-  SettingsMethod,
-  SettingsRoute,
+  SettingsWrite,
   WriteConfig,
   WriteLogger,
   WriteResult,
@@ -47,14 +46,7 @@ export interface WriteService {
     signal: AbortSignal,
   ): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
-  /** @param body the parsed JSON body; ignored for `DELETE` */
-  updateSettings(
-    indexUid: string,
-    route: SettingsRoute,
-    method: SettingsMethod,
-    body: unknown,
-    signal: AbortSignal,
-  ): Promise<WriteResult>;
+  updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult>;
   /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
   drain(signal: AbortSignal): Promise<void>;
   stats(): WriteStats;
@@ -151,8 +143,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     createIndex: ({ uid, primaryKey }, signal) => counted(() => indexes.create(uid, primaryKey, signal)),
     updateIndex: (indexUid, change, signal) => counted(() => indexes.update(indexUid, change, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
-    updateSettings: (indexUid, route, method, body, signal) =>
-      counted(() => indexes.updateSettings(indexUid, route, method, body, signal)),
+    updateSettings: (write, signal) => counted(() => indexes.updateSettings(write, signal)),
     async drain(signal) {
       core.stop();
       stopWatching();

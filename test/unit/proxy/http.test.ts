@@ -82,8 +82,7 @@ async function start(options: StartOptions = {}): Promise<Running> {
     createIndex: (index: object) => accept({ call: "createIndex", ...index }),
     updateIndex: (uid: string, change: object) => accept({ call: "updateIndex", uid, ...change }),
     deleteIndex: (uid: string) => accept({ call: "deleteIndex", uid }),
-    updateSettings: (uid: string, route: string, method: string, body: unknown) =>
-      accept({ call: "updateSettings", uid, route, method, body }),
+    updateSettings: (write: object) => accept({ call: "updateSettings", ...write }),
   } as unknown as WriteService;
   const transport: FakeNodes["transport"] = {
     async request(node, request) {
@@ -230,6 +229,7 @@ describe("bodies", () => {
       {
         request: {
           kind: "update",
+          mayCreateIndex: true,
           indexUid: "books",
           contentType: "text/csv",
           contentEncoding: "x-some",

@@ -122,6 +122,7 @@ export function topologyView(nodes: readonly NodeView[], indexes: readonly Index
     indexes: new Map(indexes.map((index) => [index.uid, index])),
     byInstance: new Map(indexes.map((index) => [index.instance, index])),
     minInSync: 0,
+    apiKeys: [],
   };
 }
 
