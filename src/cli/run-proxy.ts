@@ -42,6 +42,8 @@ export interface RunningProxy {
  */
 const BACK_OFF = { firstMs: 100, maxMs: 1_000 };
 
+/** Master keys shorter than this are taken, with a warning. */
+const SAFE_KEY_BYTES = 16;
 /** How long writes under way may take when the proxy stops, in milliseconds. */
 const DRAIN_MS = 15_000;
 
@@ -73,6 +75,11 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     version: packageVersion(),
     backOff: BACK_OFF,
   });
+  if (Buffer.byteLength(config.master_key ?? "") < SAFE_KEY_BYTES && config.master_key !== undefined) {
+    logger.warn(
+      `the master key is shorter than ${SAFE_KEY_BYTES} bytes, so that it can be guessed; use a longer one`,
+    );
+  }
   const writes = createWriteService({
     world,
     topology,

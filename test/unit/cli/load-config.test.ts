@@ -125,11 +125,11 @@ describe("what is wrong is named with its place", () => {
     const lines = refusal({
       file,
       environment: { MIROIR_MIN_IN_SYNC: "some", MIROIR_CONTROL: "a:1,b" },
-      flags: { master_key: "short", http: "127.0.0.1" },
+      flags: { admin_key: "short", http: "127.0.0.1" },
     });
     expect(lines.slice(1).sort()).toEqual([
       "--http: http: expected HOST:PORT, for example 127.0.0.1:7700",
-      "--master-key: master_key: a master key needs at least 16 bytes",
+      "--admin-key: admin_key: an admin key needs at least 16 bytes",
       expect.stringMatching(/^FILE:1:1: shards: /),
       expect.stringMatching(/^FILE:2:1: groups: /),
       "environment variable MIROIR_CONTROL: control.1: expected HOST:PORT, for example 127.0.0.1:7700",
