@@ -128,8 +128,8 @@ describe("what is wrong is named with its place", () => {
       flags: { admin_key: "short", http: "127.0.0.1" },
     });
     expect(lines.slice(1).sort()).toEqual([
-      "--http: http: expected HOST:PORT, for example 127.0.0.1:7700",
       "--admin-key: admin_key: an admin key needs at least 16 bytes",
+      "--http: http: expected HOST:PORT, for example 127.0.0.1:7700",
       expect.stringMatching(/^FILE:1:1: shards: /),
       expect.stringMatching(/^FILE:2:1: groups: /),
       "environment variable MIROIR_CONTROL: control.1: expected HOST:PORT, for example 127.0.0.1:7700",
