@@ -272,6 +272,10 @@ describeWithRedis("control planes on one Redis", () => {
     expect(found.hits.length).toBeGreaterThan(0);
     leading.process = startControl(leading.address);
     await leading.process.logged("control plane is serving");
+    const warned = await leading.process.logged(
+      "a new cluster begins on a node that belongs to another one; if this control plane's store was lost, stop it and restore the backup",
+    );
+    expect(warned.otherClusters).toHaveLength(1);
     await leading.process.logged("a proxy refused a topology");
     expect(
       (await api.ok<{ hits: unknown[] }>("POST", "/indexes/films/search", { q: "film" })).hits.length,

@@ -73,7 +73,7 @@ describe("miroir store", () => {
     });
   });
 
-  it("takes the place from the flag, the file and the data folder alike", async () => {
+  it("takes the place from the flag and from the file alike", async () => {
     const config = join(folder, "miroir.yaml");
     writeFileSync(config, `store: ${source}\n`);
     const rows = await Promise.all([

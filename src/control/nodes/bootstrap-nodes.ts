@@ -78,6 +78,7 @@ type Visit =
       readonly client: NodeClient;
       readonly keys: { readonly writeKey: string; readonly adminKey: string } | undefined;
       readonly markedAs: string | undefined;
+      readonly otherClusters: readonly string[];
     };
 
 /**
@@ -93,6 +94,7 @@ type Visit =
 export async function bootstrapNodes(options: BootstrapOptions): Promise<BootstrappedNode[]> {
   const visits = await Promise.all(options.configured.map((node, at) => visit(options, node, at)));
   const names = nameNodes(options, visits);
+  warnOfFormerClusters(options, visits);
   const nodes = options.configured.map((node, at): BootstrappedNode => {
     const seen = visits[at] as Visit;
     const id = names[at] as string;
@@ -118,6 +120,21 @@ export async function visitNode(
 }> {
   const seen = await inspect(transport, clusterId, node.id, node);
   return { version: seen.version, keys: handedOut(seen.keys) };
+}
+
+/** A new cluster on nodes of another one: meant, or the store of that one was lost. */
+function warnOfFormerClusters(
+  { clusterId, configured, known, logger }: BootstrapOptions,
+  visits: readonly Visit[],
+): void {
+  if (known.length > 0) return;
+  for (const [at, seen] of visits.entries()) {
+    if (seen.kind !== "ready" || seen.otherClusters.length === 0) continue;
+    logger.warn(
+      { url: configured[at]?.url, clusterId, otherClusters: seen.otherClusters },
+      "a new cluster begins on a node that belongs to another one; if this control plane's store was lost, stop it and restore the backup",
+    );
+  }
 }
 
 function handedOut(keys: Keys | undefined): Keys {
@@ -171,7 +188,8 @@ async function inspect(
       );
     }
     const keys = await ensureNodeKeys(client, clusterId);
-    return { kind: "ready", version, client, keys, markedAs: keys?.markedAs };
+    const otherClusters = keys?.otherClusters ?? [];
+    return { kind: "ready", version, client, keys, markedAs: keys?.markedAs, otherClusters };
   } catch (error) {
     if (!(error instanceof MeilisearchError)) throw error;
     throw refusal(name, node, error);

@@ -10,6 +10,8 @@ export interface NodeKeys {
   readonly adminKey: string;
   /** The node that this server is, as its write key's description says; undefined where that says nothing. */
   readonly markedAs: string | undefined;
+  /** Other clusters whose keys are on the node: it belongs, or belonged, to them. */
+  readonly otherClusters: readonly string[];
 }
 
 type KeyRole = "write" | "admin";
@@ -74,7 +76,14 @@ export async function ensureNodeKeys(client: NodeClient, clusterId: string): Pro
   }
   const write = await ensureKey(client, keys, clusterId, "write");
   const admin = await ensureKey(client, keys, clusterId, "admin");
-  return { writeKey: write.key, adminKey: admin.key, markedAs: markOf(write, clusterId)?.nodeId };
+  const clusters = new Set(keys.flatMap((key) => clusterOf(key) ?? []));
+  clusters.delete(clusterId);
+  return {
+    writeKey: write.key,
+    adminKey: admin.key,
+    markedAs: markOf(write, clusterId)?.nodeId,
+    otherClusters: [...clusters],
+  };
 }
 
 /** Writes onto the server which node it is. `nonce` tells this run's mark from a former one. */
@@ -126,6 +135,11 @@ async function ensureKey(
     }
     throw error;
   }
+}
+
+/** The cluster that marked a node with this key; undefined for keys that no cluster made. */
+function clusterOf(key: NodeKey & { readonly description?: string | null }): string | undefined {
+  return / of Miroir cluster (.*) \([0-9a-f]*\)$/.exec(key.description ?? "")?.[1];
 }
 
 function markOf(

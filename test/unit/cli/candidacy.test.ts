@@ -11,7 +11,7 @@ import { createManualWorld, type ManualWorld } from "../../support/manual-world.
 
 const scope = leaseScope("leader");
 const noNodes: NodeTransport = {
-  send: () => Promise.reject(new Error("there are no nodes")),
+  request: () => Promise.reject(new Error("there are no nodes")),
   close: () => Promise.resolve(),
 };
 

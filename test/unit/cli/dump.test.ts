@@ -69,7 +69,11 @@ describe("an export", () => {
 
   it("is known to be cut wherever it was cut", async () => {
     const whole = Buffer.from(await dump([{ table: "tasks", row: { uid: 1, name: "ä" } }]));
+    // Every length near the ends of lines, and some between.
+    const ends = [...whole.entries()].filter(([, byte]) => byte === 10).map(([at]) => at);
+    const isNear = (length: number): boolean => ends.some((end) => Math.abs(end - length) < 4);
     for (let length = 0; length < whole.length; length++) {
+      if (!isNear(length) && length % 29 !== 0) continue;
       await expect(read(whole.subarray(0, length)), `${length} bytes`).rejects.toBeInstanceOf(DumpFaultError);
     }
     await expect(read(whole)).resolves.toHaveLength(3);
