@@ -49,6 +49,9 @@ export interface ListBenchRow {
   readonly filter: string;
   readonly limit: number;
   readonly matching: number;
+  /** Tasks on the page of the short history, and of the long one: a filter may not fill the page of the short one. */
+  readonly fewRows: number;
+  readonly manyRows: number;
   readonly fewMs: number;
   readonly manyMs: number;
   readonly ratio: number;
@@ -367,6 +370,8 @@ async function benchLists(
           filter: name,
           limit,
           matching: many.total,
+          fewRows: few.rows,
+          manyRows: many.rows,
           fewMs: few.ms,
           manyMs: many.ms,
           ratio: many.ms / few.ms,
@@ -412,15 +417,18 @@ async function timeList(
   filter: TaskFilter,
   limit: number,
   repeats: number,
-): Promise<{ ms: number; total: number }> {
+): Promise<{ ms: number; total: number; rows: number }> {
   const times: number[] = [];
   let total = 0;
+  let rows = 0;
   for (let repeat = 0; repeat < Math.max(3, repeats); repeat++) {
     const began = performance.now();
-    ({ total } = await store.tasks.list(filter, { limit }));
+    const page = await store.tasks.list(filter, { limit });
     times.push(performance.now() - began);
+    total = page.total;
+    rows = page.tasks.length;
   }
-  return { ms: median(times), total };
+  return { ms: median(times), total, rows };
 }
 
 function fenceOf(bench: Bench, store: TaskStore): FencingToken {
