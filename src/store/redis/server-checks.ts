@@ -26,7 +26,13 @@ export async function checkServer(
   checkKind(place, info);
   checkEviction(place, info.get("maxmemory_policy") ?? config.get("maxmemory-policy"), warn);
   checkPersistence(info, config, warn);
-  const replicas = Number(info.get("connected_slaves"));
+  const replicas = Number(info.get("connected_slaves") ?? Number.NaN);
+  if (options.waitReplicas === 0 && replicas > 0) {
+    warn(
+      "it has replicas, and wait_replicas is 0: a failover loses what they had not received, fencing numbers among it. " +
+        "Add ?wait_replicas=1 or more to the store's URL.",
+    );
+  }
   if (replicas < options.waitReplicas) {
     warn(
       `wait_replicas is ${options.waitReplicas}, but ${replicas} replicas are connected. ` +

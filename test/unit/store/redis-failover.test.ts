@@ -154,6 +154,25 @@ describeWithRedis("a store on several Redis servers", () => {
       expect(warnings).toEqual([expect.stringContaining("1 replicas are connected")]);
     });
 
+    it("loses, where they are not waited for, what they had not received: it warns of that", async () => {
+      primary = await startRedis();
+      replica = await startReplica(primary);
+      relay = await startRelay(`http://127.0.0.1:${primary.port}`);
+      const warnings: string[] = [];
+      const url = primary.freshUrl();
+      const store = await open(url, { onWarning: (text) => warnings.push(text) });
+      expect(warnings).toEqual([expect.stringMatching(/wait_replicas is 0.*fencing numbers/)]);
+      await store.lease.acquire({ scope, holder: "first", ttlMs: 1 });
+      await until(async () => (await replica.client().hget("{test-1}:leader_lease:leader", "term")) === "1");
+      await replica.kill();
+      expect(await store.lease.acquire({ scope, holder: "second", ttlMs: 1 })).toMatchObject({ term: 2 });
+      await primary.kill();
+      await replica.start();
+      await replica.client().replicaof("NO", "ONE");
+      const after = await open(url.replace(`:${primary.port}`, `:${replica.port}`));
+      expect(await after.lease.current(scope)).toMatchObject({ holder: "first", term: 1 });
+    });
+
     it("does not write again where the connection is lost while it waits for them", async () => {
       primary = await startRedis();
       replica = await startReplica(primary);
