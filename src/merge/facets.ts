@@ -2,6 +2,7 @@ import { objectMembers } from "../json/members.js";
 import { distinctKeys, hasFacetValue } from "./distinct.js";
 import type { Hit } from "./hit.js";
 import { isInjectedField } from "./injected-fields.js";
+import { printDouble } from "./print-double.js";
 import type { FacetOrder, IndexFacts } from "./search-parameters.js";
 import { compareUtf8, normalizeFacet } from "./text-order.js";
 
@@ -52,9 +53,34 @@ export function printFacets(
   facts: IndexFacts,
   candidates: number,
 ): string {
-  const attributes = [...facets].map(([attribute, counts]) => {
-    const order = facts.sortFacetValuesBy[attribute] ?? facts.sortFacetValuesBy["*"] ?? "alpha";
-    const values = orderedValues(counts, order, candidates).slice(0, facts.maxValuesPerFacet);
+  return printOrderedFacets(orderFacets(facets, facts, candidates));
+}
+
+/** Facet values attribute by attribute, as they are shown. */
+export type OrderedFacets = ReadonlyMap<string, readonly FacetCount[]>;
+
+/** Summed facets ordered as the index asks, and cut at `maxValuesPerFacet`; see {@link printFacets}. */
+export function orderFacets(
+  facets: ReadonlyMap<string, FacetCounts>,
+  facts: IndexFacts,
+  candidates: number,
+): OrderedFacets {
+  return new Map(
+    [...facets].map(([attribute, counts]) => {
+      const values = orderedValues(counts, facetOrderOf(facts, attribute), candidates);
+      return [attribute, values.slice(0, facts.maxValuesPerFacet)];
+    }),
+  );
+}
+
+/** How an index orders the values of a facet. */
+export function facetOrderOf(facts: IndexFacts, attribute: string): FacetOrder {
+  return facts.sortFacetValuesBy[attribute] ?? facts.sortFacetValuesBy["*"] ?? "alpha";
+}
+
+/** Prints facets in the order in which they are given. */
+export function printOrderedFacets(facets: OrderedFacets): string {
+  const attributes = [...facets].map(([attribute, values]) => {
     const printed = values.map((value) => `${JSON.stringify(value.label)}:${value.count}`);
     return `${JSON.stringify(attribute)}:{${printed.join(",")}}`;
   });
@@ -110,17 +136,11 @@ export function statsOfHits(attributes: Iterable<string>, hits: readonly Hit[]):
       distinctKeys(hit, attribute).flatMap((key) => (key.startsWith("n") ? [Number(key.slice(1))] : [])),
     );
     if (numbers.length === 0) continue;
-    const min = printFloat(numbers.reduce((a, b) => Math.min(a, b)));
-    const max = printFloat(numbers.reduce((a, b) => Math.max(a, b)));
+    const min = printDouble(numbers.reduce((a, b) => Math.min(a, b)));
+    const max = printDouble(numbers.reduce((a, b) => Math.max(a, b)));
     printed.push(`${JSON.stringify(attribute)}:{"min":${min},"max":${max}}`);
   }
   return `{${printed.join(",")}}`;
-}
-
-/** A double as serde_json prints it. */
-function printFloat(value: number): string {
-  const text = String(value).replace("e+", "e");
-  return /[.e]/.test(text) ? text : `${text}.0`;
 }
 
 /** A lower bound of the documents counted: a value cannot occur in more documents than there are. */

@@ -1,10 +1,9 @@
 import { compareRule } from "./compare.js";
 import { DistinctValues, distinctKeys } from "./distinct.js";
 import { type Hit, memberText, rankingScoreOf, sequenceOf } from "./hit.js";
-import { SEQUENCE_RULE } from "./injected-fields.js";
 import { mergeHits, takeHits } from "./merge-hits.js";
 import { RuleRanks } from "./rule-ranks.js";
-import type { RuleDetails } from "./score-details.js";
+import { isSemantic, type Segment, segmentsOf } from "./score-segments.js";
 
 /** The two halves of a hybrid search: per part, that part's hits in order. */
 export type HybridHalves = {
@@ -56,11 +55,6 @@ export function mergeHybrid(halves: HybridHalves, options: HybridOptions): Hybri
   return joinHalves(semantic, keyword, compare, options);
 }
 
-/** Whether a hit was found by its vector. */
-export function isSemantic(hit: Hit): boolean {
-  return hit.details.some((rule) => rule.kind === "vector");
-}
-
 function isGoodEnough(keyword: readonly Hit[], end: number, keywordWeight: number): boolean {
   if (keyword.length < end) return false;
   return keyword.every((hit) => rankingScoreOf(hit) * keywordWeight >= GOOD_ENOUGH_SCORE);
@@ -103,9 +97,6 @@ function identityOf(hit: Hit, primaryKey: string | null): string {
   return (primaryKey === null ? undefined : memberText(hit, primaryKey)) ?? `${hit.part}/${hit.position}`;
 }
 
-/** What hybrid search compares: runs of ranking rules as one score each, and the sort rules between them. */
-type Segment = { readonly score: number } | { readonly rule: RuleDetails };
-
 /** Orders a semantic hit (first) and a keyword hit (second) by weighted score; at most 0 favours the former. */
 function weightedComparison(
   keyword: readonly Hit[],
@@ -146,35 +137,4 @@ function compareSegments(
       return "score" in right && right.score === 0 ? -1 : 1;
     }
   }
-}
-
-function segmentsOf(hit: Hit, ranks: RuleRanks): readonly Segment[] {
-  const segments: Segment[] = [];
-  let run: RuleDetails[] = [];
-  let runs = 0;
-  const close = (): void => {
-    if (run.length === 0) return;
-    segments.push({ score: ranks.scoreOf(run) });
-    run = [];
-    runs++;
-  };
-  for (const rule of hit.details) {
-    // The sequence only tells ties apart, which no single node would have done across halves.
-    if (rule.kind === "pin" || rule.name === SEQUENCE_RULE) continue;
-    if (rule.kind === "sort" || rule.kind === "geo") {
-      close();
-      segments.push({ rule });
-    } else if (rule.kind === "vector") {
-      close();
-      segments.push({ score: rule.similarity ?? 0 });
-    } else {
-      run.push(rule);
-    }
-  }
-  close();
-  // All ranking rules in one run: that is the hit's own score, exactly.
-  if (runs === 1 && !isSemantic(hit)) {
-    return segments.map((segment) => ("score" in segment ? { score: rankingScoreOf(hit) } : segment));
-  }
-  return segments;
 }

@@ -1,7 +1,25 @@
 export type { AttributeView } from "./attribute-view.js";
 export { compareScoreDetails } from "./compare.js";
+export { facetOrderOf } from "./facets.js";
+export { type FederatedAnswer, planFederatedQuery, printFederatedAnswer } from "./federated-answer.js";
+export {
+  facetsWithout,
+  type IndexFacets,
+  indexFacets,
+  mergeIndexFacets,
+} from "./federated-facets.js";
+export { type MergedIndex, mergeIndexes, mergeQueries } from "./federated-merge.js";
+export { type AnsweredQuery, type Union, unionAsks, unionOf } from "./federated-union.js";
 export { hideInjectedFields } from "./injected-fields.js";
-export { type FurtherAnswers, mergeSearch, nextRound, type PartAnswers } from "./merge-search.js";
+export {
+  type FurtherAnswers,
+  type MergedSearch,
+  mergedSearch,
+  mergeSearch,
+  nextRound,
+  type PartAnswers,
+  totalAndFacets,
+} from "./merge-search.js";
 export {
   type Ask,
   type AskRole,
@@ -10,6 +28,7 @@ export {
   planSearch,
   type SearchPlan,
 } from "./part-request.js";
+export { type RankedQuery, rankingIncompatibility } from "./ranking-compatibility.js";
 export { parseScoreDetails, type RuleDetails, type ScoreDetails } from "./score-details.js";
 export type {
   FacetOrder,

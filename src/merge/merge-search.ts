@@ -403,6 +403,15 @@ function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
   return printBody(merged.page, view, rest);
 }
 
+/** Total and facets over the answers to one ask that gives no hits. */
+export function totalAndFacets(round: FurtherAnswers): {
+  readonly total: number;
+  readonly facets: MergedFacets;
+} {
+  const answers = answersOf(round.parts, 0);
+  return { total: sumOfTotals(answers), facets: facetsOf(answers) };
+}
+
 /** A member that is passed on as the first part that has it printed it. */
 export function passedOn(merged: MergedSearch, name: string): string | undefined {
   return merged.answers

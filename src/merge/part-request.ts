@@ -207,7 +207,8 @@ function pageTo(pagination: Pagination, end: number): JsonObject {
     : { offset: 0, limit: end };
 }
 
-const NO_FORMATTING: JsonObject = {
+/** Leaves out of a body what only decides how hits are shown. */
+export const NO_FORMATTING: JsonObject = {
   attributesToHighlight: undefined,
   attributesToCrop: undefined,
   showMatchesPosition: undefined,

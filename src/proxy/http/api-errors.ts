@@ -24,6 +24,11 @@ export function documentNotFound(id: string): MeilisearchError {
 /** Longest index uid, in bytes of UTF-8; Meilisearch's message tells of 512. */
 const MAX_INDEX_UID_BYTES = 400;
 
+/** 400 for a search that no node finds fault with, and that Miroir cannot make sense of. */
+export function notUnderstood(): MeilisearchError {
+  return apiError(400, "bad_request", "The search parameters could not be understood.");
+}
+
 /** What is wrong with an index uid, in Meilisearch's words; undefined for a valid one. */
 export function indexUidFault(uid: string): string | undefined {
   if (uid !== "" && uid.length <= MAX_INDEX_UID_BYTES && /^[A-Za-z0-9_-]+$/.test(uid)) return undefined;

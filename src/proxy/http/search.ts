@@ -46,7 +46,8 @@ function narrowed(
   return withTenantFilter(parameters, request.auth, parameter(request, "indexUid"));
 }
 
-function wantsMetadata({ headers }: RouteRequest): boolean {
+/** Whether the client asks for answers that say which index and query they are of. */
+export function wantsMetadata({ headers }: RouteRequest): boolean {
   const value = headers["meili-include-metadata"];
   return typeof value === "string" && ["true", "1"].includes(value.toLowerCase());
 }

@@ -8,6 +8,7 @@ import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import { createAdmission } from "../read/admission.js";
 import { createDocumentService } from "../read/documents.js";
+import { createMultiSearchService } from "../read/multi-search.js";
 import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
 import { createNodeRefusals } from "../read/node-refusals.js";
 import { createReplicaSelection } from "../read/replica-selection.js";
@@ -15,6 +16,7 @@ import { createSearchService } from "../read/search.js";
 import { createSettingsReader } from "../read/settings-read.js";
 import { createShardReader, type ShardReader } from "../read/shard-reader.js";
 import { createStatsService } from "../read/stats.js";
+import { newUuid } from "../read/uuid.js";
 import { createVersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
@@ -28,6 +30,7 @@ import { registerDocumentsWrite } from "./documents-write.js";
 import { registerIndexes } from "./indexes.js";
 import { registerKeys } from "./keys.js";
 import type { ProxyMetrics } from "./metrics.js";
+import { registerMultiSearch } from "./multi-search.js";
 import { countNodeCalls } from "./node-metrics.js";
 import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
 import { createRouteTable } from "./route-table.js";
@@ -105,6 +108,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   });
   registerStats(routes, services);
   registerSearch(routes, services);
+  registerMultiSearch(routes, services);
   registerDocumentsRead(routes, services);
   registerDocumentsWrite(routes, services);
   registerIndexes(routes, services);
@@ -168,9 +172,12 @@ function createReads(
   metrics.gauge("miroir_reads_running", "Reads under way.", () => admission.running);
   metrics.gauge("miroir_reads_waiting", "Reads waiting for their turn.", () => admission.waiting);
   const refusals = createNodeRefusals(transport, topology, health);
+  const searching = { topology, reader, refusals, unavailableShardPolicy };
+  const search = createSearchService(searching);
   return {
     refusals,
-    search: createSearchService({ topology, reader, refusals, unavailableShardPolicy }),
+    search,
+    multiSearch: createMultiSearchService({ ...searching, search, newRequestUid: () => newUuid(world) }),
     documents: createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),

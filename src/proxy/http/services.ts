@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { DocumentService } from "../read/documents.js";
+import type { MultiSearchService } from "../read/multi-search.js";
 import type { NodeRefusals } from "../read/node-refusals.js";
 import type { SearchService } from "../read/search.js";
 import type { SettingsReader } from "../read/settings-read.js";
@@ -23,6 +24,7 @@ export interface RouteServices {
   readonly writes: WriteService;
   readonly peers: PeerTransport;
   readonly search: SearchService;
+  readonly multiSearch: MultiSearchService;
   readonly documents: DocumentService;
   readonly settings: SettingsReader;
   readonly stats: StatsService;

@@ -25,6 +25,26 @@ export function readHeaders(
   return headers;
 }
 
+/**
+ * Headers for an answer that several reads went into: every shard that one of them misses, the oldest of their settings
+ * versions, and whether the settings of any are changing.
+ */
+export function combinedHeaders(all: readonly ReadHeaders[]): ReadHeaders {
+  const versions = all.flatMap((headers) => headers["x-miroir-settings-version"] ?? []).map(BigInt);
+  const headers: Record<string, string> = {};
+  if (versions.length > 0) {
+    headers["x-miroir-settings-version"] = String(versions.reduce((a, b) => (a < b ? a : b)));
+  }
+  if (all.some((one) => one["x-miroir-settings-inconsistent"] === "true")) {
+    headers["x-miroir-settings-inconsistent"] = "true";
+  }
+  const missing = all.flatMap((one) => one["x-miroir-degraded"]?.match(/\d+/g) ?? []).map(Number);
+  if (missing.length > 0) {
+    headers["x-miroir-degraded"] = degradedValue([...new Set(missing)].sort((a, b) => a - b));
+  }
+  return headers;
+}
+
 /** `shards=3,7`. */
 export function degradedValue(shards: readonly number[]): string {
   return `shards=${shards.join(",")}`;

@@ -32,13 +32,28 @@ function readFacts(index: IndexView): IndexFacts {
   };
 }
 
+/** The attributes that facets name, or match with a `*`, as far as the settings tell: filterable ones. */
+export function filterableNames(index: IndexView, facets: readonly string[]): string[] {
+  const rules = index.settings.filterableAttributes;
+  const named = Array.isArray(rules) ? rules.flatMap((rule) => patternsOf(rule)) : [];
+  const names = new Set<string>();
+  for (const facet of facets) {
+    if (!facet.includes("*")) {
+      if (isFilterable(rules, facet)) names.add(facet);
+      continue;
+    }
+    for (const name of named) if (!name.includes("*") && matchesPattern(facet, name)) names.add(name);
+  }
+  return [...names];
+}
+
+function patternsOf(rule: unknown): readonly string[] {
+  return typeof rule === "string" ? [rule] : (texts(object(rule).attributePatterns) ?? []);
+}
+
 function isFilterable(rules: unknown, attribute: string): boolean {
   if (!Array.isArray(rules)) return false;
-  return rules.some((rule) =>
-    typeof rule === "string"
-      ? matchesPattern(rule, attribute)
-      : (texts(object(rule).attributePatterns) ?? []).some((pattern) => matchesPattern(pattern, attribute)),
-  );
+  return rules.some((rule) => patternsOf(rule).some((pattern) => matchesPattern(pattern, attribute)));
 }
 
 /** An attribute, one of its parents, or a pattern with a `*` at one of its ends. */

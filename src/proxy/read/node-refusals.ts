@@ -4,7 +4,12 @@ import {
   type MeilisearchErrorBody,
   parseErrorBody,
 } from "../../meilisearch/errors.js";
-import { type NodeResponse, type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
+import {
+  type NodeRequest,
+  type NodeResponse,
+  type NodeTransport,
+  NodeUnavailableError,
+} from "../../meilisearch/transport.js";
 import { hideInjectedFields } from "../../merge/index.js";
 import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
 import { indexFacts } from "./index-facts.js";
@@ -27,6 +32,13 @@ export interface NodeRefusals {
    */
   malformation(original: IndexRequest, signal: AbortSignal): Promise<MeilisearchError | undefined>;
   /**
+   * What a node says to a request that names its indexes in the body, if it refuses it: raw, for the caller to put the client's
+   * names into.
+   *
+   * @param holder the index that the body names as nodes know it; any node is asked without one
+   */
+  verdict(request: NodeJudged, signal: AbortSignal, holder?: IndexView): Promise<NodeResponse | undefined>;
+  /**
    * What a node that holds the index says to a read that Miroir cannot make sense of.
    *
    * @returns undefined where no node refuses it
@@ -36,6 +48,15 @@ export interface NodeRefusals {
     original: IndexRequest,
     signal: AbortSignal,
   ): Promise<MeilisearchError | undefined>;
+}
+
+/** A request that belongs to no single index. */
+export interface NodeJudged {
+  readonly method: NodeRequest["method"];
+  /** The whole path, beginning with a slash. */
+  readonly path: string;
+  /** JSON text. */
+  readonly body: string | Buffer;
 }
 
 /** No index can be called that: Meilisearch reads the whole request before it complains. */
@@ -64,13 +85,12 @@ export function createNodeRefusals(
 
   const firstRefusal = async (
     nodes: readonly NodeView[],
-    index: string,
-    original: IndexRequest,
+    askNode: (node: NodeView) => Promise<NodeResponse>,
     signal: AbortSignal,
   ): Promise<NodeResponse | undefined> => {
     for (const node of nodes) {
       try {
-        const response = await ask(node, index, original, signal);
+        const response = await askNode(node);
         const { status } = response;
         if (status === 401 || status === 403 || status >= 500) continue;
         return status >= 400 && codeOf(response) !== undefined ? response : undefined;
@@ -104,15 +124,31 @@ export function createNodeRefusals(
     },
     async malformation(original, signal) {
       const nodes = nodesInOrder(() => true);
-      const response = await firstRefusal(nodes, IMPOSSIBLE_INDEX, original, signal);
+      const response = await firstRefusal(
+        nodes,
+        (node) => ask(node, IMPOSSIBLE_INDEX, original, signal),
+        signal,
+      );
       const code = response === undefined ? undefined : codeOf(response);
       if (response === undefined || code === "invalid_index_uid" || code === "index_not_found")
         return undefined;
       return clientError(response, IMPOSSIBLE_INDEX, IMPOSSIBLE_INDEX);
     },
+    verdict({ method, path, body }, signal, holder) {
+      const request = { method, path, body, contentType: "application/json", timeoutMs: TIMEOUT_MS, signal };
+      return firstRefusal(
+        nodesInOrder((node) => holder === undefined || holder.replicas.get(node.id) === "in_sync"),
+        (node) => transport.request(node.writeAddress, request),
+        signal,
+      );
+    },
     async judgement(index, original, signal) {
       const nodes = nodesInOrder((node) => index.replicas.get(node.id) === "in_sync");
-      const response = await firstRefusal(nodes, index.physicalName, original, signal);
+      const response = await firstRefusal(
+        nodes,
+        (node) => ask(node, index.physicalName, original, signal),
+        signal,
+      );
       if (response === undefined || codeOf(response) === "index_not_found") return undefined;
       return clientError(response, index.physicalName, index.uid, index);
     },

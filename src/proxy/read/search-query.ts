@@ -73,7 +73,8 @@ export const MAX_U64 = 0xffff_ffff_ffff_ffffn;
 /** Members that Meilisearch takes as integers alone. */
 const SIZES = ["offset", "limit", "page", "hitsPerPage"] as const;
 
-function isPlainInteger(text: Buffer, name: string): boolean {
+/** Whether a member of an object is written as an integer that Meilisearch reads, or as `null`. */
+export function isPlainInteger(text: Buffer, name: string): boolean {
   const member = findMember(text, name);
   if (member === undefined) return false;
   const raw = text.toString("latin1", member.valueStart, member.valueEnd);
