@@ -137,11 +137,13 @@ export class StoreCorruptError extends StoreError {
   override readonly name = "StoreCorruptError";
   override readonly code = "corrupt";
 
-  constructor(what: string, options?: ErrorOptions) {
+  /** `outcome` is `certainly-aborted` unless a write met the damage after its first change. */
+  constructor(what: string, options: ErrorOptions & { readonly outcome?: StoreOutcome } = {}) {
+    const { outcome = "certainly-aborted", ...rest } = options;
     super(
       `The store holds damaged data: ${what}. Stop Miroir, keep a copy of the files, and restore a backup or start with an empty store.`,
-      "certainly-aborted",
-      options,
+      outcome,
+      rest,
     );
   }
 }

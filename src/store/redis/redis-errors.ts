@@ -53,23 +53,20 @@ export function toStoreError(error: unknown, operation: string, place: string, i
   if (/^CORRUPT\b/.test(error.message)) {
     return new StoreCorruptError(`${place}: ${error.message} (could not ${operation})`, { cause: error });
   }
-  if (/^WRONGTYPE\b/.test(error.message)) {
-    return new StoreCorruptError(
-      `a key of ${place} has another type than Miroir gave it (could not ${operation})`,
-      {
-        cause: error,
-      },
-    );
-  }
   const unknown =
     classify(error) === "connection-lost" ||
     error instanceof DeadlineError ||
     insideScript.test(error.message);
-  return new StoreUnavailableError(
-    `Could not ${operation} in ${place}: ${advice(error)}`,
-    unknown && !isRead ? "maybe-executed" : "certainly-aborted",
-    { cause: error },
-  );
+  const outcome = unknown && !isRead ? "maybe-executed" : "certainly-aborted";
+  if (/^WRONGTYPE\b/.test(error.message)) {
+    return new StoreCorruptError(
+      `a key of ${place} has another type than Miroir gave it (could not ${operation})`,
+      { cause: error, outcome },
+    );
+  }
+  return new StoreUnavailableError(`Could not ${operation} in ${place}: ${advice(error)}`, outcome, {
+    cause: error,
+  });
 }
 
 /** What is wrong and what to do, for an error of the client or of the server. */
