@@ -48,6 +48,9 @@ const VOLATILE: Volatile = [
   [/"batchUid":\d+/g, '"batchUid":"<uid>"'],
   [/"(databaseSize|usedDatabaseSize|rawDocumentDbSize|avgDocumentSize)":("[^"]*"|\d+)/g, '"$1":"<size>"'],
   [/"requestUid":"[0-9a-f-]{36}"/g, '"requestUid":"<uuid>"'],
+  // What a batch did inside of the node.
+  [/,"(progressTrace|writeChannelCongestion|internalDatabaseSizes)":\{[^{}]*\}/g, ""],
+  [/\btask with id \d+/g, "task with id <uid>"],
 ];
 
 /** Task uids, where scripts run side by side and so take them in any order. */
@@ -143,7 +146,8 @@ async function runScript(side: Side, script: Script): Promise<Seen[]> {
     else if (isRead(method, path)) await settle(/^\/indexes\/([^/?]+)/.exec(path)?.[1]);
     const asked = path.replace(/\{task:(\d+)\}/g, (_, at: string) => String(side.taskUids[Number(at)]));
     const seen = await send(side.url, method, asked, body, options);
-    const taskUid = seen.status === 202 ? Number(/"taskUid":(\d+)/.exec(seen.body)?.[1]) : undefined;
+    const enqueued = /^\{"taskUid":(\d+)/.exec(seen.body)?.[1];
+    const taskUid = enqueued === undefined ? undefined : Number(enqueued);
     if (taskUid !== undefined) side.taskUids.push(taskUid);
     answers.push({ seen, taskUid });
     if (alone) await settle();

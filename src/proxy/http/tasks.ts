@@ -1,10 +1,11 @@
 import type { AuthFilter } from "../auth/auth-filter.js";
+import { getBatch, listBatches } from "../read/batches.js";
 import { getTask, listTasks, type TaskVisibility } from "../read/tasks.js";
 import type { TopologySource } from "../topology/topology-view.js";
 import { parameter, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
 
-/** Miroir's own tasks, under Meilisearch's routes. */
+/** Miroir's own tasks and the batches that they are, under Meilisearch's routes. */
 export function registerTasks(routes: RouteTable, { control, writes, topology }: RouteServices): void {
   routes.on("GET", "/tasks", "tasks.get", async (request) => ({
     status: 200,
@@ -15,6 +16,20 @@ export function registerTasks(routes: RouteTable, { control, writes, topology }:
     body: await getTask(
       control,
       parameter(request, "taskUid"),
+      request.signal,
+      (uid) => writes.unregisteredTask(uid),
+      visibleTo(request.auth, topology),
+    ),
+  }));
+  routes.on("GET", "/batches", "tasks.get", async (request) => ({
+    status: 200,
+    body: await listBatches(control, request.query, request.signal, visibleTo(request.auth, topology)),
+  }));
+  routes.on("GET", "/batches/:batchUid", "tasks.get", async (request) => ({
+    status: 200,
+    body: await getBatch(
+      control,
+      parameter(request, "batchUid"),
       request.signal,
       (uid) => writes.unregisteredTask(uid),
       visibleTo(request.auth, topology),

@@ -7,8 +7,6 @@ const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
   ["POST", "/dumps", "dumps.create"],
   ["POST", "/snapshots", "snapshots.create"],
   ["POST", "/export", "export"],
-  ["GET", "/batches", "tasks.get"],
-  ["GET", "/batches/:batchUid", "tasks.get"],
   ["DELETE", "/tasks", "tasks.delete"],
   ["POST", "/tasks/cancel", "tasks.cancel"],
   ["POST", "/tasks/compact", "tasks.compact"],

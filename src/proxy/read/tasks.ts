@@ -12,6 +12,7 @@ import {
   boolean,
   ParameterFault,
   type ParameterReader,
+  type ParameterValues,
   readParameters,
   starOrList,
   unsigned32,
@@ -51,6 +52,16 @@ const TYPES: ReadonlyMap<string, TaskType | undefined> = new Map([
 const STATUS_NAMES = new Map([...STATUSES].map(([name, status]) => [status, name]));
 const TYPE_NAMES = new Map([...TYPES].map(([name, type]) => [type, name]));
 
+/** A status as the API prints it. */
+export function statusName(status: TaskStatus): string {
+  return STATUS_NAMES.get(status) ?? "enqueued";
+}
+
+/** A type as the API prints it. */
+export function typeName(type: TaskType): string {
+  return TYPE_NAMES.get(type) ?? "documentAdditionOrUpdate";
+}
+
 function named<T>(
   names: ReadonlyMap<string, T>,
   kind: string,
@@ -86,12 +97,10 @@ function date(bound: "before" | "after"): ParameterReader<{ readonly at: Instant
   };
 }
 
-const TASK_PARAMETERS = {
-  limit: { code: "invalid_task_limit", read: unsigned32 },
-  from: { code: "invalid_task_from", read: unsigned32 },
-  reverse: { code: "invalid_task_reverse", read: boolean },
-  batchUids: { code: "invalid_batch_uids", read: starOrList(unsigned32) },
-  uids: { code: "invalid_task_uids", read: starOrList(unsigned32) },
+const UIDS = { code: "invalid_task_uids", read: starOrList(unsigned32) } as const;
+const BATCH_UIDS = { code: "invalid_batch_uids", read: starOrList(unsigned32) } as const;
+
+const OTHER_FILTERS = {
   canceledBy: { code: "invalid_task_canceled_by", read: starOrList(unsigned32) },
   types: { code: "invalid_task_types", read: starOrList(named(TYPES, "type", "types")) },
   statuses: { code: "invalid_task_statuses", read: starOrList(named(STATUSES, "status", "statuses")) },
@@ -102,6 +111,17 @@ const TASK_PARAMETERS = {
   beforeStartedAt: { code: "invalid_task_before_started_at", read: date("before") },
   afterFinishedAt: { code: "invalid_task_after_finished_at", read: date("after") },
   beforeFinishedAt: { code: "invalid_task_before_finished_at", read: date("before") },
+} as const;
+
+/** In the order in which error messages list them, which is not the same for both. */
+const FILTER_PARAMETERS = { uids: UIDS, batchUids: BATCH_UIDS, ...OTHER_FILTERS } as const;
+const TASK_PARAMETERS = {
+  limit: { code: "invalid_task_limit", read: unsigned32 },
+  from: { code: "invalid_task_from", read: unsigned32 },
+  reverse: { code: "invalid_task_reverse", read: boolean },
+  batchUids: BATCH_UIDS,
+  uids: UIDS,
+  ...OTHER_FILTERS,
 } as const;
 
 const DEFAULT_LIMIT = 20;
@@ -126,6 +146,86 @@ function visibleIndexes(
   return asked === undefined ? visibility.indexUids : asked.filter(visibility.shows);
 }
 
+/** Times between which tasks lie; absent bounds do not restrict. */
+type TimeBounds = Pick<
+  MessageInitShape<typeof ListTasksRequestSchema>,
+  | "beforeEnqueuedAt"
+  | "afterEnqueuedAt"
+  | "beforeStartedAt"
+  | "afterStartedAt"
+  | "beforeFinishedAt"
+  | "afterFinishedAt"
+>;
+
+/** Which tasks a client asks for. A list given empty matches nothing; an absent one does not restrict. */
+export interface TaskSelection {
+  readonly uids: readonly number[] | undefined;
+  readonly indexUids: readonly string[] | undefined;
+  readonly statuses: readonly TaskStatus[] | undefined;
+  readonly types: readonly TaskType[] | undefined;
+  readonly canceledBy: readonly number[] | undefined;
+  readonly times: TimeBounds;
+}
+
+/** A {@link TaskSelection} with the page of it that is asked for. */
+export interface TaskQuery extends TaskSelection {
+  readonly limit: number;
+  readonly from: number | undefined;
+  readonly reverse: boolean;
+}
+
+/**
+ * Reads the parameters of `GET /tasks` and `GET /batches`.
+ *
+ * @throws MeilisearchError
+ */
+export function readTaskQuery(query: string, visibility: TaskVisibility): TaskQuery {
+  const given = readParameters(query, TASK_PARAMETERS);
+  return {
+    ...selectionOf(given, visibility),
+    limit: given.limit ?? DEFAULT_LIMIT,
+    from: given.from,
+    reverse: given.reverse ?? false,
+  };
+}
+
+function selectionOf(
+  given: ParameterValues<typeof FILTER_PARAMETERS>,
+  visibility: TaskVisibility,
+): TaskSelection {
+  return {
+    uids: intersection(given.uids, given.batchUids),
+    indexUids: visibleIndexes(given.indexUids, visibility),
+    statuses: given.statuses?.map(({ value }) => value),
+    types: given.types?.flatMap(({ value }) => (value === undefined ? [] : [value])),
+    canceledBy: given.canceledBy,
+    times: {
+      ...bound("beforeEnqueuedAt", given.beforeEnqueuedAt),
+      ...bound("afterEnqueuedAt", given.afterEnqueuedAt),
+      ...bound("beforeStartedAt", given.beforeStartedAt),
+      ...bound("afterStartedAt", given.afterStartedAt),
+      ...bound("beforeFinishedAt", given.beforeFinishedAt),
+      ...bound("afterFinishedAt", given.afterFinishedAt),
+    },
+  };
+}
+
+/** The filters of a selection as the control plane takes them; undefined for one that matches nothing, which an empty list there does not say. */
+export function selectionRequest(
+  selection: TaskSelection,
+): MessageInitShape<typeof ListTasksRequestSchema> | undefined {
+  const { uids, indexUids, statuses, types, canceledBy, times } = selection;
+  if ([uids, indexUids, statuses, types, canceledBy].some((list) => list?.length === 0)) return undefined;
+  return {
+    uids: uids?.map(BigInt) ?? [],
+    indexUids: [...(indexUids ?? [])],
+    statuses: [...(statuses ?? [])],
+    types: [...(types ?? [])],
+    canceledBy: canceledBy?.map(BigInt) ?? [],
+    ...times,
+  };
+}
+
 /**
  * `GET /tasks`: Miroir's own tasks, printed as Meilisearch prints them.
  *
@@ -138,39 +238,33 @@ export async function listTasks(
   signal: AbortSignal,
   visibility: TaskVisibility = { kind: "all" },
 ): Promise<string> {
-  const given = readParameters(query, TASK_PARAMETERS);
-  const indexUids = visibleIndexes(given.indexUids, visibility);
-  const limit = given.limit ?? DEFAULT_LIMIT;
-  const uids = intersection(given.uids, given.batchUids);
-  const types = given.types?.flatMap(({ value }) => (value === undefined ? [] : [value]));
-  const statuses = given.statuses?.map(({ value }) => value);
-  const lists = [uids, types, statuses, indexUids, given.canceledBy];
-  // An empty list restricts to nothing, where the control plane would read it as no restriction.
-  if (lists.some((list) => list?.length === 0)) {
+  return listPage(control, readTaskQuery(query, visibility), printTask, signal);
+}
+
+/** One page of tasks, each printed by `print`. @throws MeilisearchError */
+export async function listPage(
+  control: ControlTransport,
+  query: TaskQuery,
+  print: (task: Task) => string,
+  signal: AbortSignal,
+): Promise<string> {
+  const { limit, from: first, reverse } = query;
+  const selected = selectionRequest(query);
+  if (selected === undefined) {
     return JSON.stringify({ results: [], total: 0, limit, from: null, next: null });
   }
-  const request: MessageInitShape<typeof ListTasksRequestSchema> = {
+  const request = {
+    ...selected,
     // A page of nothing still says where the next one begins: at its first task.
     limit: Math.min(Math.max(limit, 1), MAX_LIMIT),
-    ...(given.from === undefined ? {} : { from: BigInt(given.from) }),
-    reverse: given.reverse ?? false,
-    uids: uids?.map(BigInt) ?? [],
-    indexUids: [...(indexUids ?? [])],
-    statuses: statuses ?? [],
-    types: types ?? [],
-    canceledBy: given.canceledBy?.map(BigInt) ?? [],
-    ...bound("beforeEnqueuedAt", given.beforeEnqueuedAt),
-    ...bound("afterEnqueuedAt", given.afterEnqueuedAt),
-    ...bound("beforeStartedAt", given.beforeStartedAt),
-    ...bound("afterStartedAt", given.afterStartedAt),
-    ...bound("beforeFinishedAt", given.beforeFinishedAt),
-    ...bound("afterFinishedAt", given.afterFinishedAt),
+    ...(first === undefined ? {} : { from: BigInt(first) }),
+    reverse,
   };
   const answer = await asked(() => control.listTasks(request, { signal }));
   const page = limit === 0 ? [] : answer.tasks;
   const next = limit === 0 ? answer.tasks[0]?.uid : answer.next;
   const from = page[0]?.uid;
-  const results = page.map(printTask).join(",");
+  const results = page.map(print).join(",");
   return `{"results":[${results}],"total":${answer.total},"limit":${limit},"from":${from ?? null},"next":${next ?? null}}`;
 }
 
@@ -194,6 +288,19 @@ export async function getTask(
       `Task uid \`${uidText}\` is invalid. It should only contain numeric characters.`,
     );
   }
+  const task = await findTask(control, uid, signal, unregistered, visibility);
+  if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
+  return printTask(task);
+}
+
+/** A task that the client may see; undefined where there is none. @throws MeilisearchError */
+export async function findTask(
+  control: ControlTransport,
+  uid: bigint,
+  signal: AbortSignal,
+  unregistered: (uid: bigint) => Task | undefined,
+  visibility: TaskVisibility,
+): Promise<Task | undefined> {
   // The control plane does not know of what was accepted without it, until it has been told.
   const task =
     unregistered(uid) ??
@@ -202,10 +309,7 @@ export async function getTask(
       () => undefined,
     ));
   const hidden = task !== undefined && visibility.kind === "some" && !visibility.shows(task.indexUid);
-  if (task === undefined || hidden) {
-    throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
-  }
-  return printTask(task);
+  return hidden ? undefined : task;
 }
 
 async function asked<T>(call: () => Promise<T>, notFound?: () => T): Promise<T> {
@@ -241,8 +345,8 @@ export function printTask(task: Task): string {
     `"uid":${task.uid}`,
     `"batchUid":${startedAt === undefined ? null : task.uid}`,
     `"indexUid":${task.indexUid === "" ? null : JSON.stringify(task.indexUid)}`,
-    `"status":"${STATUS_NAMES.get(task.status) ?? "enqueued"}"`,
-    `"type":"${TYPE_NAMES.get(task.type) ?? "documentAdditionOrUpdate"}"`,
+    `"status":"${statusName(task.status)}"`,
+    `"type":"${typeName(task.type)}"`,
     `"canceledBy":${task.canceledBy ?? null}`,
     `"details":${task.detailsJson === "" ? null : task.detailsJson}`,
     `"error":${task.error === undefined ? null : printError(task.error)}`,
