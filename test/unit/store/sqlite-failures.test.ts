@@ -302,6 +302,44 @@ describe("a store on SQLite", () => {
     expect(read).not.toContain('"uid":1000');
   });
 
+  describe("beside whose file a journal lies", () => {
+    /** A copy of a database in the middle of a change, as a killed program leaves it. */
+    const leaveInTheMiddle = async (prepare: (db: Database.Database) => void): Promise<void> => {
+      const begun = join(directory, "begun.db");
+      const db = new Database(begun);
+      prepare(db);
+      db.exec("BEGIN IMMEDIATE; PRAGMA user_version = 7;");
+      db.exec("CREATE TABLE half_made (x)");
+      await copyFile(begun, path);
+      await copyFile(`${begun}-journal`, `${path}-journal`);
+      db.exec("ROLLBACK");
+      db.close();
+    };
+
+    it("because it was killed while it was made: is made", async () => {
+      await leaveInTheMiddle((db) => db.pragma("user_version = 1"));
+      await fill();
+      expect(await readAll(path)).toContain('"uid":299');
+      expect(integrity()).toBe("ok");
+    });
+
+    it("because another program was killed: is left to it, untouched", async () => {
+      for (const rows of [1, 5_000]) {
+        await leaveInTheMiddle((db) => {
+          db.exec("CREATE TABLE IF NOT EXISTS theirs (x)");
+          const insert = db.prepare("INSERT INTO theirs VALUES (zeroblob(100))");
+          db.transaction(() => {
+            for (let i = 0; i < rows; i++) insert.run();
+          })();
+        });
+        const [file, journal] = [await readFile(path), await readFile(`${path}-journal`)];
+        expect(await failureOf(openSqliteTaskStore({ path, clock }))).toBeInstanceOf(StoreForeignError);
+        expect((await readFile(path)).equals(file)).toBe(true);
+        expect((await readFile(`${path}-journal`)).equals(journal)).toBe(true);
+      }
+    });
+  });
+
   it("waits for the disk where it promises to: FULL for what others rely on, NORMAL for the rest", async () => {
     await fill();
     for (const [name, value] of [
