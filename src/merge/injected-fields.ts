@@ -1,4 +1,5 @@
 import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
+import type { JsonValue } from "./search-parameters.js";
 
 /** The entry that the last ranking rule leaves in `_rankingScoreDetails`. */
 export const SEQUENCE_RULE = `${SEQUENCE_FIELD}:asc`;
@@ -55,6 +56,13 @@ export function standInsInFilter(filter: string): string {
     copied = token.index + token[0].length;
   });
   return result + filter.slice(copied);
+}
+
+/** {@link standInsInFilter} throughout a filter in any of its forms; what is no filter stays for a node to refuse. */
+export function standInsInAnyFilter(filter: JsonValue): JsonValue {
+  if (typeof filter === "string") return standInsInFilter(filter);
+  if (Array.isArray(filter)) return (filter as readonly JsonValue[]).map(standInsInAnyFilter);
+  return filter;
 }
 
 /** The end of a message that prints a filter narrowed to shards, with the position of what is wrong. */

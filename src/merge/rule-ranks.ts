@@ -6,113 +6,115 @@ export type Rank = { readonly rank: number; readonly of: number };
 
 /**
  * Turns score details back into ranks, and joins those of several rules into one score, as Meilisearch does. That takes how many
- * ranks each rule has. Counts tell it; where details give a score alone, it is learnt from the scores of all
- * hits: a rule with n ranks gives multiples of 1/n. The maxima of counts are the greatest that any part named, since
- * the whole would have named them for every hit.
+ * ranks each rule has, which depends on how many words of the query a document matches. Counts tell it; where details give a score alone, it is
+ * learnt from the scores of all hits with as many matching words: a rule with n ranks gives multiples of 1/n. The maxima of counts
+ * are the greatest that any part named, since the whole would have named them.
  */
 export class RuleRanks {
   readonly #hits: readonly Hit[];
-  #known: KnownRanks | undefined;
+  #known: ReadonlyMap<number, KnownRanks> | undefined;
 
   /** @param hits all hits of one query, of every part */
   constructor(hits: readonly Hit[]) {
     this.#hits = hits;
   }
 
-  /** The score of a run of ranking rules, from 0 to 1. */
-  scoreOf(run: readonly RuleDetails[]): number {
-    const { rank, of } = this.#joined(run);
+  /** The score that a run of the hit's rules gives, from 0 to 1; other rules than ranking rules in it do not count. */
+  scoreOf(hit: Hit, run: readonly RuleDetails[]): number {
+    const known = this.#knownOf(hit);
+    let rank = 1;
+    let of = 1;
+    for (const inner of run.flatMap((rule) => ranksOf(rule, known))) {
+      // The rules so far gave a rank; this one divides the step below it.
+      rank = Math.max(0, rank - 1) * inner.of + inner.rank;
+      of *= inner.of;
+    }
     return rank / of;
   }
 
   /** Whether the hit's own maxima are those of all hits: its `_rankingScore` is then comparable as it is. */
   hasGreatestMaxima(hit: Hit): boolean {
-    const { maxima } = this.#learnt();
+    const { maxima } = this.#knownOf(hit);
     return hit.details.every((rule) => {
       const own = maximumOf(rule);
       return own === undefined || own === maxima.get(rule.name);
     });
   }
 
-  #joined(run: readonly RuleDetails[]): Rank {
-    let rank = 1;
-    let of = 1;
-    for (const inner of run.flatMap((rule) => this.#ranks(rule))) {
-      // The rules so far gave a rank; this one divides the step below it.
-      rank = Math.max(0, rank - 1) * inner.of + inner.rank;
-      of *= inner.of;
-    }
-    return { rank, of };
-  }
-
-  #ranks(rule: RuleDetails): Rank[] {
-    const { maxima } = this.#learnt();
-    const maximum = (own: number): number => Math.max(own, maxima.get(rule.name) ?? 0);
-    switch (rule.kind) {
-      case "words":
-        return [{ rank: rule.matchingWords, of: maximum(rule.maxMatchingWords) || 1 }];
-      case "typo": {
-        const of = maximum(rule.maxTypoCount) + 1;
-        return [{ rank: Math.max(0, of - rule.typoCount), of }];
-      }
-      case "exactness": {
-        if (rule.matchType === "exactMatch") return [{ rank: 3, of: 3 }];
-        if (rule.matchType === "matchesStart") return [{ rank: 2, of: 3 }];
-        return [
-          { rank: 1, of: 3 },
-          { rank: rule.exactWords + 1, of: maximum(rule.maxExactWords) + 1 },
-        ];
-      }
-      case "attribute":
-        return [
-          this.#byScore(`${rule.name} rank`, rule.rankScore),
-          this.#byScore(`${rule.name} distance`, rule.distanceScore),
-        ];
-      case "score":
-        return [this.#byScore(rule.name, rule.score)];
-      case "skipped":
-        return [{ rank: 0, of: 1 }];
-      default:
-        return [];
-    }
-  }
-
-  #byScore(name: string, score: number): Rank {
-    const of = this.#learnt().ranks.get(name) ?? denominatorOf(score);
-    return { rank: Math.round(score * of), of };
-  }
-
-  #learnt(): KnownRanks {
+  #knownOf(hit: Hit): KnownRanks {
     this.#known ??= learnRanks(this.#hits);
-    return this.#known;
+    return this.#known.get(matchingWordsOf(hit)) ?? NOTHING_KNOWN;
   }
 }
 
 /** By rule: how many ranks it has, and the greatest count that it could have given. */
-type KnownRanks = {
-  readonly ranks: ReadonlyMap<string, number>;
-  readonly maxima: ReadonlyMap<string, number>;
-};
+type KnownRanks = { readonly ranks: Map<string, number>; readonly maxima: Map<string, number> };
 
-function learnRanks(hits: readonly Hit[]): KnownRanks {
-  const ranks = new Map<string, number>();
-  const maxima = new Map<string, number>();
+const NOTHING_KNOWN: KnownRanks = { ranks: new Map(), maxima: new Map() };
+
+function ranksOf(rule: RuleDetails, { ranks, maxima }: KnownRanks): Rank[] {
+  const maximum = (own: number): number => Math.max(own, maxima.get(rule.name) ?? 0);
+  const byScore = (name: string, score: number): Rank => {
+    const of = ranks.get(name) ?? denominatorOf(score);
+    return { rank: Math.round(score * of), of };
+  };
+  switch (rule.kind) {
+    case "words":
+      return [{ rank: rule.matchingWords, of: maximum(rule.maxMatchingWords) || 1 }];
+    case "typo": {
+      const of = maximum(rule.maxTypoCount) + 1;
+      return [{ rank: Math.max(0, of - rule.typoCount), of }];
+    }
+    case "exactness": {
+      if (rule.matchType === "exactMatch") return [{ rank: 3, of: 3 }];
+      if (rule.matchType === "matchesStart") return [{ rank: 2, of: 3 }];
+      return [
+        { rank: 1, of: 3 },
+        { rank: rule.exactWords + 1, of: maximum(rule.maxExactWords) + 1 },
+      ];
+    }
+    case "attribute":
+      return [
+        byScore(`${rule.name} rank`, rule.rankScore),
+        byScore(`${rule.name} distance`, rule.distanceScore),
+      ];
+    case "score":
+      return [byScore(rule.name, rule.score)];
+    case "skipped":
+      return [{ rank: 0, of: 1 }];
+    default:
+      return [];
+  }
+}
+
+function matchingWordsOf(hit: Hit): number {
+  for (const rule of hit.details) if (rule.kind === "words") return rule.matchingWords;
+  return 0;
+}
+
+function learnRanks(hits: readonly Hit[]): Map<number, KnownRanks> {
+  const byWords = new Map<number, KnownRanks>();
+  for (const hit of hits) {
+    const words = matchingWordsOf(hit);
+    const known = byWords.get(words) ?? { ranks: new Map(), maxima: new Map() };
+    byWords.set(words, known);
+    for (const rule of hit.details) learnRule(rule, known);
+  }
+  return byWords;
+}
+
+function learnRule(rule: RuleDetails, { ranks, maxima }: KnownRanks): void {
   const learn = (name: string, score: number): void => {
     const common = leastCommonMultiple(ranks.get(name) ?? 1, denominatorOf(score));
     if (common <= MAX_DENOMINATOR) ranks.set(name, common);
   };
-  for (const hit of hits) {
-    for (const rule of hit.details) {
-      const maximum = maximumOf(rule);
-      if (maximum !== undefined) maxima.set(rule.name, Math.max(maximum, maxima.get(rule.name) ?? 0));
-      if (rule.kind === "score") learn(rule.name, rule.score);
-      if (rule.kind === "attribute") {
-        learn(`${rule.name} rank`, rule.rankScore);
-        learn(`${rule.name} distance`, rule.distanceScore);
-      }
-    }
+  const maximum = maximumOf(rule);
+  if (maximum !== undefined) maxima.set(rule.name, Math.max(maximum, maxima.get(rule.name) ?? 0));
+  if (rule.kind === "score") learn(rule.name, rule.score);
+  if (rule.kind === "attribute") {
+    learn(`${rule.name} rank`, rule.rankScore);
+    learn(`${rule.name} distance`, rule.distanceScore);
   }
-  return { ranks, maxima };
 }
 
 /** The greatest count that a rule could have given, where its details say so. */

@@ -19,7 +19,7 @@ export function segmentsOf(hit: Hit, ranks: RuleRanks): readonly Segment[] {
   let runs = 0;
   const close = (): void => {
     if (run.length === 0) return;
-    segments.push({ score: ranks.scoreOf(run) });
+    segments.push({ score: ranks.scoreOf(hit, run) });
     run = [];
     runs++;
   };
@@ -47,7 +47,7 @@ export function segmentsOf(hit: Hit, ranks: RuleRanks): readonly Segment[] {
 export function globalScoreOf(hit: Hit, ranks: RuleRanks): number {
   const vector = hit.details.findLast((rule) => rule.kind === "vector");
   if (vector?.kind === "vector") return similarityOf(vector.similarity);
-  return ranks.hasGreatestMaxima(hit) ? rankingScoreOf(hit) : ranks.scoreOf(hit.details);
+  return ranks.hasGreatestMaxima(hit) ? rankingScoreOf(hit) : ranks.scoreOf(hit, hit.details);
 }
 
 /** Whether a hit was found by its vector. */

@@ -6,7 +6,7 @@ import {
   type RankedQuery,
   rankingIncompatibility,
 } from "../../merge/index.js";
-import { apiError, indexNotFound } from "../http/api-errors.js";
+import { apiError, indexNotFound, notUnderstood } from "../http/api-errors.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { filterableNames, indexFacts } from "./index-facts.js";
 import { inconsistentFacetOrder, insideFacets, insideQuery } from "./multi-search-errors.js";
@@ -92,6 +92,23 @@ export async function unusedFacetsFault(
   if (facets === null) return undefined;
   const facetsByIndex = { [index.physicalName]: facets };
   return judged(refusals, index, { federation: { facetsByIndex }, queries: [] }, signal);
+}
+
+/**
+ * What a node says of personalized results, which Miroir does not make: nodes would have to see all hits.
+ *
+ * @returns undefined where they are not asked for
+ */
+export async function personalizationFault(
+  refusals: NodeRefusals,
+  { personalize }: Federation,
+  signal: AbortSignal,
+): Promise<MeilisearchError | undefined> {
+  if (personalize === undefined) return undefined;
+  const body = `{"queries":[],"federation":{"personalize":${personalize}}}`;
+  const response = await refusals.verdict({ method: "POST", path: "/multi-search", body }, signal);
+  const error = response && parseErrorBody(response.body);
+  return response && error ? new MeilisearchError(response.status, error) : notUnderstood();
 }
 
 /**

@@ -28,6 +28,7 @@ import {
   federatedRequest,
   findFault,
   type PlacedQuery,
+  personalizationFault,
   plainFault,
   unusedFacetsFault,
   unusedIndexes,
@@ -79,7 +80,8 @@ export function createFederatedSearch(dependencies: FederatedSearchDependencies)
       const fault =
         plainFault(request) ??
         (queries.some(({ isQuestionable }) => isQuestionable) ? notUnderstood() : undefined) ??
-        (await unusedFault(refusals, request, signal));
+        (await unusedFault(refusals, request, signal)) ??
+        (await personalizationFault(refusals, federation, signal));
       if (fault !== undefined) throw (await findFault(refusals, request, original, signal)) ?? fault;
       try {
         return await run(dependencies, request, includeMetadata, signal);

@@ -30,6 +30,8 @@ export interface Federation {
   /** Goes before each index's own distinct attribute; undefined for none. */
   readonly distinct: string | undefined;
   readonly showPerformanceDetails: boolean;
+  /** `personalize` as JSON text, which nodes judge; undefined without it. */
+  readonly personalize: string | undefined;
 }
 
 /** The body of a multi-search. */
@@ -88,7 +90,7 @@ function queryOf(
     indexUid,
     parameters,
     federationOptions: options,
-    isQuestionable: useNetwork === true || options?.usesNetwork === true || !isAllowed,
+    isQuestionable: useNetwork !== null || options?.usesNetwork === true || !isAllowed,
     text,
   };
 }
@@ -118,7 +120,7 @@ function federationOf(value: unknown, text: Buffer): Federation | undefined {
     if (value[name] === null && (name === "limit" || name === "offset")) return undefined;
   }
   const { mergeFacets = null, distinct = null, personalize = null, showPerformanceDetails = false } = value;
-  if (personalize !== null || typeof showPerformanceDetails !== "boolean") return undefined;
+  if (typeof showPerformanceDetails !== "boolean" || !isPersonalize(personalize)) return undefined;
   if (distinct !== null && typeof distinct !== "string") return undefined;
   const facetsByIndex = facetsByIndexOf(value.facetsByIndex ?? {});
   if (facetsByIndex === undefined || value.facetsByIndex === null) return undefined;
@@ -134,7 +136,13 @@ function federationOf(value: unknown, text: Buffer): Federation | undefined {
     mergeFacets: merge,
     distinct: distinct ?? undefined,
     showPerformanceDetails,
+    personalize: personalize === null ? undefined : JSON.stringify(personalize),
   };
+}
+
+function isPersonalize(value: unknown): boolean {
+  if (value === null) return true;
+  return isRecord(value) && hasOnly(value, ["userContext"]) && typeof value.userContext === "string";
 }
 
 const DEFAULT_LIMIT = 20;

@@ -15,12 +15,12 @@ const FACTS: IndexFacts = {
 
 type Scored = { id: number; words: number; similarity: number; part: number };
 
-/** Words of 10: enough steps for weighted scores to interleave. */
+/** Words of 10: enough steps for weighted scores to interleave. Similarities have single precision. */
 const corpus = fc.uniqueArray(
   fc.record({
     id: fc.nat({ max: 200 }),
     words: fc.integer({ min: 0, max: 10 }),
-    similarity: fc.integer({ min: 0, max: 20 }).map((n) => n / 20),
+    similarity: fc.integer({ min: 0, max: 20 }).map((n) => Math.fround(n / 20)),
     part: fc.nat({ max: 2 }),
   }),
   { selector: (row) => row.id, maxLength: 30 },
