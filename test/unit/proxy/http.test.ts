@@ -458,7 +458,7 @@ describe("load", () => {
 describe("routes that Miroir does not serve", () => {
   it("say so, where Meilisearch has them", async () => {
     const { url } = await start();
-    const answer = await send(url, "POST", "/multi-search", json, "{}");
+    const answer = await send(url, "POST", "/snapshots");
     expect(answer.status).toBe(501);
     expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_not_served" });
   });
