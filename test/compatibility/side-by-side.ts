@@ -161,7 +161,7 @@ async function runScript(side: Side, script: Script): Promise<Seen[]> {
 }
 
 function isRead(method: string, path: string): boolean {
-  return method === "GET" || /\/(search|fetch)(\?|$)/.test(path);
+  return method === "GET" || /\/(search|fetch|facet-search|similar|fields)(\?|$)/.test(path);
 }
 
 /** Task uids as their places in the order of tasks: Miroir's grow, but leave gaps. */

@@ -8,6 +8,7 @@ import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import { createAdmission } from "../read/admission.js";
 import { createDocumentService } from "../read/documents.js";
+import { createFacetSearchService } from "../read/facet-search.js";
 import { createMultiSearchService } from "../read/multi-search.js";
 import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
 import { createNodeRefusals } from "../read/node-refusals.js";
@@ -27,6 +28,7 @@ import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
 import { registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
+import { registerFacetSearch } from "./facet-search.js";
 import { registerIndexes } from "./indexes.js";
 import { registerKeys } from "./keys.js";
 import type { ProxyMetrics } from "./metrics.js";
@@ -108,6 +110,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   });
   registerStats(routes, services);
   registerSearch(routes, services);
+  registerFacetSearch(routes, services);
   registerMultiSearch(routes, services);
   registerDocumentsRead(routes, services);
   registerDocumentsWrite(routes, services);
@@ -178,6 +181,7 @@ function createReads(
     refusals,
     search,
     multiSearch: createMultiSearchService({ ...searching, search, newRequestUid: () => newUuid(world) }),
+    facetSearch: createFacetSearchService({ topology, reader, refusals, unavailableShardPolicy }),
     documents: createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),

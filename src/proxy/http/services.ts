@@ -2,6 +2,7 @@ import type { Logger } from "pino";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { DocumentService } from "../read/documents.js";
+import type { FacetSearchService } from "../read/facet-search.js";
 import type { MultiSearchService } from "../read/multi-search.js";
 import type { NodeRefusals } from "../read/node-refusals.js";
 import type { SearchService } from "../read/search.js";
@@ -25,6 +26,7 @@ export interface RouteServices {
   readonly peers: PeerTransport;
   readonly search: SearchService;
   readonly multiSearch: MultiSearchService;
+  readonly facetSearch: FacetSearchService;
   readonly documents: DocumentService;
   readonly settings: SettingsReader;
   readonly stats: StatsService;

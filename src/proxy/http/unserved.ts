@@ -38,7 +38,6 @@ const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
   ["PATCH", "/dynamic-search-rules/:ruleUid", "dynamicSearchRules.update"],
   ["DELETE", "/dynamic-search-rules/:ruleUid", "dynamicSearchRules.delete"],
   ["POST", "/render-template", "settings.get"],
-  ["POST", "/indexes/:indexUid/facet-search", "search"],
   ["GET", "/indexes/:indexUid/similar", "search"],
   ["POST", "/indexes/:indexUid/similar", "search"],
   ["POST", "/indexes/:indexUid/documents/edit", "documents.*"],
