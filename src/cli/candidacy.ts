@@ -63,6 +63,8 @@ const ACKNOWLEDGE_WAIT_MS = 3_000;
 /** Milliseconds between two looks at who leads. */
 const WATCH_MS = 2_000;
 const HOUR_MS = 3_600_000;
+/** Milliseconds that each part of a term may take to end: longer than the store's deadline and the waits for proxies together. */
+const TAKE_DOWN_MS = 15_000;
 
 /**
  * Stands for the leadership once: waits for the lease, leads with everything built anew from the store, and takes it
@@ -87,11 +89,40 @@ export async function standForLeadership(
     logger.debug({ err: error }, "the term ended before it had begun");
   } finally {
     observer.over();
-    for (const close of closers) {
-      await close().catch((error: unknown) => {
+    await takeDown(closers, options, stop);
+  }
+}
+
+/** Ends the parts in turn. One that does not end in time ends the process, rather than keep it from ever leading again. */
+async function takeDown(
+  closers: readonly (() => Promise<void>)[],
+  { logger, world }: CandidacyOptions,
+  stop: AbortSignal,
+): Promise<void> {
+  let stuck = false;
+  for (const close of closers) {
+    const late = new AbortController();
+    const timeout = world.timers.sleep(TAKE_DOWN_MS, late.signal).then(
+      () => true,
+      () => false,
+    );
+    const ended = close().then(
+      () => false,
+      (error: unknown) => {
         logger.warn({ err: error }, "could not end a part of the control plane cleanly");
-      });
+        return false;
+      },
+    );
+    if (await Promise.race([ended, timeout])) {
+      stuck = true;
+      logger.error({ limitMs: TAKE_DOWN_MS }, "a part of the control plane does not end");
     }
+    late.abort();
+  }
+  if (stuck && !stop.aborted) {
+    throw new Error(
+      "a part of the ended term does not end; this process is of no use any more, start it again",
+    );
   }
 }
 
