@@ -55,8 +55,9 @@ describeWithRedis("revocations of admin sessions on several Redis servers", () =
     await begin(store, "before", "during", "after");
     const heard = await listen();
     expect(await revoke(store, "before", heard)).toBeLessThan(1_000);
+    // On a busy machine the sentinel may have made another one the primary before.
     const first = await fleet.currentPrimary();
-    await fleet.primary.kill();
+    await [fleet.primary, ...fleet.replicas].find(({ port }) => port === first)?.kill();
     await revoke(store, "during", heard);
     await until(async () => (await fleet.currentPrimary()) !== first);
     expect(await revoke(store, "after", heard)).toBeLessThan(1_000);
