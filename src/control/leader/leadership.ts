@@ -204,6 +204,8 @@ class LeaseLoop implements Leadership {
 
   #become(state: LeadershipState): void {
     const former = this.#state;
+    // What was asked of the store before close() answers after it: closed is for good.
+    if (former.kind === "closed") return;
     if (former.kind === state.kind && termOf(former) === termOf(state)) return;
     this.#state = state;
     for (const listener of [...this.#listeners]) {

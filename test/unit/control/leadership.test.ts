@@ -91,4 +91,27 @@ describe("leadership", () => {
     expect(terms).toEqual([42]);
     expect(leadership.fence().term).toBe(42);
   });
+
+  it("stays closed, and takes nothing, when the answer to a renewal comes after it was closed", async () => {
+    let answer: (lease: undefined) => void = () => undefined;
+    const { leadership } = candidate("a", {
+      acquire: (request) => store.lease.acquire(request),
+      renew: () => new Promise((resolve) => (answer = resolve)),
+      release: (token) => store.lease.release(token),
+      current: (scope) => store.lease.current(scope),
+    });
+    await leadership.start();
+    leadership.onChange(({ kind }) => {
+      if (kind === "follower") leadership.close().catch(() => undefined);
+    });
+    await world.advance(11_000);
+    expect(leadership.state().kind).toBe("closed");
+    answer(undefined);
+    await world.advance(30_000);
+    expect(leadership.state().kind).toBe("closed");
+    const b = candidate("b").leadership;
+    await b.start();
+    expect(b.state().kind).toBe("leader");
+    await b.close();
+  });
 });
