@@ -6,9 +6,9 @@ export type Rank = { readonly rank: number; readonly of: number };
 
 /**
  * Turns score details back into ranks, and joins those of several rules into one score, as Meilisearch does. That takes how many
- * ranks each rule has, which depends on how many words of the query a document matches. Counts tell it; where details give a score alone, it is
- * learnt from the scores of all hits with as many matching words: a rule with n ranks gives multiples of 1/n. The maxima of counts
- * are the greatest that any part named, since the whole would have named them.
+ * ranks each rule has, which depends on how many words of the query a document matches. Counts tell it; where details give a score
+ * alone, it is known of some rules, and learnt for the others from the scores of all hits with as many matching words: a rule with n
+ * ranks gives multiples of 1/n. The maxima of counts are the greatest that any part named, since the whole would have named them.
  */
 export class RuleRanks {
   readonly #hits: readonly Hit[];
@@ -48,14 +48,21 @@ export class RuleRanks {
 }
 
 /** By rule: how many ranks it has, and the greatest count that it could have given. */
-type KnownRanks = { readonly ranks: Map<string, number>; readonly maxima: Map<string, number> };
+type KnownRanks = {
+  /** How many words of the query match; 0 where no rule tells. */
+  readonly words: number;
+  readonly ranks: Map<string, number>;
+  readonly maxima: Map<string, number>;
+};
 
-const NOTHING_KNOWN: KnownRanks = { ranks: new Map(), maxima: new Map() };
+const NOTHING_KNOWN: KnownRanks = { words: 0, ranks: new Map(), maxima: new Map() };
 
-function ranksOf(rule: RuleDetails, { ranks, maxima }: KnownRanks): Rank[] {
+function ranksOf(rule: RuleDetails, { words, ranks, maxima }: KnownRanks): Rank[] {
   const maximum = (own: number): number => Math.max(own, maxima.get(rule.name) ?? 0);
   const byScore = (name: string, score: number): Rank => {
-    const of = ranks.get(name) ?? denominatorOf(score);
+    const learnt = ranks.get(name) ?? denominatorOf(score);
+    const usual = usualRanks(name, words);
+    const of = usual !== undefined && usual % learnt === 0 ? usual : learnt;
     return { rank: Math.round(score * of), of };
   };
   switch (rule.kind) {
@@ -74,10 +81,7 @@ function ranksOf(rule: RuleDetails, { ranks, maxima }: KnownRanks): Rank[] {
       ];
     }
     case "attribute":
-      return [
-        byScore(`${rule.name} rank`, rule.rankScore),
-        byScore(`${rule.name} distance`, rule.distanceScore),
-      ];
+      return [byScore(`${rule.name} rank`, rule.rankScore), byScore(DISTANCE, rule.distanceScore)];
     case "score":
       return [byScore(rule.name, rule.score)];
     case "skipped":
@@ -85,6 +89,19 @@ function ranksOf(rule: RuleDetails, { ranks, maxima }: KnownRanks): Rank[] {
     default:
       return [];
   }
+}
+
+/** The second half of the rule `attribute`. */
+const DISTANCE = "attribute distance";
+
+/**
+ * How many ranks a rule has for so many words, as Meilisearch's rules are made: up to 7 steps between two neighbours, up to 10
+ * for a word's position. Undefined where it depends on the index.
+ */
+function usualRanks(name: string, words: number): number | undefined {
+  if (words === 0) return undefined;
+  if (name === "proximity") return 7 * (words - 1) + 1;
+  return name === "wordPosition" || name === DISTANCE ? 10 * words + 1 : undefined;
 }
 
 function matchingWordsOf(hit: Hit): number {
@@ -96,7 +113,7 @@ function learnRanks(hits: readonly Hit[]): Map<number, KnownRanks> {
   const byWords = new Map<number, KnownRanks>();
   for (const hit of hits) {
     const words = matchingWordsOf(hit);
-    const known = byWords.get(words) ?? { ranks: new Map(), maxima: new Map() };
+    const known = byWords.get(words) ?? { words, ranks: new Map(), maxima: new Map() };
     byWords.set(words, known);
     for (const rule of hit.details) learnRule(rule, known);
   }
@@ -113,7 +130,7 @@ function learnRule(rule: RuleDetails, { ranks, maxima }: KnownRanks): void {
   if (rule.kind === "score") learn(rule.name, rule.score);
   if (rule.kind === "attribute") {
     learn(`${rule.name} rank`, rule.rankScore);
-    learn(`${rule.name} distance`, rule.distanceScore);
+    learn(DISTANCE, rule.distanceScore);
   }
 }
 

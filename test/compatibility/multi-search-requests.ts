@@ -30,6 +30,136 @@ export const INDEXES = {
   },
 } as const;
 
+/** Indexes with what else rules know: places, vectors, rules in another order, a distinct attribute, hidden attributes. */
+export const PLACES = {
+  places: {
+    filterableAttributes: ["genres", "decade", "year", "_geo"],
+    sortableAttributes: ["year", "title", "_geo"],
+    rankingRules: ["words", "typo", "year:desc", "proximity", "attribute", "sort", "exactness"],
+    embedders: { v: { source: "userProvided", dimensions: 3 } },
+  },
+  spots: {
+    filterableAttributes: ["genres", "decade", "year", "_geo"],
+    sortableAttributes: ["year", "title", "_geo"],
+    rankingRules: ["sort", "words", "typo", "proximity", "attributeRank", "exactness"],
+    displayedAttributes: ["id", "title", "genres"],
+    distinctAttribute: "title",
+    embedders: { v: { source: "userProvided", dimensions: 3 } },
+  },
+} as const;
+
+/** A film as a place. */
+export function placeOf(film: Film): Record<string, unknown> {
+  const { id } = film;
+  const turned = [Math.sin(id), Math.cos(id * 1.7), Math.sin(id * 2.3 + 1)];
+  return {
+    ...film,
+    ...(id % 7 === 0 ? {} : { _geo: { lat: ((id * 7) % 170) - 85, lng: ((id * 13) % 360) - 180 } }),
+    _vectors: { v: turned.map((value) => Math.round(value * 1000) / 1000) },
+  };
+}
+
+/** Seeded sound requests over {@link PLACES}. */
+export function placeRequests(
+  films: readonly Film[],
+  random: SeededRandom,
+  count: number,
+): MultiSearchRequestCase[] {
+  const q = (): string => {
+    const words = random.pick(films).title.split(" ");
+    return words.filter((word) => word.length > 2)[0] ?? "night";
+  };
+  const vector = (): number[] => [0, 1, 2].map(() => Math.round(random.next() * 2000 - 1000) / 1000);
+  const weight = (): Record<string, unknown> =>
+    random.chance(0.5) ? { federationOptions: { weight: random.pick([0.3, 1, 1.5]) } } : {};
+  const federation = (): Record<string, unknown> =>
+    random.pick([{}, { limit: 6, offset: 2 }, { page: 2, hitsPerPage: 5 }]);
+  const uids = (): [string, string] =>
+    random.pick([["places", "spots"] as const, ["spots", "places"] as const]).slice() as [string, string];
+  const makers: Readonly<Record<string, () => unknown>> = {
+    "geo, distinct in settings": () => {
+      const sort = [`_geoPoint(${random.below(80)}, ${random.below(170)}):${random.pick(["asc", "desc"])}`];
+      return {
+        queries: [
+          { indexUid: "spots", sort, filter: "year > 1995", ...weight() },
+          { indexUid: "spots", sort, filter: "year < 2000", ...weight() },
+        ],
+        federation: federation(),
+      };
+    },
+    "rules in between": () => ({
+      queries: [
+        { indexUid: "places", q: q(), ...weight(), showRankingScore: true },
+        { indexUid: "places", q: `${q()} ${q()}`, ...weight() },
+      ],
+      federation: federation(),
+    }),
+    "sorted first": () => ({
+      queries: [
+        { indexUid: "spots", q: q(), sort: ["year:asc"], ...weight() },
+        { indexUid: "spots", q: q(), sort: ["title:asc"], ...weight(), showRankingScoreDetails: true },
+      ],
+      federation: federation(),
+    }),
+    semantic: () => {
+      const [one, other] = uids();
+      const hybrid = { embedder: "v", semanticRatio: 1 };
+      return {
+        queries: [
+          {
+            indexUid: one,
+            vector: vector(),
+            hybrid,
+            ...weight(),
+            retrieveVectors: one === "places" && random.chance(0.5),
+          },
+          { indexUid: other, vector: vector(), hybrid, ...weight(), filter: "year > 1995" },
+        ],
+        federation: federation(),
+      };
+    },
+    hybrid: () => ({
+      queries: [
+        { indexUid: "films", q: q(), ...weight() },
+        {
+          indexUid: "places",
+          q: q(),
+          vector: vector(),
+          hybrid: { embedder: "v", semanticRatio: random.pick([0.2, 0.5, 0.8]) },
+          ...weight(),
+        },
+      ],
+      federation: federation(),
+    }),
+    threshold: () => ({
+      queries: [
+        { indexUid: "films", q: q(), rankingScoreThreshold: random.pick([0.3, 0.7, 0.9]), ...weight() },
+        { indexUid: "reels", q: q(), ...weight() },
+      ],
+      federation: federation(),
+    }),
+    "distinct, several values": () => ({
+      queries: [
+        { indexUid: "films", q: q(), ...weight() },
+        { indexUid: "reels", q: q(), ...weight() },
+      ],
+      federation: { distinct: "genres", limit: 50, facetsByIndex: { films: ["decade"] } },
+    }),
+    "distinct, one index": () => ({
+      queries: [
+        { indexUid: "films", q: q(), ...weight() },
+        { indexUid: "films", q: q(), ...weight(), attributesToRetrieve: ["id"] },
+      ],
+      federation: { distinct: "year", limit: 40, facetsByIndex: { films: ["year", "genres"] } },
+    }),
+  };
+  const kinds = Object.keys(makers);
+  return Array.from({ length: count }, (_, at) => {
+    const kind = kinds[at % kinds.length] ?? "geo";
+    return { kind, body: makers[kind]?.() };
+  });
+}
+
 /** Seeded sound requests over both indexes. */
 export function soundRequests(
   films: readonly Film[],
