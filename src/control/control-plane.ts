@@ -21,6 +21,7 @@ import type { FencingToken, TaskStore } from "../store/task-store.js";
 import type { AuditTuning } from "./audit/audit-options.js";
 import { Auditor } from "./audit/auditor.js";
 import { IndexCreator } from "./indexes/index-creator.js";
+import { IndexNames } from "./indexes/index-names.js";
 import { createIndexService, recordCreation } from "./indexes/index-service.js";
 import { UpdatedAt, type UpdatedAtTuning } from "./indexes/updated-at.js";
 import { defaultKeys } from "./keys/default-keys.js";
@@ -156,11 +157,17 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     admin,
     ...(config.nodeTimeoutMs === undefined ? {} : { nodeTimeoutMs: config.nodeTimeoutMs }),
   });
+  const names = new IndexNames({
+    ...common,
+    registry,
+    ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
+  });
   const indexes = createIndexService({
     ...common,
     hasher: await createShardHasher(),
     creator,
     registry,
+    names,
     updatedAt: (instance) => updatedAt.pending(instance),
   });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
@@ -198,6 +205,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       }
       await reopenSettings(store, settings);
       await registry.settleAll();
+      await names.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
       retention.start();
@@ -209,6 +217,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     },
     async stop() {
       endListening?.();
+      await names.stop();
       await retention.stop();
       await monitor.stop();
       await auditor.stop();
@@ -312,7 +321,9 @@ function settleAfterChanges(registry: TaskRegistry, logger: Logger): (change: To
       const before = known.get(index.instance);
       known.set(index.instance, states);
       if (before === undefined || before === states) continue;
-      registry.settleIndex(index.uid).catch((error: unknown) => {
+      // Open tasks may be filed under the index's former name.
+      const judged = index.namedByTask === undefined ? registry.settleIndex(index.uid) : registry.settleAll();
+      judged.catch((error: unknown) => {
         logger.error({ err: error, index: index.uid }, "could not judge an index's open tasks again");
       });
     }

@@ -8,6 +8,10 @@ import type {
   EnsureIndexResponse,
   RemoveIndexRequestSchema,
   RemoveIndexResponse,
+  RenameIndexRequestSchema,
+  RenameIndexResponse,
+  SwapIndexesRequestSchema,
+  SwapIndexesResponse,
 } from "../gen/miroir/v1/indexes_pb.js";
 import type {
   CreateKeyRequestSchema,
@@ -78,6 +82,14 @@ export interface ControlTransport {
     request: Init<typeof RemoveIndexRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<RemoveIndexResponse>;
+  swapIndexes(
+    request: Init<typeof SwapIndexesRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<SwapIndexesResponse>;
+  renameIndex(
+    request: Init<typeof RenameIndexRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<RenameIndexResponse>;
   commitGeneration(
     request: Init<typeof CommitGenerationRequestSchema>,
     options?: ControlCallOptions,

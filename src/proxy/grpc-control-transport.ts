@@ -108,6 +108,8 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     ensureIndex: (request, call) => unary((s, o) => s.indexes.ensureIndex(request, o), call),
     createIndex: (request, call) => unary((s, o) => s.indexes.createIndex(request, o), call),
     removeIndex: (request, call) => unary((s, o) => s.indexes.removeIndex(request, o), call),
+    swapIndexes: (request, call) => unary((s, o) => s.indexes.swapIndexes(request, o), call),
+    renameIndex: (request, call) => unary((s, o) => s.indexes.renameIndex(request, o), call),
     commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
     createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
     updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),

@@ -43,6 +43,8 @@ export function createSimulatedTransport(
     ensureIndex: missing,
     createIndex: missing,
     removeIndex: missing,
+    swapIndexes: missing,
+    renameIndex: missing,
     commitGeneration: missing,
     createKey: missing,
     updateKey: missing,

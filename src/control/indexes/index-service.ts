@@ -31,6 +31,7 @@ import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { type CreatedIndex, IndexCreationError, type IndexCreator } from "./index-creator.js";
+import type { IndexNames } from "./index-names.js";
 
 /** What {@link createIndexService} works with. */
 export interface IndexServiceOptions {
@@ -42,6 +43,7 @@ export interface IndexServiceOptions {
   readonly hasher: ShardHasher;
   readonly creator: IndexCreator;
   readonly registry: TaskRegistry;
+  readonly names: IndexNames;
   /** When documents of the index changed last, where the topology does not say it yet. */
   readonly updatedAt: (instance: string) => number | undefined;
   /** Index creations under way at once; more are refused with RESOURCE_EXHAUSTED. 1,000 unless given. */
@@ -53,7 +55,7 @@ type Queues = Map<string, Promise<unknown>>;
 
 /** Serves the catalogue of indexes. Calls about one name run one after the other, so that concurrent callers get one index. */
 export function createIndexService(options: IndexServiceOptions): ServiceImpl<typeof IndexService> {
-  const { topology, hasher } = options;
+  const { topology, hasher, names } = options;
   const queues: Queues = new Map();
   const alone = <T>(uid: string, work: () => Promise<T>): Promise<T> =>
     inTurn(queues, uid, options.maxCreations ?? 1_000, work);
@@ -62,6 +64,15 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
     createIndex: ({ uid, primaryKey, taskUid: task }) =>
       alone(uid, () => createIndex(options, Number(task), uid, primaryKey)),
     removeIndex: ({ instance }) => removeIndex(options, instance),
+    swapIndexes: async ({ taskUid: task, swaps, waitMs }) => {
+      const pairs = swaps.map(({ leftUid, rightUid, rename }) => ({
+        indexes: [leftUid, rightUid] as const,
+        rename,
+      }));
+      return given(await names.run(Number(task), { kind: "swap", swaps: pairs }, waitMs));
+    },
+    renameIndex: async ({ taskUid: task, uid, newUid, primaryKey, waitMs }) =>
+      given(await names.run(Number(task), { kind: "rename", uid, newUid, primaryKey }, waitMs)),
     commitGeneration: (request) => commitGeneration(options, request),
     async getIndex({ uid }) {
       return { index: withUpdatedAt(options, indexOf(topology.current(), uid)) };
@@ -298,6 +309,10 @@ function inTurn<T>(queues: Queues, uid: string, limit: number, work: () => Promi
     });
   queues.set(uid, settled);
   return run;
+}
+
+function given(epoch: Epoch | undefined): { readonly epoch?: Epoch } {
+  return epoch === undefined ? {} : { epoch };
 }
 
 function indexOf(topology: Topology, uid: string): Index {

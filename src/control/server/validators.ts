@@ -6,6 +6,8 @@ import {
   GetIndexRequestSchema,
   ListIndexesRequestSchema,
   RemoveIndexRequestSchema,
+  RenameIndexRequestSchema,
+  SwapIndexesRequestSchema,
 } from "../../gen/miroir/v1/indexes_pb.js";
 import {
   CreateKeyRequestSchema,
@@ -26,6 +28,7 @@ import type { ApiKey } from "../../gen/miroir/v1/topology_pb.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
 const MAX_NAME = 512;
+const MAX_WAIT_MS = 10_000;
 const MAX_SESSION = 128;
 const MAX_KEY_TEXT = 10_000;
 const MAX_KEY_LIST = 1_000;
@@ -84,6 +87,27 @@ export function createValidators(): ValidatorTable {
       checkName(instance, "instance", faults);
       checkSession(session, faults);
     })
+    .add(SwapIndexesRequestSchema, ({ taskUid, swaps, session, waitMs }, faults) => {
+      checkUid(taskUid, "task_uid", faults);
+      faults.check(swaps.length <= MAX_LIST, "swaps", `at most ${MAX_LIST}, not ${swaps.length}`);
+      const names = new Set<string>();
+      for (const [position, { leftUid, rightUid }] of swaps.slice(0, MAX_LIST).entries()) {
+        checkIndexUid(leftUid, `swaps[${position}].left_uid`, faults);
+        checkIndexUid(rightUid, `swaps[${position}].right_uid`, faults);
+        names.add(leftUid).add(rightUid);
+      }
+      faults.check(names.size >= 2 * Math.min(swaps.length, MAX_LIST), "swaps", "name an index twice");
+      checkSession(session, faults);
+      checkWait(waitMs, faults);
+    })
+    .add(RenameIndexRequestSchema, ({ taskUid, uid, newUid, primaryKey, session, waitMs }, faults) => {
+      checkUid(taskUid, "task_uid", faults);
+      checkIndexUid(uid, "uid", faults);
+      checkIndexUid(newUid, "new_uid", faults);
+      checkPrimaryKey(primaryKey, faults);
+      checkSession(session, faults);
+      checkWait(waitMs, faults);
+    })
     .add(CommitGenerationRequestSchema, (request, faults) => {
       const { instance, expectedGeneration, newGeneration, staleNodeIds, writer, reason } = request;
       checkName(instance, "instance", faults);
@@ -135,6 +159,10 @@ function checkKey({ uid, name, description, actions, indexes }: ApiKey, faults: 
       faults.check(text !== "" && text.length <= MAX_NAME, `key.${path}[${position}]`, "is no name");
     }
   }
+}
+
+function checkWait(waitMs: number, faults: Faults): void {
+  faults.check(waitMs <= MAX_WAIT_MS, "wait_ms", `at most ${MAX_WAIT_MS}`);
 }
 
 function checkKeyUid(uid: string, path: string, faults: Faults): void {

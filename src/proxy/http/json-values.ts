@@ -39,20 +39,21 @@ function faultOf(body: Buffer, cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-/** The body as an object. @throws MeilisearchError `bad_request` for any other value */
-export function asObject(value: unknown): Record<string, unknown> {
+/** The body as an object, or what `path` names in it. @throws MeilisearchError `bad_request` for any other value */
+export function asObject(value: unknown, path = ""): Record<string, unknown> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Record<string, unknown>;
   }
-  throw wrongType("", "an object", value, "bad_request");
+  throw wrongType(path, "an object", value, "bad_request");
 }
 
-/** 400 for a member that the route does not know. */
-export function unknownField(name: string, accepted: readonly string[]) {
+/** 400 for a member that the route does not know; `inside` as `[0]` for one that is not of the body itself. */
+export function unknownField(name: string, accepted: readonly string[], inside?: string) {
+  const place = inside === undefined ? "" : ` inside \`${inside}\``;
   return apiError(
     400,
     "bad_request",
-    `Unknown field \`${name}\`: ${didYouMean(name, accepted)}expected one of ${quotedList(accepted)}`,
+    `Unknown field \`${name}\`${place}: ${didYouMean(name, accepted)}expected one of ${quotedList(accepted)}`,
   );
 }
 

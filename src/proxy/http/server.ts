@@ -40,6 +40,7 @@ import { registerSearch } from "./search.js";
 import type { RouteServices } from "./services.js";
 import { registerSettings } from "./settings.js";
 import { registerStats } from "./stats.js";
+import { registerSwapIndexes } from "./swap-indexes.js";
 import { registerTasks } from "./tasks.js";
 import { registerUnserved } from "./unserved.js";
 
@@ -116,6 +117,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerDocumentsWrite(routes, services);
   registerIndexes(routes, services);
   registerSettings(routes, services);
+  registerSwapIndexes(routes, services);
   registerTasks(routes, services);
   registerKeys(routes, services, authentication);
   registerAdmin(routes, services);

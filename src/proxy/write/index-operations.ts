@@ -8,21 +8,14 @@ import {
   reservedSettingsName,
   toNodeSettings,
 } from "../../settings/canonical-settings.js";
-import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import { formatInstant } from "../read/rfc3339.js";
 import type { IndexView } from "../topology/topology-view.js";
+import { untilAnswered } from "./control-calls.js";
 import { primaryKeyTaken } from "./document-key.js";
 import type { AcceptedNodeTask } from "./index-write.js";
 import type { OpenSettings } from "./open-settings.js";
-import {
-  controlRefused,
-  exposingSetting,
-  noQuorum,
-  notServedHere,
-  outcomeUnknown,
-  reservedSetting,
-} from "./refusals.js";
+import { exposingSetting, noQuorum, reservedSetting } from "./refusals.js";
 import { readSettingsChange, type SettingsChange, subRouteRefusal } from "./settings-change.js";
 import { standingOf } from "./standing.js";
 import { indexNotFoundFailure } from "./task-failure.js";
@@ -43,7 +36,7 @@ export class IndexOperations {
   async create(uid: string, primaryKey: string | undefined, signal: AbortSignal): Promise<WriteResult> {
     checkedIndexUid(uid);
     this.core.requireWritable();
-    const { control, config, lease, world } = this.core.context;
+    const { control, config, lease } = this.core.context;
     return this.core.inLaneUnregistered(uid, signal, async () => {
       const taskUid = await this.core.uids.take();
       const enqueuedAt = this.core.now();
@@ -52,8 +45,7 @@ export class IndexOperations {
           { taskUid, uid, session: lease.session, ...(primaryKey === undefined ? {} : { primaryKey }) },
           { timeoutMs: config.controlTimeoutMs },
         );
-      const deadline = world.clock.monotonic() + config.settleHoldMs;
-      const answer = await this.untilAnswered(call, deadline, taskUid, "creating the index");
+      const answer = await untilAnswered(this.core.context, call, taskUid, "creating the index");
       // The client's next request may be about the index; that the topology is late does not undo the creation.
       await this.core.catalogue.waitForEpoch(answer?.epoch).catch(() => undefined);
       return {
@@ -69,15 +61,10 @@ export class IndexOperations {
     });
   }
 
-  async update(
-    indexUid: string,
-    change: { readonly primaryKey?: string | undefined; readonly newUid?: string | undefined },
-    signal: AbortSignal,
-  ): Promise<WriteResult> {
+  /** Sets the primary key. */
+  async update(indexUid: string, primaryKey: string | undefined, signal: AbortSignal): Promise<WriteResult> {
     checkedIndexUid(indexUid);
-    if (change.newUid !== undefined) throw notServedHere("renaming an index yet");
     this.core.requireWritable();
-    const { primaryKey } = change;
     const draft: TaskDraft = {
       type: TaskType.INDEX_UPDATE,
       indexUid,
@@ -114,7 +101,7 @@ export class IndexOperations {
   async delete(indexUid: string, signal: AbortSignal): Promise<WriteResult> {
     checkedIndexUid(indexUid);
     this.core.requireWritable();
-    const { control, config, lease, world } = this.core.context;
+    const { control, config, lease } = this.core.context;
     const draft: TaskDraft = {
       type: TaskType.INDEX_DELETION,
       indexUid,
@@ -129,8 +116,8 @@ export class IndexOperations {
           { instance: index.instance, session: lease.session },
           { timeoutMs: config.controlTimeoutMs },
         );
-      const deadline = world.clock.monotonic() + config.settleHoldMs;
-      const answer = await this.untilAnswered(call, deadline, taskUid, "removing the index", "not_found");
+      const what = "removing the index";
+      const answer = await untilAnswered(this.core.context, call, taskUid, what, "not_found");
       await this.core.catalogue.waitForEpoch(answer?.epoch).catch(() => undefined);
       const nodeTasks = await this.deleteOnNodes(index);
       this.core.forgetWriter(index.instance);
@@ -255,36 +242,5 @@ export class IndexOperations {
       }),
     );
     return accepted.flat();
-  }
-
-  /**
-   * Repeats a call to the control plane that is safe to repeat until it is answered.
-   *
-   * @param settled a refusal that says that an earlier attempt had its effect
-   * @throws MeilisearchError `miroir_write_outcome_unknown` at the deadline
-   */
-  private async untilAnswered<T>(
-    call: () => Promise<T>,
-    deadline: number,
-    taskUid: bigint,
-    what: string,
-    settled?: ControlRefusedError["code"],
-  ): Promise<T | undefined> {
-    const { world, config, closed } = this.core.context;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await call();
-      } catch (error) {
-        if (error instanceof ControlRefusedError) {
-          if (attempt > 1 && error.code === settled) return undefined;
-          throw controlRefused(what, error);
-        }
-        if (!(error instanceof ControlUnavailableError)) throw error;
-        if (world.clock.monotonic() >= deadline) {
-          throw outcomeUnknown(taskUid, "the control plane does not answer", { cause: error });
-        }
-      }
-      await world.timers.sleep(config.settleRetryMs, closed);
-    }
   }
 }

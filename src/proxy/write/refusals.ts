@@ -230,8 +230,3 @@ export function stopping(): MeilisearchError {
     retryAfterSeconds: 1,
   });
 }
-
-/** A part of Meilisearch's API that the write path does not serve. */
-export function notServedHere(what: string): MeilisearchError {
-  return refusal(501, "miroir_not_served", `Miroir does not serve ${what}.`, "system");
-}

@@ -34,7 +34,8 @@ export interface DocumentWriteRequest {
 /** What a client gets for a write that was accepted. */
 export interface WriteAnswer {
   readonly taskUid: number;
-  readonly indexUid: string;
+  /** Null for tasks without one. */
+  readonly indexUid: string | null;
   readonly status: "enqueued";
   /** As Meilisearch prints it, such as `documentAdditionOrUpdate`. */
   readonly type: string;
@@ -48,6 +49,12 @@ export interface WriteResult {
   readonly body: WriteAnswer;
   /** Touched shards of which not every replica is in sync; absent where all are (invariant 4). */
   readonly degradedShards?: readonly number[];
+}
+
+/** An exchange of the names of two indexes; as a rename, the left index gets the right name, which must be free. */
+export interface IndexSwap {
+  readonly indexes: readonly [left: string, right: string];
+  readonly rename: boolean;
 }
 
 /** Where a settings change came in: the whole object, or the sub-route of one member such as `stop-words`. */

@@ -73,6 +73,7 @@ export const TASK_TYPE_NAMES = {
   [TaskType.INDEX_CREATION]: "indexCreation",
   [TaskType.INDEX_DELETION]: "indexDeletion",
   [TaskType.INDEX_UPDATE]: "indexUpdate",
+  [TaskType.INDEX_SWAP]: "indexSwap",
 } as const;
 
 /** What all writes share: lanes, the catalogue, task uids, registration. */
@@ -138,15 +139,29 @@ export class WriteCore {
     signal: AbortSignal,
     work: () => Promise<T>,
   ): Promise<T> {
+    return this.inLanesUnregistered([indexUid], signal, work);
+  }
+
+  /** {@link inLaneUnregistered} for a write to several indexes: it has all their lanes to itself. */
+  async inLanesUnregistered<T extends WriteResult>(
+    indexUids: readonly string[],
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<T> {
     const started = this.context.world.clock.monotonic();
+    // Always in the same order, or two such writes would wait for each other.
+    const ordered = [...new Set(indexUids)].sort();
+    const from = async (at: number): Promise<T> => {
+      const indexUid = ordered[at];
+      if (indexUid !== undefined) return this.laneOf(indexUid).run(signal, () => from(at + 1));
+      this.requireLease();
+      if (!this.registrar.hasRoom()) {
+        throw writesOverloaded("too many accepted tasks wait for the control plane, which does not answer");
+      }
+      return work();
+    };
     try {
-      const result = await this.laneOf(indexUid).run(signal, async () => {
-        this.requireLease();
-        if (!this.registrar.hasRoom()) {
-          throw writesOverloaded("too many accepted tasks wait for the control plane, which does not answer");
-        }
-        return work();
-      });
+      const result = await from(0);
       this.context.metrics.writeDone(result.body.type, "accepted", this.secondsSince(started));
       return result;
     } catch (error) {

@@ -8,6 +8,7 @@ import { DocumentWrites } from "./document-writes.js";
 import { FilterPreflight } from "./filter-preflight.js";
 import type { WriterContext } from "./generation-change.js";
 import { IndexOperations } from "./index-operations.js";
+import { NameOperations } from "./name-operations.js";
 import { createNodeCalls } from "./node-calls.js";
 import { OpenSettings } from "./open-settings.js";
 import { createSpoolPool } from "./spool.js";
@@ -15,6 +16,7 @@ import { createTaskRegistrar } from "./task-registrar.js";
 import { createTaskUids } from "./task-uids.js";
 import type {
   DocumentWriteRequest,
+  IndexSwap,
   SettingsWrite,
   WriteConfig,
   WriteLogger,
@@ -39,12 +41,14 @@ export interface WriteService {
     index: { readonly uid: string; readonly primaryKey?: string | undefined },
     signal: AbortSignal,
   ): Promise<WriteResult>;
-  /** Sets the primary key. Renaming (`newUid`) is refused with 501. */
+  /** Sets the primary key, and gives the index another name where `newUid` is given. */
   updateIndex(
     indexUid: string,
     change: { readonly primaryKey?: string | undefined; readonly newUid?: string | undefined },
     signal: AbortSignal,
   ): Promise<WriteResult>;
+  /** Exchanges names of indexes, all of them or none; no index is named twice. */
+  swapIndexes(swaps: readonly IndexSwap[], signal: AbortSignal): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
   updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult>;
   /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
@@ -110,6 +114,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
   const openSettings = new OpenSettings(context);
   const documents = new DocumentWrites(core, new FilterPreflight(core, openSettings), openSettings);
   const indexes = new IndexOperations(core, openSettings);
+  const names = new NameOperations(core);
   const stopWatching = topology.onChange((view) => shedSuspects(core, view, logger));
 
   const stats = (): WriteStats => {
@@ -141,7 +146,13 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
   return {
     submit: (request, signal) => counted(() => documents.submit(request, signal)),
     createIndex: ({ uid, primaryKey }, signal) => counted(() => indexes.create(uid, primaryKey, signal)),
-    updateIndex: (indexUid, change, signal) => counted(() => indexes.update(indexUid, change, signal)),
+    updateIndex: (indexUid, { primaryKey, newUid }, signal) =>
+      counted(() =>
+        newUid === undefined
+          ? indexes.update(indexUid, primaryKey, signal)
+          : names.rename(indexUid, newUid, primaryKey, signal),
+      ),
+    swapIndexes: (swaps, signal) => counted(() => names.swap(swaps, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
     updateSettings: (write, signal) => counted(() => indexes.updateSettings(write, signal)),
     async drain(signal) {
@@ -166,7 +177,11 @@ function shedSuspects(core: WriteCore, view: TopologyView, logger: WriteLogger):
     if (index === undefined || writer.generation() !== index.generation) continue;
     if (![...index.replicas.values()].includes("suspect")) continue;
     core
-      .background(index.uid, () => writer.shedSuspects())
+      .background(index.uid, async () => {
+        // Under another name by now, its writes wait in another lane; the change of names has brought it here again.
+        if (core.context.topology.current()?.byInstance.get(instance)?.uid !== index.uid) return;
+        await writer.shedSuspects();
+      })
       .catch((error: unknown) =>
         logger.warn({ err: error, index: index.uid }, "suspect replicas stay for now"),
       );

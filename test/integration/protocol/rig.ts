@@ -128,6 +128,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         ensureIndex: refuse,
         createIndex: refuse,
         removeIndex: refuse,
+        swapIndexes: refuse,
+        renameIndex: refuse,
         commitGeneration: refuse,
         getIndex: refuse,
         listIndexes: () => ({ indexes: control.topology.current().indexes, total: 0n }),

@@ -15,7 +15,7 @@ const signal = new AbortController().signal;
 const none = () => undefined;
 const at = { seconds: 1_795_264_433n, nanos: 0 };
 
-function task(init: Partial<Task> = {}): Task {
+function task(init: Partial<Pick<Task, "type" | "status" | "detailsJson" | "indexUid">> = {}): Task {
   return create(TaskSchema, {
     uid: 7n,
     indexUid: "movies",
