@@ -16,6 +16,7 @@ import { createReplicaSelection } from "../read/replica-selection.js";
 import { createSearchService } from "../read/search.js";
 import { createSettingsReader } from "../read/settings-read.js";
 import { createShardReader, type ShardReader } from "../read/shard-reader.js";
+import { createSimilarService } from "../read/similar.js";
 import { createStatsService } from "../read/stats.js";
 import { newUuid } from "../read/uuid.js";
 import { createVersionReader } from "../read/version.js";
@@ -39,6 +40,7 @@ import { createRouteTable } from "./route-table.js";
 import { registerSearch } from "./search.js";
 import type { RouteServices } from "./services.js";
 import { registerSettings } from "./settings.js";
+import { registerSimilar } from "./similar.js";
 import { registerStats } from "./stats.js";
 import { registerSwapIndexes } from "./swap-indexes.js";
 import { registerTasks } from "./tasks.js";
@@ -112,6 +114,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerStats(routes, services);
   registerSearch(routes, services);
   registerFacetSearch(routes, services);
+  registerSimilar(routes, services);
   registerMultiSearch(routes, services);
   registerDocumentsRead(routes, services);
   registerDocumentsWrite(routes, services);
@@ -184,6 +187,7 @@ function createReads(
     search,
     multiSearch: createMultiSearchService({ ...searching, search, newRequestUid: () => newUuid(world) }),
     facetSearch: createFacetSearchService({ topology, reader, refusals, unavailableShardPolicy }),
+    similar: createSimilarService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     documents: createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),

@@ -7,6 +7,7 @@ import type { MultiSearchService } from "../read/multi-search.js";
 import type { NodeRefusals } from "../read/node-refusals.js";
 import type { SearchService } from "../read/search.js";
 import type { SettingsReader } from "../read/settings-read.js";
+import type { SimilarService } from "../read/similar.js";
 import type { StatsService } from "../read/stats.js";
 import type { VersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
@@ -27,6 +28,7 @@ export interface RouteServices {
   readonly search: SearchService;
   readonly multiSearch: MultiSearchService;
   readonly facetSearch: FacetSearchService;
+  readonly similar: SimilarService;
   readonly documents: DocumentService;
   readonly settings: SettingsReader;
   readonly stats: StatsService;

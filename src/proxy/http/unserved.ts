@@ -37,8 +37,6 @@ const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
   ["PATCH", "/dynamic-search-rules/:ruleUid", "dynamicSearchRules.update"],
   ["DELETE", "/dynamic-search-rules/:ruleUid", "dynamicSearchRules.delete"],
   ["POST", "/render-template", "settings.get"],
-  ["GET", "/indexes/:indexUid/similar", "search"],
-  ["POST", "/indexes/:indexUid/similar", "search"],
   ["POST", "/indexes/:indexUid/documents/edit", "documents.*"],
   ["POST", "/indexes/:indexUid/compact", "indexes.compact"],
   ["POST", "/indexes/:indexUid/fields", "fields.post"],
