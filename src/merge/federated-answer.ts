@@ -73,10 +73,8 @@ export function printFederatedAnswer(answer: FederatedAnswer): Buffer {
   return printBody(answer, rest);
 }
 
-function metadataOf({ plan, merged, asked }: FederatedAnswer["queries"][number]): string {
-  const query = asked.q === null || asked.q === undefined ? "" : `"query":${JSON.stringify(asked.q)},`;
-  const own = clientMetadata(plan, Buffer.from(passedOn(merged, "metadata") ?? "{}"));
-  return `{${query}${own.slice(1)}`;
+function metadataOf({ plan, merged }: FederatedAnswer["queries"][number]): string {
+  return clientMetadata(plan, Buffer.from(passedOn(merged, "metadata") ?? "{}"));
 }
 
 function printBody({ hits, queries }: FederatedAnswer, rest: readonly string[]): Buffer {

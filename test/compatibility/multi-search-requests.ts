@@ -101,7 +101,7 @@ export function placeRequests(
       ],
       federation: federation(),
     }),
-    semantic: () => {
+    "semantic, distinct in settings": () => {
       const [one, other] = uids();
       const hybrid = { embedder: "v", semanticRatio: 1 };
       return {
