@@ -23,6 +23,15 @@ export function checkBatch(entries: readonly unknown[], what: string): void {
   }
 }
 
+/** Refuses calls that would change more than `maxTaskBatch` tasks in one step. */
+export function checkTaskBatch(entries: readonly unknown[], what: string): void {
+  if (entries.length > maxTaskBatch) {
+    throw new InvalidArgumentError(
+      `A call takes at most ${maxTaskBatch} ${what}, not ${entries.length}; split it into several.`,
+    );
+  }
+}
+
 /** Refuses what is not an integer from `min` to `max`. */
 export function checkInteger(value: number, min: number, max: number, what: string): void {
   if (!Number.isSafeInteger(value) || value < min || value > max) {

@@ -28,6 +28,27 @@ export async function pruneTasks(
   return pruned;
 }
 
+/** `TasksTable.delete`: one step, in which the fence and every task that it deletes are checked. */
+export async function deleteTasks(
+  backend: RedisBackend,
+  reader: TaskReader,
+  uids: readonly TaskUid[],
+  fence: FencingToken,
+): Promise<readonly TaskUid[]> {
+  const keys = new TaskKeys(backend.keys);
+  const operation = "delete tasks";
+  return transact(backend, operation, { fence, script: "tasks-commit" }, async (commit) => {
+    const doomed = (await reader.stored(operation, uids)).filter(({ row }) => isSettled(row));
+    const changes = new TaskChanges(keys);
+    for (const task of doomed) {
+      commit.expectField(keys.row(task.row.uid), "rev", task.rev);
+      changes.delete(task);
+    }
+    changes.writeTo(commit);
+    return doomed.map(({ row }) => row.uid).sort((a, b) => a - b);
+  });
+}
+
 class TaskPruner {
   readonly #backend: RedisBackend;
   readonly #keys: TaskKeys;

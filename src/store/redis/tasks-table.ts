@@ -1,6 +1,6 @@
 import { InvalidArgumentError, StoreCorruptError } from "../errors.js";
 import type { NodeId, NodeTaskUid, TaskUid } from "../ids.js";
-import { checkBatch, checkInteger, maxBatch } from "../limits.js";
+import { checkBatch, checkInteger, checkTaskBatch, maxBatch } from "../limits.js";
 import { mergeWholeTask, nodeTaskOfUpdate } from "../merge-task.js";
 import type { PruneRule } from "../prune-rule.js";
 import { checkFilter, checkNodeTaskUpdates, checkPage, checkTasks } from "../task-checks.js";
@@ -19,7 +19,7 @@ import type {
 import { fencedError, leaseKey, type RedisBackend, transact } from "./commit.js";
 import { parseOpenMember, TaskKeys } from "./task-keys.js";
 import { TaskListing } from "./task-listing.js";
-import { pruneTasks } from "./task-pruning.js";
+import { deleteTasks, pruneTasks } from "./task-pruning.js";
 import { parseOwners, TaskReader } from "./task-reader.js";
 import { TaskUpdates } from "./task-updates.js";
 
@@ -163,6 +163,11 @@ export class RedisTasksTable implements TasksTable {
       client.hmget(this.#keys.counts, "enqueued", "processing"),
     );
     return counts.reduce((sum, count) => sum + Number(count ?? 0), 0);
+  }
+
+  async delete(uids: readonly TaskUid[], fence: FencingToken): Promise<readonly TaskUid[]> {
+    checkTaskBatch(uids, "task uids to delete");
+    return deleteTasks(this.#backend, this.#reader, [...new Set(uids)], fence);
   }
 
   /** `Retention.pruneTasks`. */

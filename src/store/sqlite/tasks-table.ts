@@ -1,5 +1,5 @@
 import type { NodeId, NodeTaskUid, TaskUid } from "../ids.js";
-import { checkBatch, checkInteger, maxBatch } from "../limits.js";
+import { checkBatch, checkInteger, checkTaskBatch, maxBatch } from "../limits.js";
 import { compareNodeTasks, mergeNodeTask, mergeTask, nodeTaskOfUpdate } from "../merge-task.js";
 import { checkFilter, checkNodeTaskUpdates, checkPage, checkTasks } from "../task-checks.js";
 import {
@@ -48,6 +48,7 @@ export class SqliteTasksTable implements TasksTable {
   readonly #openNodeTasks;
   readonly #countOpenNodeTasks;
   readonly #countOpen;
+  readonly #deleteSettled;
 
   constructor(durable: Connection, fast: Connection) {
     this.#durable = durable;
@@ -99,6 +100,10 @@ export class SqliteTasksTable implements TasksTable {
     );
     this.#countOpen = fast.prepare<[], { n: number }>(
       `SELECT coalesce(sum(n), 0) AS n FROM task_counts WHERE ${open}`,
+    );
+    this.#deleteSettled = fast.prepare<[number]>(
+      `DELETE FROM tasks WHERE uid = ? AND NOT (${open}) AND NOT EXISTS
+         (SELECT 1 FROM node_tasks WHERE node_tasks.task_uid = tasks.uid AND node_tasks.${open})`,
     );
   }
 
@@ -188,6 +193,14 @@ export class SqliteTasksTable implements TasksTable {
 
   async countOpen(): Promise<number> {
     return this.#fast.read("count open tasks", () => this.#countOpen.get()?.n ?? 0);
+  }
+
+  async delete(uids: readonly TaskUid[], fence: FencingToken): Promise<readonly TaskUid[]> {
+    checkTaskBatch(uids, "task uids to delete");
+    const ascending = [...new Set(uids)].sort((a, b) => a - b);
+    return this.#fast.fencedWrite("delete tasks", fence, () =>
+      ascending.filter((uid) => this.#deleteSettled.run(uid).changes > 0),
+    );
   }
 
   #taskOf(ref: NodeTaskRef): TaskUid | undefined {

@@ -221,4 +221,9 @@ export interface TasksTable {
   countOpenNodeTasks(): Promise<ReadonlyMap<NodeId, number>>;
   /** How many client tasks are not final. */
   countOpen(): Promise<number>;
+  /**
+   * Deletes those of these tasks (1,000 at most, in one step) that are final with all their node tasks; the others stay.
+   * Returns the deleted ones in ascending order. Their uids are not given again.
+   */
+  delete(uids: readonly TaskUid[], fence: FencingToken): Promise<readonly TaskUid[]>;
 }

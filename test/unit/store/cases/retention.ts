@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type FencingToken, nodeId, nodeTaskUid, type TaskStore } from "../../../../src/store/task-store.js";
+import {
+  type FencingToken,
+  nodeId,
+  nodeTaskUid,
+  type TaskStore,
+  taskUid,
+} from "../../../../src/store/task-store.js";
 import { lead, nodeTask, type StoreFactory, type StoreHarness, task } from "../harness.js";
 
 export function describeRetention(factory: StoreFactory): void {
@@ -55,6 +61,29 @@ export function describeRetention(factory: StoreFactory): void {
       expect(await store.retention.pruneTasks({ finishedBefore: 2 }, fence)).toBe(0);
       await store.tasks.applyNodeTaskUpdates([nodeTask("node-1", 7, { status: "failed" })], fence);
       expect(await store.retention.pruneTasks({ finishedBefore: 2 }, fence)).toBe(1);
+    });
+
+    it("deletes the tasks named, with their node tasks, never an unfinished one", async () => {
+      await store.tasks.upsert(
+        [task(50, { status: "failed", finishedAt: 1, nodeTasks: [nodeTask("node-1", 7)] })],
+        fence,
+      );
+      const uids = [20, 1, 0, 3, 50, 2, 1, 999].map(taskUid);
+      expect(await store.tasks.delete(uids, fence)).toEqual([1, 2, 20]);
+      expect(await store.tasks.delete(uids, fence)).toEqual([]);
+      expect(await store.tasks.delete([], fence)).toEqual([]);
+      expect((await finished()).filter((uid) => uid <= 20)).toEqual([19, 17, 16, 14, 13, 11, 10, 8, 7, 5, 4]);
+      expect(await store.tasks.list({}, { limit: 0 })).toMatchObject({ total: 28 });
+      expect(await store.tasks.findByNodeTask(nodeId("node-0"), nodeTaskUid(20))).toBeUndefined();
+      expect(await store.tasks.countOpen()).toBe(10);
+    });
+
+    it("refuses to delete tasks under an old fence, or too many at once", async () => {
+      const uids = Array.from({ length: 1_001 }, (_, uid) => taskUid(uid));
+      await expect(store.tasks.delete(uids, fence)).rejects.toThrow(/at most 1000/);
+      const old = { ...fence, term: fence.term - 1 };
+      await expect(store.tasks.delete([taskUid(1)], old)).rejects.toThrow();
+      expect(await store.tasks.get(taskUid(1))).toBeDefined();
     });
 
     it("does not give uids of deleted tasks again", async () => {
