@@ -9,6 +9,7 @@ import type { ControlTransport } from "../control-transport.js";
 import { createAdmission } from "../read/admission.js";
 import { createDocumentService } from "../read/documents.js";
 import { createFacetSearchService } from "../read/facet-search.js";
+import { createFieldsService } from "../read/fields.js";
 import { createMultiSearchService } from "../read/multi-search.js";
 import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
 import { createNodeRefusals } from "../read/node-refusals.js";
@@ -30,6 +31,7 @@ import { registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
 import { registerFacetSearch } from "./facet-search.js";
+import { registerFields } from "./fields.js";
 import { registerIndexes } from "./indexes.js";
 import { registerKeys } from "./keys.js";
 import type { ProxyMetrics } from "./metrics.js";
@@ -115,6 +117,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerSearch(routes, services);
   registerFacetSearch(routes, services);
   registerSimilar(routes, services);
+  registerFields(routes, services);
   registerMultiSearch(routes, services);
   registerDocumentsRead(routes, services);
   registerDocumentsWrite(routes, services);
@@ -188,6 +191,7 @@ function createReads(
     multiSearch: createMultiSearchService({ ...searching, search, newRequestUid: () => newUuid(world) }),
     facetSearch: createFacetSearchService({ topology, reader, refusals, unavailableShardPolicy }),
     similar: createSimilarService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
+    fields: createFieldsService({ topology, reader, refusals, unavailableShardPolicy }),
     documents: createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),

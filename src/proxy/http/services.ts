@@ -3,6 +3,7 @@ import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { DocumentService } from "../read/documents.js";
 import type { FacetSearchService } from "../read/facet-search.js";
+import type { FieldsService } from "../read/fields.js";
 import type { MultiSearchService } from "../read/multi-search.js";
 import type { NodeRefusals } from "../read/node-refusals.js";
 import type { SearchService } from "../read/search.js";
@@ -29,6 +30,7 @@ export interface RouteServices {
   readonly multiSearch: MultiSearchService;
   readonly facetSearch: FacetSearchService;
   readonly similar: SimilarService;
+  readonly fields: FieldsService;
   readonly documents: DocumentService;
   readonly settings: SettingsReader;
   readonly stats: StatsService;

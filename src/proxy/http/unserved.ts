@@ -6,8 +6,6 @@ const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
   ["POST", "/dumps", "dumps.create"],
   ["POST", "/snapshots", "snapshots.create"],
   ["POST", "/export", "export"],
-  ["DELETE", "/tasks", "tasks.delete"],
-  ["POST", "/tasks/cancel", "tasks.cancel"],
   ["POST", "/tasks/compact", "tasks.compact"],
   ["GET", "/tasks/:taskUid/documents", "tasks.get"],
   ["GET", "/experimental-features", "experimental.get"],
@@ -39,7 +37,6 @@ const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
   ["POST", "/render-template", "settings.get"],
   ["POST", "/indexes/:indexUid/documents/edit", "documents.*"],
   ["POST", "/indexes/:indexUid/compact", "indexes.compact"],
-  ["POST", "/indexes/:indexUid/fields", "fields.post"],
 ];
 
 /** Answers those routes with 501 `miroir_not_served`. */
