@@ -33,6 +33,7 @@ import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/no
 import { SettingsCommits } from "./settings/settings-commits.js";
 import { IndexLookup } from "./tasks/index-replicas.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
+import { TaskRemoval } from "./tasks/task-removal.js";
 import { RetentionLoop, type RetentionTuning } from "./tasks/task-retention.js";
 import { createTaskService } from "./tasks/task-service.js";
 import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
@@ -171,11 +172,12 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     updatedAt: (instance) => updatedAt.pending(instance),
   });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
+  const removal = new TaskRemoval({ store, fence, world, logger });
   let endListening: (() => void) | undefined;
 
   return {
     services: {
-      tasks: createTaskService({ store, registry, fence, world }),
+      tasks: createTaskService({ store, registry, removal, fence, world }),
       indexes,
       keys: createKeyService({ topology, clock: world.clock }),
     },
@@ -206,6 +208,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await reopenSettings(store, settings);
       await registry.settleAll();
       await names.resume();
+      await removal.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
       retention.start();
@@ -218,6 +221,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     async stop() {
       endListening?.();
       await names.stop();
+      await removal.stop();
       await retention.stop();
       await monitor.stop();
       await auditor.stop();

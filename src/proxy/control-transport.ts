@@ -24,6 +24,10 @@ import type {
 import type {
   AllocateTaskUidsRequestSchema,
   AllocateTaskUidsResponse,
+  CancelTasksRequestSchema,
+  CancelTasksResponse,
+  DeleteTasksRequestSchema,
+  DeleteTasksResponse,
   GetTaskRequestSchema,
   GetTaskResponse,
   ListTasksRequestSchema,
@@ -70,6 +74,14 @@ export interface ControlTransport {
     request: Init<typeof ListTasksRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<ListTasksResponse>;
+  deleteTasks(
+    request: Init<typeof DeleteTasksRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<DeleteTasksResponse>;
+  cancelTasks(
+    request: Init<typeof CancelTasksRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CancelTasksResponse>;
   ensureIndex(
     request: Init<typeof EnsureIndexRequestSchema>,
     options?: ControlCallOptions,

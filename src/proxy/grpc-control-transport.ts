@@ -105,6 +105,8 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     registerTasks: (request, call) => unary((s, o) => s.tasks.registerTasks(request, o), call),
     getTask: (request, call) => unary((s, o) => s.tasks.getTask(request, o), call),
     listTasks: (request, call) => unary((s, o) => s.tasks.listTasks(request, o), call),
+    deleteTasks: (request, call) => unary((s, o) => s.tasks.deleteTasks(request, o), call),
+    cancelTasks: (request, call) => unary((s, o) => s.tasks.cancelTasks(request, o), call),
     ensureIndex: (request, call) => unary((s, o) => s.indexes.ensureIndex(request, o), call),
     createIndex: (request, call) => unary((s, o) => s.indexes.createIndex(request, o), call),
     removeIndex: (request, call) => unary((s, o) => s.indexes.removeIndex(request, o), call),

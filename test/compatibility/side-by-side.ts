@@ -51,6 +51,8 @@ const VOLATILE: Volatile = [
   // What a batch did inside of the node.
   [/,"(progressTrace|writeChannelCongestion|internalDatabaseSizes)":\{[^{}]*\}/g, ""],
   [/\btask with id \d+/g, "task with id <uid>"],
+  [/\b(Task|Batch) `\d+` not found/g, "$1 `<uid>` not found"],
+  [/"originalFilter":"\?(uids|batchUids|canceledBy)=[\d,]+/g, '"originalFilter":"?$1=<uids>'],
 ];
 
 /** Task uids, where scripts run side by side and so take them in any order. */

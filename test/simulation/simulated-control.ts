@@ -159,6 +159,8 @@ export class SimulatedControl {
       createKey: notSimulated,
       updateKey: notSimulated,
       deleteKey: notSimulated,
+      deleteTasks: notSimulated,
+      cancelTasks: notSimulated,
       swapIndexes: notSimulated,
       renameIndex: notSimulated,
       allocateTaskUids: ({ count }) =>

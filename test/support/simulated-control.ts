@@ -40,6 +40,8 @@ export function createSimulatedTransport(
     registerTasks: missing,
     getTask: missing,
     listTasks: missing,
+    deleteTasks: missing,
+    cancelTasks: missing,
     ensureIndex: missing,
     createIndex: missing,
     removeIndex: missing,

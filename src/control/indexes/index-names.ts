@@ -82,7 +82,10 @@ export class IndexNames {
     );
     for (const row of page.tasks) {
       const change = changeOf(row);
-      if (change !== undefined && !this.#running.has(row.uid)) this.#start(row, change);
+      if (change === undefined) continue;
+      this.#start(row, change).catch((error: unknown) => {
+        this.#options.logger.error({ err: error, task: row.uid }, "names of indexes were not changed");
+      });
     }
   }
 

@@ -16,7 +16,12 @@ import {
 } from "../../gen/miroir/v1/keys_pb.js";
 import {
   AllocateTaskUidsRequestSchema,
+  type CancelTasksRequest,
+  CancelTasksRequestSchema,
+  type DeleteTasksRequest,
+  DeleteTasksRequestSchema,
   GetTaskRequestSchema,
+  type ListTasksRequest,
   ListTasksRequestSchema,
   type NodeTask,
   RegisterTasksRequestSchema,
@@ -56,22 +61,9 @@ export function createValidators(): ValidatorTable {
       }
     })
     .add(GetTaskRequestSchema, ({ uid }, faults) => checkUid(uid, "uid", faults))
-    .add(ListTasksRequestSchema, (request, faults) => {
-      const { limit, from, uids, indexUids, statuses, types, canceledBy } = request;
-      faults.check(
-        limit === undefined || (limit >= 1 && limit <= 1_000_000),
-        "limit",
-        "must be 1 to 1,000,000",
-      );
-      if (from !== undefined) checkUid(from, "from", faults);
-      const lists = { uids, index_uids: indexUids, statuses, types, canceled_by: canceledBy };
-      for (const [path, list] of Object.entries(lists)) {
-        faults.check(list.length <= MAX_LIST, path, `at most ${MAX_LIST} entries, not ${list.length}`);
-      }
-      for (const [position, status] of statuses.entries())
-        checkStatus(status, `statuses[${position}]`, faults);
-      for (const [position, type] of types.entries()) checkType(type, `types[${position}]`, faults);
-    })
+    .add(ListTasksRequestSchema, checkTaskList)
+    .add(DeleteTasksRequestSchema, checkTaskRemoval)
+    .add(CancelTasksRequestSchema, checkTaskRemoval)
     .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session }, faults) => {
       checkIndexUid(uid, "uid", faults);
       checkPrimaryKey(primaryKey, faults);
@@ -159,6 +151,26 @@ function checkKey({ uid, name, description, actions, indexes }: ApiKey, faults: 
       faults.check(text !== "" && text.length <= MAX_NAME, `key.${path}[${position}]`, "is no name");
     }
   }
+}
+
+function checkTaskList(request: ListTasksRequest, faults: Faults): void {
+  const { limit, from, uids, indexUids, statuses, types, canceledBy } = request;
+  faults.check(limit === undefined || (limit >= 1 && limit <= 1_000_000), "limit", "must be 1 to 1,000,000");
+  if (from !== undefined) checkUid(from, "from", faults);
+  const lists = { uids, index_uids: indexUids, statuses, types, canceled_by: canceledBy };
+  for (const [path, list] of Object.entries(lists)) {
+    faults.check(list.length <= MAX_LIST, path, `at most ${MAX_LIST} entries, not ${list.length}`);
+  }
+  for (const [position, status] of statuses.entries()) checkStatus(status, `statuses[${position}]`, faults);
+  for (const [position, type] of types.entries()) checkType(type, `types[${position}]`, faults);
+}
+
+function checkTaskRemoval(request: DeleteTasksRequest | CancelTasksRequest, faults: Faults): void {
+  const { taskUid, matching, originalFilter, session } = request;
+  checkUid(taskUid, "task_uid", faults);
+  if (matching !== undefined) checkTaskList(matching, faults);
+  faults.check(originalFilter.length <= MAX_JSON, "original_filter", `at most ${MAX_JSON} characters`);
+  checkSession(session, faults);
 }
 
 function checkWait(waitMs: number, faults: Faults): void {

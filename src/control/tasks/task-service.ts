@@ -1,5 +1,10 @@
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
-import type { ListTasksRequest, TaskService } from "../../gen/miroir/v1/tasks_pb.js";
+import type {
+  CancelTasksRequest,
+  DeleteTasksRequest,
+  ListTasksRequest,
+  TaskService,
+} from "../../gen/miroir/v1/tasks_pb.js";
 import type { World } from "../../runtime/world.js";
 import {
   type FencingToken,
@@ -10,11 +15,13 @@ import {
 } from "../../store/task-store.js";
 import { statusFromProto, taskFromProto, taskToProto, timeFromProto, typeFromProto } from "./task-codec.js";
 import type { TaskRegistry } from "./task-registry.js";
+import type { TaskRemoval, TaskRemovalRequest } from "./task-removal.js";
 
 /** What {@link createTaskService} works with. */
 export interface TaskServiceOptions {
   readonly store: TaskStore;
   readonly registry: TaskRegistry;
+  readonly removal: TaskRemoval;
   readonly fence: () => FencingToken;
   readonly world: World;
 }
@@ -23,7 +30,7 @@ const DEFAULT_LIMIT = 20;
 
 /** Serves Miroir's own tasks. Requests are within the bounds that the proto files state. */
 export function createTaskService(options: TaskServiceOptions): ServiceImpl<typeof TaskService> {
-  const { store, registry, fence, world } = options;
+  const { store, registry, removal, fence, world } = options;
   return {
     async allocateTaskUids({ count }) {
       return { firstUid: BigInt(await store.tasks.allocateUids(count, fence())), count };
@@ -50,6 +57,23 @@ export function createTaskService(options: TaskServiceOptions): ServiceImpl<type
         ...(page.next === undefined ? {} : { next: BigInt(page.next) }),
       };
     },
+    async deleteTasks(request) {
+      await removal.delete(removalOf(request));
+      return {};
+    },
+    async cancelTasks(request) {
+      await removal.cancel(removalOf(request));
+      return {};
+    },
+  };
+}
+
+function removalOf(request: DeleteTasksRequest | CancelTasksRequest): TaskRemovalRequest {
+  const { taskUid: uid, matching, originalFilter } = request;
+  return {
+    uid: taskUid(Number(uid)),
+    matching: matching === undefined ? undefined : filterOf(matching),
+    originalFilter,
   };
 }
 

@@ -1,12 +1,30 @@
 import type { AuthFilter } from "../auth/auth-filter.js";
 import { getBatch, listBatches } from "../read/batches.js";
-import { getTask, listTasks, type TaskVisibility } from "../read/tasks.js";
+import {
+  getTask,
+  listTasks,
+  readTaskSelection,
+  selectionRequest,
+  type TaskVisibility,
+} from "../read/tasks.js";
 import type { TopologySource } from "../topology/topology-view.js";
 import { parameter, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
+import { writeRoute } from "./write-routing.js";
 
 /** Miroir's own tasks and the batches that they are, under Meilisearch's routes. */
-export function registerTasks(routes: RouteTable, { control, writes, topology }: RouteServices): void {
+export function registerTasks(routes: RouteTable, services: RouteServices): void {
+  const { control, writes, topology } = services;
+  const removal = (kind: "delete" | "cancel") =>
+    writeRoute(services, async ({ query, auth }) =>
+      writes.removeTasks({
+        kind,
+        matching: selectionRequest(readTaskSelection(query, kind, visibleTo(auth, topology))),
+        originalFilter: `?${query}`,
+      }),
+    );
+  routes.on("DELETE", "/tasks", "tasks.delete", removal("delete"));
+  routes.on("POST", "/tasks/cancel", "tasks.cancel", removal("cancel"));
   routes.on("GET", "/tasks", "tasks.get", async (request) => ({
     status: 200,
     body: await listTasks(control, request.query, request.signal, visibleTo(request.auth, topology)),

@@ -13,6 +13,7 @@ import {
   ParameterFault,
   type ParameterReader,
   type ParameterValues,
+  quotedList,
   readParameters,
   starOrList,
   unsigned32,
@@ -124,6 +125,21 @@ const TASK_PARAMETERS = {
   ...OTHER_FILTERS,
 } as const;
 
+/** The filters that Meilisearch names where none is given. */
+const NAMED_FILTERS = [
+  "uids",
+  "indexUids",
+  "statuses",
+  "types",
+  "canceledBy",
+  "beforeEnqueuedAt",
+  "afterEnqueuedAt",
+  "beforeStartedAt",
+  "afterStartedAt",
+  "beforeFinishedAt",
+  "afterFinishedAt",
+] as const;
+
 const DEFAULT_LIMIT = 20;
 const MAX_LIMIT = 1_000_000;
 const MAX_UID = 0xffff_ffffn;
@@ -187,6 +203,27 @@ export function readTaskQuery(query: string, visibility: TaskVisibility): TaskQu
     from: given.from,
     reverse: given.reverse ?? false,
   };
+}
+
+/**
+ * Reads the parameters of `DELETE /tasks` and `POST /tasks/cancel`: filters alone, at least one of them.
+ *
+ * @throws MeilisearchError
+ */
+export function readTaskSelection(
+  query: string,
+  purpose: "delete" | "cancel",
+  visibility: TaskVisibility,
+): TaskSelection {
+  const given = readParameters(query, FILTER_PARAMETERS);
+  if (Object.keys(given).length === 0) {
+    throw apiError(
+      400,
+      "missing_task_filters",
+      `Query parameters to filter the tasks to ${purpose} are missing. Available query parameters are: ${quotedList(NAMED_FILTERS)}.`,
+    );
+  }
+  return selectionOf(given, visibility);
 }
 
 function selectionOf(

@@ -1,4 +1,6 @@
 import type { Readable } from "node:stream";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ListTasksRequestSchema } from "../../gen/miroir/v1/tasks_pb.js";
 
 /** What a document write does. */
 export type DocumentWriteKind =
@@ -45,7 +47,8 @@ export interface WriteAnswer {
 
 /** An accepted write. */
 export interface WriteResult {
-  readonly status: 202;
+  /** 200 for deleting and canceling tasks, as in Meilisearch. */
+  readonly status: 200 | 202;
   readonly body: WriteAnswer;
   /** Touched shards of which not every replica is in sync; absent where all are (invariant 4). */
   readonly degradedShards?: readonly number[];
@@ -55,6 +58,15 @@ export interface WriteResult {
 export interface IndexSwap {
   readonly indexes: readonly [left: string, right: string];
   readonly rename: boolean;
+}
+
+/** A client's request to delete or to cancel tasks. */
+export interface TaskRemovalWrite {
+  readonly kind: "delete" | "cancel";
+  /** Which tasks; undefined for none. */
+  readonly matching: MessageInitShape<typeof ListTasksRequestSchema> | undefined;
+  /** The query as it was sent, with its question mark. */
+  readonly originalFilter: string;
 }
 
 /** Where a settings change came in: the whole object, or the sub-route of one member such as `stop-words`. */

@@ -74,6 +74,8 @@ export const TASK_TYPE_NAMES = {
   [TaskType.INDEX_DELETION]: "indexDeletion",
   [TaskType.INDEX_UPDATE]: "indexUpdate",
   [TaskType.INDEX_SWAP]: "indexSwap",
+  [TaskType.TASK_CANCELATION]: "taskCancelation",
+  [TaskType.TASK_DELETION]: "taskDeletion",
 } as const;
 
 /** What all writes share: lanes, the catalogue, task uids, registration. */

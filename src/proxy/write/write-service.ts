@@ -12,12 +12,14 @@ import { NameOperations } from "./name-operations.js";
 import { createNodeCalls } from "./node-calls.js";
 import { OpenSettings } from "./open-settings.js";
 import { createSpoolPool } from "./spool.js";
+import { TaskOperations } from "./task-operations.js";
 import { createTaskRegistrar } from "./task-registrar.js";
 import { createTaskUids } from "./task-uids.js";
 import type {
   DocumentWriteRequest,
   IndexSwap,
   SettingsWrite,
+  TaskRemovalWrite,
   WriteConfig,
   WriteLogger,
   WriteResult,
@@ -49,6 +51,8 @@ export interface WriteService {
   ): Promise<WriteResult>;
   /** Exchanges names of indexes, all of them or none; no index is named twice. */
   swapIndexes(swaps: readonly IndexSwap[], signal: AbortSignal): Promise<WriteResult>;
+  /** Deletes finished tasks, or asks for open ones to be canceled. */
+  removeTasks(request: TaskRemovalWrite): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
   updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult>;
   /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
@@ -115,6 +119,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
   const documents = new DocumentWrites(core, new FilterPreflight(core, openSettings), openSettings);
   const indexes = new IndexOperations(core, openSettings);
   const names = new NameOperations(core);
+  const tasks = new TaskOperations(core);
   const stopWatching = topology.onChange((view) => shedSuspects(core, view, logger));
 
   const stats = (): WriteStats => {
@@ -152,6 +157,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
           ? indexes.update(indexUid, primaryKey, signal)
           : names.rename(indexUid, newUid, primaryKey, signal),
       ),
+    removeTasks: (request) => counted(() => tasks.remove(request)),
     swapIndexes: (swaps, signal) => counted(() => names.swap(swaps, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
     updateSettings: (write, signal) => counted(() => indexes.updateSettings(write, signal)),

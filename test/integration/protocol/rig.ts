@@ -116,6 +116,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         openTasks: () => store.tasks.countOpen(),
       }),
       tasks: {
+        deleteTasks: refuse,
+        cancelTasks: refuse,
         allocateTaskUids: async ({ count }) => {
           const first = await store.tasks.allocateUids(count, control.leadership.fence());
           return { firstUid: BigInt(first), count };

@@ -13,7 +13,13 @@ import {
   ControlUnavailableError,
 } from "../../../src/proxy/control-transport.js";
 import { formatDuration, formatInstant, parseInstant } from "../../../src/proxy/read/rfc3339.js";
-import { getTask, listTasks, printTask } from "../../../src/proxy/read/tasks.js";
+import {
+  getTask,
+  listTasks,
+  printTask,
+  readTaskSelection,
+  selectionRequest,
+} from "../../../src/proxy/read/tasks.js";
 
 const signal = new AbortController().signal;
 const none = () => undefined;
@@ -233,5 +239,28 @@ describe("times", () => {
     expect(formatDuration(at(0n), at(86_400n))).toBe("P1D");
     expect(formatDuration(at(0n), at(86_401n))).toBe("P1DT1S");
     expect(formatDuration(at(2n), at(1n))).toBeNull();
+  });
+});
+
+describe("the filters of a deletion or cancelation", () => {
+  const all = { kind: "all" } as const;
+
+  it("are as of a list, without a page", () => {
+    const selected = readTaskSelection("indexUids=a,b&uids=1,2&batchUids=2,3&types=dsrUpdate", "delete", all);
+    expect(selected).toMatchObject({ indexUids: ["a", "b"], uids: [2], types: [] });
+    expect(selectionRequest(selected)).toBeUndefined();
+    expect(selectionRequest(readTaskSelection("uids=1", "cancel", all))).toMatchObject({ uids: [1n] });
+    expect(() => readTaskSelection("uids=1&limit=2", "delete", all)).toThrow(/Unknown parameter `limit`/);
+  });
+
+  it("have to be given, be it as a star", () => {
+    expect(() => readTaskSelection("", "cancel", all)).toThrow(/filter the tasks to cancel are missing/);
+    expect(selectionRequest(readTaskSelection("uids=*", "delete", all))).toMatchObject({ uids: [] });
+  });
+
+  it("reach no index that the key may not touch", () => {
+    const some = { kind: "some", indexUids: ["a"], shows: (uid: string) => uid === "a" } as const;
+    expect(readTaskSelection("statuses=failed", "delete", some).indexUids).toEqual(["a"]);
+    expect(selectionRequest(readTaskSelection("indexUids=b", "delete", some))).toBeUndefined();
   });
 });

@@ -1,0 +1,42 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type DeleteTasksRequestSchema, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import { formatInstant } from "../read/rfc3339.js";
+import { untilAnswered } from "./control-calls.js";
+import type { TaskRemovalWrite, WriteResult } from "./types.js";
+import { taskTypeName, type WriteCore } from "./write-core.js";
+
+/** Deleting and canceling tasks: the control plane's work, under uids of this proxy, so that they follow those of its writes. */
+export class TaskOperations {
+  constructor(private readonly core: WriteCore) {}
+
+  async remove({ kind, matching, originalFilter }: TaskRemovalWrite): Promise<WriteResult> {
+    this.core.requireWritable();
+    const { control, lease, config } = this.core.context;
+    const taskUid = await this.core.uids.take();
+    const enqueuedAt = this.core.now();
+    const request: MessageInitShape<typeof DeleteTasksRequestSchema> = {
+      taskUid,
+      originalFilter,
+      session: lease.session,
+      ...(matching === undefined ? {} : { matching }),
+    };
+    const options = { timeoutMs: config.controlTimeoutMs };
+    await untilAnswered<unknown>(
+      this.core.context,
+      () =>
+        kind === "delete" ? control.deleteTasks(request, options) : control.cancelTasks(request, options),
+      taskUid,
+      `${kind === "delete" ? "deleting" : "canceling"} tasks`,
+    );
+    return {
+      status: 200,
+      body: {
+        taskUid: Number(taskUid),
+        indexUid: null,
+        status: "enqueued",
+        type: taskTypeName(kind === "delete" ? TaskType.TASK_DELETION : TaskType.TASK_CANCELATION),
+        enqueuedAt: formatInstant(enqueuedAt),
+      },
+    };
+  }
+}
