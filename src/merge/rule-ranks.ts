@@ -8,7 +8,8 @@ export type Rank = { readonly rank: number; readonly of: number };
  * Turns score details back into ranks, and joins those of several rules into one score, as Meilisearch does. That takes how many
  * ranks each rule has, which depends on how many words of the query a document matches. Counts tell it; where details give a score
  * alone, it is known of some rules, and learnt for the others from the scores of all hits with as many matching words: a rule with n
- * ranks gives multiples of 1/n. The maxima of counts are the greatest that any part named, since the whole would have named them.
+ * ranks gives multiples of 1/n. The maxima of counts are the greatest that any part named, since the whole would have named
+ * them, as long as each part names one for all of its hits.
  */
 export class RuleRanks {
   readonly #hits: readonly Hit[];
@@ -34,10 +35,10 @@ export class RuleRanks {
 
   /** Whether the hit's own maxima are those of all hits: its `_rankingScore` is then comparable as it is. */
   hasGreatestMaxima(hit: Hit): boolean {
-    const { maxima } = this.#knownOf(hit);
+    const known = this.#knownOf(hit);
     return hit.details.every((rule) => {
       const own = maximumOf(rule);
-      return own === undefined || own === maxima.get(rule.name);
+      return own === undefined || own === greatest(rule, own, known);
     });
   }
 
@@ -52,13 +53,19 @@ type KnownRanks = {
   /** How many words of the query match; 0 where no rule tells. */
   readonly words: number;
   readonly ranks: Map<string, number>;
-  readonly maxima: Map<string, number>;
+  /** By rule and part; undefined for a rule that gives a part's own hits different ones: they say nothing of other parts'. */
+  readonly maxima: Map<string, Map<number, number> | undefined>;
 };
 
 const NOTHING_KNOWN: KnownRanks = { words: 0, ranks: new Map(), maxima: new Map() };
 
-function ranksOf(rule: RuleDetails, { words, ranks, maxima }: KnownRanks): Rank[] {
-  const maximum = (own: number): number => Math.max(own, maxima.get(rule.name) ?? 0);
+function greatest(rule: RuleDetails, own: number, { maxima }: KnownRanks): number {
+  return Math.max(own, ...(maxima.get(rule.name)?.values() ?? []));
+}
+
+function ranksOf(rule: RuleDetails, known: KnownRanks): Rank[] {
+  const { words, ranks } = known;
+  const maximum = (own: number): number => greatest(rule, own, known);
   const byScore = (name: string, score: number): Rank => {
     const learnt = ranks.get(name) ?? denominatorOf(score);
     const usual = usualRanks(name, words);
@@ -115,18 +122,23 @@ function learnRanks(hits: readonly Hit[]): Map<number, KnownRanks> {
     const words = matchingWordsOf(hit);
     const known = byWords.get(words) ?? { words, ranks: new Map(), maxima: new Map() };
     byWords.set(words, known);
-    for (const rule of hit.details) learnRule(rule, known);
+    for (const rule of hit.details) learnRule(rule, hit.part, known);
   }
   return byWords;
 }
 
-function learnRule(rule: RuleDetails, { ranks, maxima }: KnownRanks): void {
+function learnRule(rule: RuleDetails, part: number, { ranks, maxima }: KnownRanks): void {
   const learn = (name: string, score: number): void => {
     const common = leastCommonMultiple(ranks.get(name) ?? 1, denominatorOf(score));
     if (common <= MAX_DENOMINATOR) ranks.set(name, common);
   };
   const maximum = maximumOf(rule);
-  if (maximum !== undefined) maxima.set(rule.name, Math.max(maximum, maxima.get(rule.name) ?? 0));
+  if (maximum !== undefined) {
+    if (!maxima.has(rule.name)) maxima.set(rule.name, new Map());
+    const byPart = maxima.get(rule.name);
+    if ((byPart?.get(part) ?? maximum) !== maximum) maxima.set(rule.name, undefined);
+    else byPart?.set(part, maximum);
+  }
   if (rule.kind === "score") learn(rule.name, rule.score);
   if (rule.kind === "attribute") {
     learn(`${rule.name} rank`, rule.rankScore);

@@ -94,7 +94,7 @@ export function placeRequests(
       ],
       federation: federation(),
     }),
-    "sorted first": () => ({
+    "sorted first, distinct in settings": () => ({
       queries: [
         { indexUid: "spots", q: q(), sort: ["year:asc"], ...weight() },
         { indexUid: "spots", q: q(), sort: ["title:asc"], ...weight(), showRankingScoreDetails: true },
