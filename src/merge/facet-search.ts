@@ -1,3 +1,5 @@
+import { distinctKeys } from "./distinct.js";
+import type { Hit } from "./hit.js";
 import type { FacetOrder } from "./search-parameters.js";
 import { compareUtf8, normalizeFacet } from "./text-order.js";
 
@@ -32,6 +34,34 @@ export function mergeFacetHits(
   return mostFrequent(
     walked.map(({ hit }) => hit),
     max,
+  );
+}
+
+/**
+ * The values that parts found, counted anew over the documents that are left of all under a distinct attribute: in the
+ * parts' lists, with a value's whole count where it comes first.
+ *
+ * @param hits all of these documents, with the facet's attribute
+ */
+export function recountedLists(
+  lists: readonly (readonly FacetHit[])[],
+  facetName: string,
+  hits: readonly Hit[],
+): FacetHit[][] {
+  const counts = new Map<string, number>();
+  for (const hit of hits) {
+    for (const key of new Set(distinctKeys(hit, facetName))) counts.set(key, (counts.get(key) ?? 0) + 1);
+  }
+  const counted = new Set<string>();
+  return lists.map((list) =>
+    list.flatMap(({ value }) => {
+      const key = `s${normalizeFacet(value)}`;
+      const count = counts.get(key);
+      if (count === undefined) return [];
+      if (counted.has(key)) return [{ value, count: 0 }];
+      counted.add(key);
+      return [{ value, count }];
+    }),
   );
 }
 

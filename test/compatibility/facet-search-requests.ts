@@ -303,6 +303,39 @@ export const facetSearchScripts: readonly Script[] = [
     ],
   },
   {
+    name: "documents that a distinct attribute leaves",
+    steps: [
+      ...setUp("facets-distinct", {
+        filterableAttributes: FILTERABLE,
+        searchableAttributes: ["title"],
+        distinctAttribute: "rank",
+        displayedAttributes: ["id", "title", "tags"],
+      }),
+      ...["color", "tags", "mixed", "nested.deep"].flatMap((facetName) =>
+        [
+          {},
+          { q: "red" },
+          { q: "apple pie", facetQuery: "g" },
+          { filter: "number = 3" },
+          { filter: "number > 4", facetQuery: "red" },
+          { q: "red", rankingScoreThreshold: 0.9 },
+          { q: "nothing" },
+        ].map((query) => ask("facets-distinct", { facetName, ...query })),
+      ),
+      [
+        "PUT",
+        "/indexes/facets-distinct/settings/distinct-attribute",
+        '"family"',
+        { ...JSON_TYPE, alone: true },
+      ],
+      ...["color", "tags"].flatMap((facetName) =>
+        [{ filter: "family < 15" }, { q: "red", filter: "family < 30" }].map((query) =>
+          ask("facets-distinct", { facetName, ...query }),
+        ),
+      ),
+    ],
+  },
+  {
     name: "an index without documents, and without settings",
     steps: [
       ["POST", "/indexes", { uid: "facets-empty" }, { alone: true }],

@@ -1,13 +1,22 @@
 import { objectMembers } from "../../json/members.js";
 import type { NodeResponse } from "../../meilisearch/transport.js";
 import { type AskFacetPart, exactFacetCounts, type FacetRestriction } from "../../merge/facet-counts.js";
-import { type FacetHit, mergeFacetHits } from "../../merge/facet-search.js";
+import { type FacetHit, mergeFacetHits, recountedLists } from "../../merge/facet-search.js";
 import { facetOrderOf } from "../../merge/facets.js";
-import { filterWithShards, type JsonObject, type JsonValue } from "../../merge/index.js";
+import type { Hit } from "../../merge/hit.js";
+import {
+  filterWithShards,
+  type JsonObject,
+  type JsonValue,
+  mergedSearch,
+  planSearch,
+  type SearchParameters,
+} from "../../merge/index.js";
 import { standInForAttribute, standInsInAnyFilter } from "../../merge/injected-fields.js";
 import { readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import type { ReadAnswer, SearchDependencies } from "./search.js";
+import { runSearch, type SearchToRun } from "./search-run.js";
 import {
   type IndexRequest,
   NodeRefusedError,
@@ -98,7 +107,13 @@ async function facetSearch(
     const facts = indexFacts(result.index);
     const max = facts.maxValuesPerFacet;
     const order = facetOrderOf(facts, parameters.facetName);
-    if (order === "count") {
+    const left =
+      facts.distinctAttribute === null || parameters.exhaustiveFacetCount === true
+        ? undefined
+        : await documentsLeft(reader, indexUid, asked, signal);
+    if (left !== undefined) {
+      lists = recountedLists(lists, asked.facetName, left);
+    } else if (order === "count") {
       const ask = askPart(reader, indexUid, effective, result, signal);
       ({ lists } = await exactFacetCounts(lists, max, ask, FURTHER_ASKS_PER_PART));
     }
@@ -154,6 +169,30 @@ const SEARCH_MEMBERS = [
 function narrowedBody(body: JsonObject, shards: readonly number[] | null): string {
   if (shards === null) return JSON.stringify(body);
   return JSON.stringify({ ...body, filter: filterWithShards(body.filter, shards) });
+}
+
+/**
+ * All documents that a distinct attribute leaves of those that match, if they are fewer than a node looks at: it then
+ * counts these alone, and parts cannot know of each other's duplicates.
+ */
+async function documentsLeft(
+  reader: ShardReader,
+  indexUid: string,
+  parameters: FacetSearchParameters,
+  signal: AbortSignal,
+): Promise<readonly Hit[] | undefined> {
+  const query: Record<string, JsonValue | undefined> = {
+    limit: LOOKS_AT,
+    attributesToRetrieve: [],
+  };
+  for (const name of SEARCH_MEMBERS) query[name] = parameters[name];
+  const plan: SearchToRun["plan"] = (index) =>
+    planSearch(query as SearchParameters, indexFacts(index), "many", [parameters.facetName]);
+  const run = await runSearch(reader, { indexUid, plan, includeMetadata: false }, signal);
+  // A search by vector looks at no document: it counts all that pass the filter.
+  if (run.plan.kind !== "keyword") return undefined;
+  const { page } = mergedSearch(run.plan, run.parts, run.rounds);
+  return page.length < LOOKS_AT ? page : undefined;
 }
 
 /** How many documents above the threshold the probes met. */

@@ -5,7 +5,13 @@ import {
   exactFacetCounts,
   type FacetRestriction,
 } from "../../../src/merge/facet-counts.js";
-import { type FacetHit, mergeFacetHits, mostFrequent } from "../../../src/merge/facet-search.js";
+import {
+  type FacetHit,
+  mergeFacetHits,
+  mostFrequent,
+  recountedLists,
+} from "../../../src/merge/facet-search.js";
+import { hitAt } from "../../../src/merge/hit.js";
 import { compareUtf8, normalizeFacet } from "../../../src/merge/text-order.js";
 
 /** The values of the searched facet, document by document. */
@@ -87,6 +93,33 @@ describe("the values that parts found", () => {
       [{ value: "上", count: 2 }],
     ];
     expect(mergeFacetHits(lists, { order: "alpha", max: 9, byQuery: true })).toHaveLength(2);
+  });
+});
+
+describe("values under a distinct attribute", () => {
+  it("are counted over the documents that are left, in their order", () => {
+    const hits = ['{"c":["Red","x"]}', '{"c":"red"}', '{"c":"blue"}'].map((hit, at) =>
+      hitAt(Buffer.from(hit), 0, at),
+    );
+    const lists = [
+      [
+        { value: "green", count: 3 },
+        { value: "Red", count: 1 },
+      ],
+      [
+        { value: "blue", count: 2 },
+        { value: "red", count: 2 },
+      ],
+    ];
+    const merged = mergeFacetHits(recountedLists(lists, "c", hits), {
+      order: "alpha",
+      max: 9,
+      byQuery: false,
+    });
+    expect(merged).toEqual([
+      { value: "blue", count: 1 },
+      { value: "Red", count: 2 },
+    ]);
   });
 });
 
