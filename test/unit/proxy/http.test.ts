@@ -357,6 +357,23 @@ describe("degraded reads", () => {
     expect(JSON.parse(refused.text)).toMatchObject({ code: "miroir_shard_unavailable", type: "system" });
   });
 
+  it("say so in the answers of multi-searches too, and fail them by policy", async () => {
+    const queries = '"queries":[{"indexUid":"books"},{"indexUid":"books","q":"x"}]';
+    for (const body of [`{${queries}}`, `{${queries},"federation":{}}`]) {
+      const partial = await start();
+      partial.nodes.behave("node-1", { kind: "refuses" });
+      const answer = await send(partial.url, "POST", "/multi-search", json, body);
+      expect(answer.status).toBe(200);
+      expect(answer.headers["x-miroir-degraded"]).toBe("shards=1,3");
+
+      const strict = await start({ config: { unavailableShardPolicy: "error" } });
+      strict.nodes.behave("node-1", { kind: "refuses" });
+      const refused = await send(strict.url, "POST", "/multi-search", json, body);
+      expect(refused.status).toBe(503);
+      expect(JSON.parse(refused.text)).toMatchObject({ code: "miroir_shard_unavailable" });
+    }
+  });
+
   it("give an error where nothing can be read, whatever the policy", async () => {
     const { url, nodes } = await start();
     nodes.behave("node-0", { kind: "refuses" });
