@@ -1,9 +1,12 @@
 import { clone, create } from "@bufbuild/protobuf";
+import { changeNames, type NameChange } from "../../src/control/indexes/name-changes.js";
 import {
   CommitGenerationResponseSchema,
   CreateIndexResponseSchema,
   EnsureIndexResponseSchema,
   RemoveIndexResponseSchema,
+  RenameIndexResponseSchema,
+  SwapIndexesResponseSchema,
 } from "../../src/gen/miroir/v1/indexes_pb.js";
 import {
   AllocateTaskUidsResponseSchema,
@@ -52,6 +55,8 @@ export class SimulatedControl {
   faults: ControlFaults = { unavailable: 0, loseAnswer: 0 };
   readonly tasks = new Map<bigint, Task>();
   readonly breaches: string[] = [];
+  /** Whether changes of names wait for tasks in front of them. */
+  namesWait = false;
   private topology: Topology;
   private view: TopologyView;
   private nextUid = 0n;
@@ -161,8 +166,6 @@ export class SimulatedControl {
       deleteKey: notSimulated,
       deleteTasks: notSimulated,
       cancelTasks: notSimulated,
-      swapIndexes: notSimulated,
-      renameIndex: notSimulated,
       allocateTaskUids: ({ count }) =>
         call(() => {
           const firstUid = this.nextUid;
@@ -186,6 +189,21 @@ export class SimulatedControl {
       listTasks: () => call(() => create(ListTasksResponseSchema)),
       ensureIndex: ({ uid, primaryKey }) => call(() => this.ensureIndex(uid ?? "", primaryKey)),
       createIndex: () => call(() => create(CreateIndexResponseSchema)),
+      swapIndexes: ({ taskUid, swaps }) =>
+        call(() => {
+          const pairs = (swaps ?? []).map(({ leftUid = "", rightUid = "", rename = false }) => ({
+            indexes: [leftUid, rightUid] as const,
+            rename,
+          }));
+          return create(SwapIndexesResponseSchema, this.changeNames({ kind: "swap", swaps: pairs }, taskUid));
+        }),
+      renameIndex: ({ taskUid, uid = "", newUid = "", primaryKey }) =>
+        call(() =>
+          create(
+            RenameIndexResponseSchema,
+            this.changeNames({ kind: "rename", uid, newUid, primaryKey }, taskUid),
+          ),
+        ),
       removeIndex: ({ instance }) =>
         call(() => {
           this.change((draft) => {
@@ -306,6 +324,15 @@ export class SimulatedControl {
       ...(committed === undefined ? {} : { index: committed }),
       ...epochOf(this.topology),
     });
+  }
+
+  private changeNames(change: NameChange, task: bigint | undefined) {
+    if (this.namesWait) return {};
+    this.change((draft) => {
+      if (draft.indexes.some((index) => index.namedByTask === task)) return;
+      changeNames(draft, change, Number(task), 0);
+    });
+    return epochOf(this.topology);
   }
 
   private change(edit: (draft: Topology) => void): void {
