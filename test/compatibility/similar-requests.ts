@@ -255,6 +255,11 @@ export const similarScripts: readonly Script[] = [
           ask("similar-bits", { id, embedder: "small", attributesToRetrieve: ["ref"], ...request }),
         ),
       ),
+      ...["doc-1", "doc-2", "doc-10"].flatMap((id) =>
+        [{}, { showRankingScore: true, limit: 5 }, { rankingScoreThreshold: 0.6 }].map((request) =>
+          ask("similar-bits", { id, embedder: "wide", attributesToRetrieve: ["ref"], ...request }),
+        ),
+      ),
     ],
   },
   {
