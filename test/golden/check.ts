@@ -2,9 +2,9 @@ import { objectMembers } from "../../src/json/members.js";
 import { compareRule, compareScoreDetails } from "../../src/merge/compare.js";
 import { distinctKeys } from "../../src/merge/distinct.js";
 import { type Hit, memberText } from "../../src/merge/hit.js";
-import { isSemantic } from "../../src/merge/score-segments.js";
 import { mergeSearch, planSearch, type SearchPlan } from "../../src/merge/index.js";
 import { type PartAnswer, parsePartAnswer, totalOf } from "../../src/merge/part-answer.js";
+import { isSemantic } from "../../src/merge/score-segments.js";
 import { normalizeFacet } from "../../src/merge/text-order.js";
 import type { RecordedCase, Recording } from "./recording.js";
 
