@@ -211,6 +211,7 @@ async function lead(
     tasks: plane.services.tasks,
     indexes: plane.services.indexes,
     keys: plane.services.keys,
+    features: plane.services.features,
     cluster: createClusterService({
       topology: control.topology,
       fleet: control.fleet,

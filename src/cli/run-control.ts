@@ -13,6 +13,7 @@ import {
   TopologyUnavailableError,
 } from "../control/topology/topology-manager.js";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
+import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
@@ -141,6 +142,7 @@ class ControlProcess {
     indexes: forward(IndexService, () => this.#current().indexes),
     cluster: forward(ClusterService, () => this.#current().cluster),
     keys: forward(KeyService, () => this.#current().keys),
+    features: forward(FeatureService, () => this.#current().features),
   };
 
   /** Resolves once this process serves or stands by; rejects where the first candidacy fails before that. */

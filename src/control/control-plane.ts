@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
+import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
@@ -20,6 +21,8 @@ import type { World } from "../runtime/world.js";
 import type { FencingToken, TaskStore } from "../store/task-store.js";
 import type { AuditTuning } from "./audit/audit-options.js";
 import { Auditor } from "./audit/auditor.js";
+import { createFeatureService } from "./features/feature-service.js";
+import { switchFeatures } from "./features/node-features.js";
 import { IndexCreator } from "./indexes/index-creator.js";
 import { IndexNames } from "./indexes/index-names.js";
 import { createIndexService, recordCreation } from "./indexes/index-service.js";
@@ -82,6 +85,7 @@ export interface ControlPlane {
     readonly tasks: ServiceImpl<typeof TaskService>;
     readonly indexes: ServiceImpl<typeof IndexService>;
     readonly keys: ServiceImpl<typeof KeyService>;
+    readonly features: ServiceImpl<typeof FeatureService>;
   };
   /** Health by node id, for every node of the topology. */
   nodeStatus(): ReadonlyMap<string, NodeHealth>;
@@ -132,6 +136,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     logger,
     ...config.monitor,
     onReturn: async (nodeId) => {
+      await switchFeatures([admin(nodeId)], enabledFeatures(topology.current()), logger);
       await auditor.verify(nodeId);
       await holdBackUntilSettled(nodeId);
     },
@@ -180,6 +185,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       tasks: createTaskService({ store, registry, removal, fence, world }),
       indexes,
       keys: createKeyService({ topology, clock: world.clock }),
+      features: createFeatureService({
+        topology,
+        nodes: () => topology.current().nodes.map(({ id }) => admin(id)),
+        logger,
+      }),
     },
     nodeStatus: () => monitor.health(),
     openTaskCounts: () => auditor.openTaskCounts(),
@@ -198,6 +208,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         if (draft.apiKeys.length === 0) draft.apiKeys = defaultKeys(world.clock.now(), world.random);
       });
       warnOfUnconfigured(topology.current(), nodes, logger);
+      await switchFeatures(
+        nodes.filter(({ status }) => status.kind === "ready").map(({ id }) => admin(id)),
+        enabledFeatures(topology.current()),
+        logger,
+      );
       const ids = nodes.map((node) => node.id);
       await auditor.start(ids);
       for (const id of nodesToSettle(topology.current())) await monitor.suspect(id, REPLICAS);
@@ -245,6 +260,11 @@ function bootstrap({ world, transport, topology, config, logger }: ControlPlaneO
     ...(config.groups === undefined ? {} : { groups: config.groups }),
     ...(config.bootstrapTimeoutMs === undefined ? {} : { timeoutMs: config.bootstrapTimeoutMs }),
   });
+}
+
+/** The features that every node is to have. */
+function enabledFeatures({ experimentalFeatures }: Topology): Record<string, boolean> {
+  return Object.fromEntries(experimentalFeatures.map((name) => [name, true]));
 }
 
 /** Enters nodes where they are new, and brings URL, version and reachability of the others up to date. */

@@ -1,4 +1,5 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { SetFeaturesRequestSchema, SetFeaturesResponse } from "../gen/miroir/v1/features_pb.js";
 import type {
   CommitGenerationRequestSchema,
   CommitGenerationResponse,
@@ -118,6 +119,10 @@ export interface ControlTransport {
     request: Init<typeof DeleteKeyRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<DeleteKeyResponse>;
+  setFeatures(
+    request: Init<typeof SetFeaturesRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<SetFeaturesResponse>;
   close(): void;
 }
 

@@ -5,6 +5,7 @@ import {
   GrpcError,
   type GrpcServiceClient,
 } from "../client/grpc-adapter.js";
+import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
@@ -54,6 +55,7 @@ interface Services {
   readonly tasks: GrpcServiceClient<typeof TaskService>;
   readonly indexes: GrpcServiceClient<typeof IndexService>;
   readonly keys: GrpcServiceClient<typeof KeyService>;
+  readonly features: GrpcServiceClient<typeof FeatureService>;
 }
 
 /**
@@ -115,6 +117,7 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
     createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
     updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
+    setFeatures: (request, call) => unary((s, o) => s.features.setFeatures(request, o), call),
     deleteKey: (request, call) => unary((s, o) => s.keys.deleteKey(request, o), call),
     close() {
       for (const { client } of all) client.close();
@@ -151,6 +154,7 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
     tasks: createGrpcServiceClient(TaskService, client, metadata),
     indexes: createGrpcServiceClient(IndexService, client, metadata),
     keys: createGrpcServiceClient(KeyService, client, metadata),
+    features: createGrpcServiceClient(FeatureService, client, metadata),
   };
 }
 

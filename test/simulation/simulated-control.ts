@@ -164,6 +164,7 @@ export class SimulatedControl {
       createKey: notSimulated,
       updateKey: notSimulated,
       deleteKey: notSimulated,
+      setFeatures: notSimulated,
       deleteTasks: notSimulated,
       cancelTasks: notSimulated,
       allocateTaskUids: ({ count }) =>

@@ -51,6 +51,7 @@ export function createSimulatedTransport(
     createKey: missing,
     updateKey: missing,
     deleteKey: missing,
+    setFeatures: missing,
     close: () => undefined,
   };
 }

@@ -20,6 +20,7 @@ import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { ClusterService } from "../../gen/miroir/v1/cluster_pb.js";
+import { FeatureService } from "../../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../../gen/miroir/v1/keys_pb.js";
 import { TaskService } from "../../gen/miroir/v1/tasks_pb.js";
@@ -43,6 +44,7 @@ export interface ControlServices {
   readonly indexes: ServiceImpl<typeof IndexService>;
   readonly cluster: ServiceImpl<typeof ClusterService>;
   readonly keys: ServiceImpl<typeof KeyService>;
+  readonly features: ServiceImpl<typeof FeatureService>;
 }
 
 /** What {@link createControlServer} serves, and how. */
@@ -137,7 +139,15 @@ function interceptorsOf(options: ControlServerOptions): Interceptor[] {
 
 function addServices(router: ConnectRouter, options: ControlServerOptions, drain: AbortSignal): void {
   const { health, services } = options;
-  const described = [TopologyService, TaskService, IndexService, ClusterService, KeyService, Health];
+  const described = [
+    TopologyService,
+    TaskService,
+    IndexService,
+    ClusterService,
+    KeyService,
+    FeatureService,
+    Health,
+  ];
   const reflection = createReflectionServices(described);
   // Calls with one answer are left to finish at shutdown; only streams are told of it.
   const streaming = { shutdownSignal: drain };
@@ -147,6 +157,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     .service(IndexService, services.indexes)
     .service(ClusterService, services.cluster)
     .service(KeyService, services.keys)
+    .service(FeatureService, services.features)
     .service(
       Health,
       createHealthService(

@@ -1,3 +1,4 @@
+import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
   CommitGenerationRequestSchema,
   CreateIndexRequestSchema,
@@ -37,6 +38,7 @@ const MAX_WAIT_MS = 10_000;
 const MAX_SESSION = 128;
 const MAX_KEY_TEXT = 10_000;
 const MAX_KEY_LIST = 1_000;
+const MAX_FEATURES = 100;
 const KEY_UID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MAX_TASKS = 1_000;
 const MAX_NODE_TASKS = 1_000;
@@ -137,6 +139,14 @@ export function createValidators(): ValidatorTable {
       checkKeyUid(uid, "uid", faults);
       checkKeyText(name?.value, "name", faults);
       checkKeyText(description?.value, "description", faults);
+    })
+    .add(SetFeaturesRequestSchema, ({ enable, disable }, faults) => {
+      for (const [path, list] of Object.entries({ enable, disable })) {
+        faults.check(list.length <= MAX_FEATURES, path, `at most ${MAX_FEATURES}, not ${list.length}`);
+        for (const [position, name] of list.slice(0, MAX_FEATURES).entries()) {
+          faults.check(/^[a-zA-Z]{1,64}$/.test(name), `${path}[${position}]`, "is no name of a feature");
+        }
+      }
     })
     .add(DeleteKeyRequestSchema, ({ uid }, faults) => checkKeyUid(uid, "uid", faults));
 }

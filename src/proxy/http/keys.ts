@@ -1,16 +1,14 @@
 import { create } from "@bufbuild/protobuf";
-import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
 import { ApiKeySchema, type ApiKey as ProtoApiKey } from "../../gen/miroir/v1/topology_pb.js";
 import { randomUuid } from "../../runtime/uuid.js";
-import { epochReached } from "../../topology/epoch.js";
 import { type Action, actionNames, indexScope, isAction } from "../auth/actions.js";
 import { type ApiKey, normalizedUuid, uuidFault } from "../auth/api-key.js";
 import { indexPatternFault, isIndexPattern } from "../auth/index-pattern.js";
-import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import { currentView } from "../read/indexes.js";
 import { formatInstant, type Instant, parseInstant } from "../read/rfc3339.js";
-import { apiError, controlUnavailable } from "./api-errors.js";
+import { apiError } from "./api-errors.js";
 import type { Authentication } from "./authentication.js";
+import { asked, untilEpoch } from "./control-asks.js";
 import { didYouMean } from "./did-you-mean.js";
 import { asObject, parseJsonBody, unknownField, wrongType } from "./json-values.js";
 import { quotedList, readParameters, unsigned64 } from "./query-parameters.js";
@@ -34,9 +32,6 @@ const IMMUTABLE: Readonly<Record<string, string>> = {
   updatedAt: "immutable_api_key_updated_at",
 };
 
-/** How long a change of keys is waited for until this proxy acts on it. Milliseconds. */
-const EPOCH_WAIT_MS = 5_000;
-
 /** Clients' API keys, under Meilisearch's routes. */
 export function registerKeys(
   routes: RouteTable,
@@ -53,17 +48,6 @@ export function registerKeys(
     if (key === undefined) throw keyNotFound(normalizedUuid(text) ?? text);
     return key;
   };
-  /** Until then the proxy would still act on the keys as they were. */
-  const arrived = async (epoch: Epoch | undefined, signal: AbortSignal): Promise<void> => {
-    if (epoch === undefined) return;
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(EPOCH_WAIT_MS)]);
-    await topology
-      .waitFor((view) => epochReached(view.epoch, epoch), limit)
-      .catch((cause: unknown) => {
-        throw controlUnavailable(cause);
-      });
-  };
-
   routes.on("GET", "/keys", "keys.get", async (request) => {
     const { offset = 0, limit = DEFAULT_LIMIT } = readParameters(request.query, PAGE_PARAMETERS);
     const keys = [...currentView(topology).apiKeys].sort(newestFirst);
@@ -88,7 +72,7 @@ export function registerKeys(
           `\`uid\` field value \`${uid}\` is already an existing API key.`,
         ),
     });
-    await arrived(answer.epoch, request.signal);
+    await untilEpoch(topology, answer.epoch, request.signal);
     return { status: 201, body: JSON.stringify(print(keyOf(uid))) };
   });
 
@@ -98,7 +82,7 @@ export function registerKeys(
     const answer = await asked(() => control.updateKey({ uid, ...change }, { signal: request.signal }), {
       not_found: () => keyNotFound(uid),
     });
-    await arrived(answer.epoch, request.signal);
+    await untilEpoch(topology, answer.epoch, request.signal);
     return { status: 200, body: JSON.stringify(print(keyOf(uid))) };
   });
 
@@ -107,7 +91,7 @@ export function registerKeys(
     const answer = await asked(() => control.deleteKey({ uid }, { signal: request.signal }), {
       not_found: () => keyNotFound(uid),
     });
-    await arrived(answer.epoch, request.signal);
+    await untilEpoch(topology, answer.epoch, request.signal);
     return { status: 204 };
   });
 }
@@ -282,17 +266,4 @@ function missingField(name: string, code: string) {
 
 function keyNotFound(named: string) {
   return apiError(404, "api_key_not_found", `API key \`${named}\` not found.`);
-}
-
-async function asked<T>(
-  call: () => Promise<T>,
-  refusals: Partial<Record<ControlRefusedError["code"], () => Error>>,
-): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (error instanceof ControlUnavailableError) throw controlUnavailable(error);
-    if (error instanceof ControlRefusedError) throw refusals[error.code]?.() ?? error;
-    throw error;
-  }
 }

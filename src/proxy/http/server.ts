@@ -30,6 +30,7 @@ import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
 import { registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
+import { registerExperimentalFeatures } from "./experimental-features.js";
 import { registerFacetSearch } from "./facet-search.js";
 import { registerFields } from "./fields.js";
 import { registerIndexes } from "./indexes.js";
@@ -126,6 +127,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerSwapIndexes(routes, services);
   registerTasks(routes, services);
   registerKeys(routes, services, authentication);
+  registerExperimentalFeatures(routes, services);
   registerAdmin(routes, services);
   registerUnserved(routes);
   routes.finish();

@@ -8,8 +8,6 @@ const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
   ["POST", "/export", "export"],
   ["POST", "/tasks/compact", "tasks.compact"],
   ["GET", "/tasks/:taskUid/documents", "tasks.get"],
-  ["GET", "/experimental-features", "experimental.get"],
-  ["PATCH", "/experimental-features", "experimental.update"],
   ["GET", "/network", "network.get"],
   ["PATCH", "/network", "network.update"],
   ["POST", "/network/control", "network.update"],

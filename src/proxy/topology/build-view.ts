@@ -33,6 +33,7 @@ export function buildView(topology: Topology, credentials: CredentialsByNode): T
     byInstance: new Map(indexes.map((index) => [index.instance, index])),
     minInSync: topology.minInSync,
     apiKeys: topology.apiKeys.map(buildKey),
+    experimentalFeatures: new Set(topology.experimentalFeatures),
   };
 }
 

@@ -53,6 +53,8 @@ export interface TopologyView {
   readonly minInSync: number;
   /** Clients' API keys, in ascending order of uid. */
   readonly apiKeys: readonly ApiKey[];
+  /** Names of the experimental features that are on. */
+  readonly experimentalFeatures: ReadonlySet<string>;
 }
 
 /** Gives the newest accepted topology and says when it changes. */

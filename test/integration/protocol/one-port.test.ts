@@ -241,6 +241,7 @@ describe("limits", () => {
             indexes: {} as never,
             cluster: {} as never,
             keys: {} as never,
+            features: {} as never,
           },
         },
       });
@@ -323,6 +324,7 @@ describe("health and reflection", () => {
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
         "miroir.v1.ClusterService",
+        "miroir.v1.FeatureService",
         "miroir.v1.IndexService",
         "miroir.v1.KeyService",
         "miroir.v1.TaskService",

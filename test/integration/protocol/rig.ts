@@ -137,6 +137,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         listIndexes: () => ({ indexes: control.topology.current().indexes, total: 0n }),
         explainDocument: refuse,
       },
+      features: { getFeatures: refuse, setFeatures: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
     },
     health: {

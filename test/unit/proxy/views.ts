@@ -123,6 +123,7 @@ export function topologyView(nodes: readonly NodeView[], indexes: readonly Index
     byInstance: new Map(indexes.map((index) => [index.instance, index])),
     minInSync: 0,
     apiKeys: [],
+    experimentalFeatures: new Set(),
   };
 }
 
