@@ -198,3 +198,13 @@ export async function until(condition: () => Promise<boolean>, timeoutMs = 20_00
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Resolves when so many replicas have everything that a primary has written, by its own account. */
+export function untilCaughtUp(primary: RedisServer, replicas: number): Promise<void> {
+  return until(async () => {
+    const info = await primary.client().info("replication");
+    const written = /^master_repl_offset:(\d+)/m.exec(info)?.[1];
+    const offsets = [...info.matchAll(/^slave\d+:.*state=online,offset=(\d+)/gm)].map(([, offset]) => offset);
+    return offsets.length === replicas && offsets.every((offset) => offset === written);
+  });
+}
