@@ -68,6 +68,7 @@ class Spool implements DocumentSpool {
   private fileBytes = 0;
   private pending: Buffer[] = [];
   private pendingBytes = 0;
+  private flushed: Promise<void> = Promise.resolve();
   private disposed = false;
 
   constructor(
@@ -156,7 +157,13 @@ class Spool implements DocumentSpool {
     this.pendingBytes += size;
   }
 
-  private async flush(): Promise<void> {
+  /** Settles once everything that was enqueued is in the file: of several readers each waits for the one write. */
+  private flush(): Promise<void> {
+    this.flushed = this.flushed.then(() => this.writePending());
+    return this.flushed;
+  }
+
+  private async writePending(): Promise<void> {
     if (this.pendingBytes === 0 || this.file === undefined) return;
     const data = Buffer.concat(this.pending, this.pendingBytes);
     this.pending = [];
