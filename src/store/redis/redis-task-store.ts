@@ -2,6 +2,7 @@ import type { Timers, World } from "../../runtime/world.js";
 import type { StoreFaults } from "../faults.js";
 import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
 import { resolveLimits, type StoreLimits } from "../limits.js";
+import { retentionOf } from "../retained-tables.js";
 import type { RedisLocation } from "../store-location.js";
 import type { TaskStore } from "../task-store.js";
 import { tenantMapOf } from "../tenant-map.js";
@@ -20,7 +21,6 @@ import { RedisNamedTable } from "./named-table.js";
 import { RedisNodeCursorsTable } from "./node-cursors-table.js";
 import { RedisNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
 import { RedisRateLimits } from "./rate-limits.js";
-import { RedisRetention } from "./retention.js";
 import { migrateKeyspace } from "./schema.js";
 import { RedisScopedKeysTable } from "./scoped-keys-table.js";
 import { checkServer } from "./server-checks.js";
@@ -124,7 +124,7 @@ function assemble(
     scopedKeys: new RedisScopedKeysTable(backend),
     adminSessions,
     rateLimits: new RedisRateLimits(backend),
-    retention: new RedisRetention({
+    retention: retentionOf({
       tasks,
       workflows,
       jobs,

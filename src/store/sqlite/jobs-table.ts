@@ -16,7 +16,7 @@ import {
   takeJob,
 } from "../job-transitions.js";
 import { checkedLimit, checkText, checkTime } from "../limits.js";
-import { checkPruneRule, type PruneRule } from "../prune-rule.js";
+import type { PruneRule } from "../prune-rule.js";
 import {
   type FencingToken,
   type JobClaimToken,
@@ -27,6 +27,7 @@ import {
   type NewJob,
 } from "../task-store.js";
 import type { Connection } from "./connection.js";
+import { FinishedRows } from "./finished-rows.js";
 
 /** Jobs that one transaction settles while it looks for one to claim. */
 const maxSettled = 100;
@@ -46,9 +47,7 @@ export class SqliteJobsTable implements JobsTable {
   readonly #firstQueuedOfType;
   readonly #firstExpired;
   readonly #firstExpiredOfTypes;
-  readonly #countFinished;
-  readonly #pruneBefore;
-  readonly #pruneOldest;
+  readonly #history;
 
   constructor(fast: Connection, clock: Pick<Clock, "now">) {
     this.#fast = fast;
@@ -100,17 +99,12 @@ export class SqliteJobsTable implements JobsTable {
       `SELECT * FROM jobs INDEXED BY jobs_claimed WHERE state = 'in_progress' AND claim_expires_at <= ?
          AND type IN (SELECT value FROM json_each(?)) ORDER BY ${byAge} LIMIT 1`,
     );
-    this.#countFinished = fast.prepare<[], { n: number }>(
-      "SELECT count(*) AS n FROM jobs WHERE finished_at IS NOT NULL",
-    );
-    this.#pruneBefore = fast.prepare<[number, number]>(
-      `DELETE FROM jobs WHERE id IN (SELECT id FROM jobs
-         WHERE finished_at < ? ORDER BY finished_at, created_at, id LIMIT ?)`,
-    );
-    this.#pruneOldest = fast.prepare<[number]>(
-      `DELETE FROM jobs WHERE id IN (SELECT id FROM jobs
-         WHERE finished_at IS NOT NULL ORDER BY finished_at, created_at, id LIMIT ?)`,
-    );
+    this.#history = new FinishedRows(fast, {
+      table: "jobs",
+      key: "id",
+      order: "finished_at, created_at, id",
+      operation: "prune jobs",
+    });
   }
 
   async get(id: JobId): Promise<JobRow | undefined> {
@@ -198,18 +192,8 @@ export class SqliteJobsTable implements JobsTable {
   }
 
   /** Deletes finished jobs as `Retention.pruneJobs` says. */
-  async prune(rule: PruneRule, fence: FencingToken): Promise<number> {
-    const limit = checkPruneRule(rule);
-    const { finishedBefore, keepFinished } = rule;
-    return this.#fast.fencedWrite("prune jobs", fence, () => {
-      let pruned = 0;
-      if (finishedBefore !== undefined) pruned += this.#pruneBefore.run(finishedBefore, limit).changes;
-      if (keepFinished !== undefined && pruned < limit) {
-        const excess = (this.#countFinished.get()?.n ?? 0) - keepFinished;
-        if (excess > 0) pruned += this.#pruneOldest.run(Math.min(excess, limit - pruned)).changes;
-      }
-      return pruned;
-    });
+  prune(rule: PruneRule, fence: FencingToken): Promise<number> {
+    return this.#history.prune(rule, fence);
   }
 
   #claim(request: CheckedClaimRequest): JobRow | "again" | undefined {

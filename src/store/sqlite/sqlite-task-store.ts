@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { type Clock, createSystemWorld, type Timers } from "../../runtime/world.js";
 import { canaryFormat, rolloverPolicyFormat, searchUiConfigFormat, tenantFormat } from "../feature-rows.js";
 import { resolveLimits, type StoreLimits } from "../limits.js";
+import { retentionOf } from "../retained-tables.js";
 import type { TaskStore } from "../task-store.js";
 import { tenantMapOf } from "../tenant-map.js";
 import { SqliteAdminSessionsTable } from "./admin-sessions-table.js";
@@ -18,7 +19,6 @@ import { SqliteNamedTable } from "./named-table.js";
 import { SqliteNodeCursorsTable } from "./node-cursors-table.js";
 import { SqliteNodeSettingsVersionsTable } from "./node-settings-versions-table.js";
 import { SqliteRateLimits } from "./rate-limits.js";
-import { SqliteRetention } from "./retention.js";
 import { SqliteScopedKeysTable } from "./scoped-keys-table.js";
 import { SqliteSessionsTable } from "./sessions-table.js";
 import { SqliteTasksTable } from "./tasks-table.js";
@@ -54,6 +54,7 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
   try {
     const sessions = new SqliteSessionsTable(fast, options.clock, limits.sessions);
     const idempotency = new SqliteIdempotencyTable(fast, options.clock, limits.idempotencyKeys);
+    const tasks = new SqliteTasksTable(durable, fast);
     const workflows = new SqliteWorkflowsTable(durable);
     const jobs = new SqliteJobsTable(fast, options.clock);
     const canaryRuns = new SqliteCanaryRunsTable(fast, limits.canaryRuns);
@@ -67,7 +68,7 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
     return {
       topology: new SqliteTopologyTable(durable),
       lease: new SqliteLeaseTable(durable, options.clock),
-      tasks: new SqliteTasksTable(durable, fast),
+      tasks,
       nodeCursors: new SqliteNodeCursorsTable(fast),
       nodeSettingsVersions: new SqliteNodeSettingsVersionsTable(fast),
       workflows,
@@ -86,7 +87,8 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
       adminSessions,
       rateLimits,
       transfer: new SqliteTransfer(fast, locationOf(options.path), () => options.clock.now()),
-      retention: new SqliteRetention(fast, {
+      retention: retentionOf({
+        tasks,
         workflows,
         jobs,
         canaryRuns,

@@ -1,6 +1,7 @@
 import type { NodeId, NodeTaskUid, TaskUid } from "../ids.js";
 import { checkBatch, checkInteger, checkTaskBatch, maxBatch } from "../limits.js";
 import { compareNodeTasks, mergeNodeTask, mergeTask, nodeTaskOfUpdate } from "../merge-task.js";
+import type { PruneRule } from "../prune-rule.js";
 import { checkFilter, checkNodeTaskUpdates, checkPage, checkTasks } from "../task-checks.js";
 import {
   decodeNodeTask,
@@ -24,10 +25,12 @@ import type {
   TasksTable,
 } from "../task-store.js";
 import type { Connection } from "./connection.js";
+import { FinishedRows } from "./finished-rows.js";
 import { TaskListing } from "./task-listing.js";
 import { TaskReader } from "./task-reader.js";
 
 const open = "status IN ('enqueued', 'processing')";
+const finished = "status IN ('succeeded', 'failed', 'canceled')";
 const maxOpenPage = 100_000;
 
 type OpenRecord = Pick<NodeTaskRecord, "task_uid" | "node_task_uid" | "status">;
@@ -49,6 +52,7 @@ export class SqliteTasksTable implements TasksTable {
   readonly #countOpenNodeTasks;
   readonly #countOpen;
   readonly #deleteSettled;
+  readonly #history;
 
   constructor(durable: Connection, fast: Connection) {
     this.#durable = durable;
@@ -105,6 +109,16 @@ export class SqliteTasksTable implements TasksTable {
       `DELETE FROM tasks WHERE uid = ? AND NOT (${open}) AND NOT EXISTS
          (SELECT 1 FROM node_tasks WHERE node_tasks.task_uid = tasks.uid AND node_tasks.${open})`,
     );
+    this.#history = new FinishedRows(fast, {
+      table: "tasks",
+      key: "uid",
+      order: "finished_at, uid",
+      // The plus sign keeps the planner on the index by finishing time, where it can stop at the limit.
+      prunable: `+${finished} AND NOT EXISTS
+        (SELECT 1 FROM node_tasks WHERE node_tasks.task_uid = tasks.uid AND node_tasks.${open})`,
+      count: `SELECT coalesce(sum(n), 0) AS n FROM task_counts WHERE ${finished}`,
+      operation: "prune tasks",
+    });
   }
 
   async allocateUids(count: number, fence: FencingToken): Promise<TaskUid> {
@@ -220,6 +234,11 @@ export class SqliteTasksTable implements TasksTable {
       nodeTasks.set(keyOf(nodeTask), this.#storeNodeTask(incoming.uid, known, nodeTask).row);
     }
     return { ...merged, nodeTasks: [...nodeTasks.values()].sort(compareNodeTasks) };
+  }
+
+  /** `Retention.pruneTasks`. */
+  prune(rule: PruneRule, fence: FencingToken): Promise<number> {
+    return this.#history.prune(rule, fence);
   }
 
   #recordNodeTask(uid: TaskUid, incoming: NodeTaskRow): boolean {

@@ -1,10 +1,11 @@
 import { ConflictError } from "../errors.js";
 import type { WorkflowId } from "../ids.js";
 import { checkedLimit } from "../limits.js";
-import { checkPruneRule, type PruneRule } from "../prune-rule.js";
+import type { PruneRule } from "../prune-rule.js";
 import { checkWorkflow } from "../row-checks.js";
 import type { FencingToken, WorkflowRow, WorkflowsTable } from "../task-store.js";
 import type { Connection } from "./connection.js";
+import { FinishedRows } from "./finished-rows.js";
 
 interface WorkflowRecord {
   id: string;
@@ -24,9 +25,7 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
   readonly #selectNewest;
   readonly #selectAfter;
   readonly #upsert;
-  readonly #pruneBefore;
-  readonly #pruneOldest;
-  readonly #countFinished;
+  readonly #history;
 
   constructor(durable: Connection) {
     this.#durable = durable;
@@ -48,17 +47,12 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
          updated_at = excluded.updated_at, finished_at = excluded.finished_at
        WHERE finished_at IS NULL`,
     );
-    this.#pruneBefore = durable.prepare<[number, number]>(
-      `DELETE FROM workflows WHERE id IN (SELECT id FROM workflows
-         WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?)`,
-    );
-    this.#pruneOldest = durable.prepare<[number]>(
-      `DELETE FROM workflows WHERE id IN (SELECT id FROM workflows
-         WHERE finished_at IS NOT NULL ORDER BY finished_at, id LIMIT ?)`,
-    );
-    this.#countFinished = durable.prepare<[], { n: number }>(
-      "SELECT count(*) AS n FROM workflows WHERE finished_at IS NOT NULL",
-    );
+    this.#history = new FinishedRows(durable, {
+      table: "workflows",
+      key: "id",
+      order: "finished_at, id",
+      operation: "prune workflows",
+    });
   }
 
   async get(id: WorkflowId): Promise<WorkflowRow | undefined> {
@@ -101,18 +95,8 @@ export class SqliteWorkflowsTable implements WorkflowsTable {
   }
 
   /** Deletes finished workflows as `Retention.pruneWorkflows` says. */
-  async prune(rule: PruneRule, fence: FencingToken): Promise<number> {
-    const limit = checkPruneRule(rule);
-    const { finishedBefore, keepFinished } = rule;
-    return this.#durable.fencedWrite("prune workflows", fence, () => {
-      let pruned = 0;
-      if (finishedBefore !== undefined) pruned += this.#pruneBefore.run(finishedBefore, limit).changes;
-      if (keepFinished !== undefined && pruned < limit) {
-        const excess = (this.#countFinished.get()?.n ?? 0) - keepFinished;
-        if (excess > 0) pruned += this.#pruneOldest.run(Math.min(excess, limit - pruned)).changes;
-      }
-      return pruned;
-    });
+  prune(rule: PruneRule, fence: FencingToken): Promise<number> {
+    return this.#history.prune(rule, fence);
   }
 }
 
