@@ -9,6 +9,7 @@ import {
   type TaskStore,
   taskUid,
 } from "../../store/task-store.js";
+import { enqueuedTask } from "../tasks/enqueued-task.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { changeNames, changeOf, detailsOf, type NameChange, namesOf } from "./name-changes.js";
@@ -175,20 +176,12 @@ export class IndexNames {
 }
 
 function rowOf(uid: number, change: NameChange, now: number): TaskRow {
-  return {
+  return enqueuedTask({
     uid: taskUid(uid),
     indexUid: change.kind === "swap" ? null : change.uid,
     instance: null,
     type: change.kind === "swap" ? "indexSwap" : "indexUpdate",
-    status: "enqueued",
     detailsJson: detailsOf(change),
-    error: null,
     enqueuedAt: now,
-    startedAt: null,
-    finishedAt: null,
-    canceledBy: null,
-    customMetadata: null,
-    documentsByShard: new Map(),
-    nodeTasks: [],
-  };
+  });
 }

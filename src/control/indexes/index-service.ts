@@ -27,6 +27,7 @@ import {
   type TaskStore,
   taskUid,
 } from "../../store/task-store.js";
+import { enqueuedTask } from "../tasks/enqueued-task.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
@@ -269,22 +270,14 @@ function alreadyExists(task: number, uid: string, primaryKey: string | undefined
 }
 
 function emptyTask(task: number, uid: string, primaryKey: string | undefined, now: number): TaskRow {
-  return {
+  return enqueuedTask({
     uid: taskUid(task),
     indexUid: uid,
     instance: null,
     type: "indexCreation",
-    status: "enqueued",
     detailsJson: JSON.stringify({ primaryKey: primaryKey ?? null }),
-    error: null,
     enqueuedAt: now,
-    startedAt: null,
-    finishedAt: null,
-    canceledBy: null,
-    customMetadata: null,
-    documentsByShard: new Map(),
-    nodeTasks: [],
-  };
+  });
 }
 
 async function creating<T>(work: () => Promise<T>): Promise<T> {

@@ -21,6 +21,7 @@ import { knownType } from "../audit/node-log.js";
 import { updateOf } from "../audit/node-task-updates.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { aggregateTask, type TaskVerdict } from "./aggregate.js";
+import { enqueuedTask } from "./enqueued-task.js";
 import { findInstance, type IndexLookup, indexReplicas, markSuspect } from "./index-replicas.js";
 
 /** Decides what a settings task became, once its node tasks are final. */
@@ -238,22 +239,14 @@ export class TaskRegistry {
     const physical = parsePhysicalName(record.indexUid ?? "");
     const instance = physical === undefined ? null : indexInstance(physical.instance);
     const index = this.#options.lookup.find(this.#options.topology.current(), instance);
-    return {
+    return enqueuedTask({
       uid,
       indexUid: index?.uid ?? null,
       instance,
       type,
-      status: "enqueued",
       detailsJson: null,
-      error: null,
       enqueuedAt: nodeTimeMs(record.enqueuedAt) ?? this.#options.world.clock.now(),
-      startedAt: null,
-      finishedAt: null,
-      canceledBy: null,
-      customMetadata: null,
-      documentsByShard: new Map(),
-      nodeTasks: [],
-    };
+    });
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type TaskStore,
   type TaskUid,
 } from "../../store/task-store.js";
+import { enqueuedTask } from "./enqueued-task.js";
 
 /** What {@link TaskRemoval} works with. */
 export interface TaskRemovalOptions {
@@ -190,22 +191,14 @@ function rowOf(
   now: number,
 ): TaskRow {
   const count = type === "taskDeletion" ? "deletedTasks" : "canceledTasks";
-  return {
+  return enqueuedTask({
     uid,
     indexUid: null,
     instance: null,
     type,
-    status: "enqueued",
     detailsJson: JSON.stringify({ matchedTasks, [count]: null, originalFilter }),
-    error: null,
     enqueuedAt: now,
-    startedAt: null,
-    finishedAt: null,
-    canceledBy: null,
-    customMetadata: null,
-    documentsByShard: new Map(),
-    nodeTasks: [],
-  };
+  });
 }
 
 function finished(
