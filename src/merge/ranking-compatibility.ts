@@ -1,3 +1,5 @@
+import { relevancyRules } from "./relevancy-rules.js";
+
 /** What decides how the hits of one federated query can be compared with another's. */
 export type RankedQuery = {
   /** Place in the request. */
@@ -55,16 +57,6 @@ type CanonicalRules = {
   readonly compared: readonly ComparedRule[];
 };
 
-const RELEVANCY = new Set([
-  "words",
-  "typo",
-  "proximity",
-  "attribute",
-  "attributeRank",
-  "wordPosition",
-  "exactness",
-]);
-
 /** Applies a query to the ranking rules: what is left, and what was done to them. */
 function canonicalRules(query: RankedQuery): CanonicalRules {
   const canonical = new Canonicalization(query);
@@ -92,7 +84,7 @@ class Canonicalization {
   add(criterion: string, at: number): boolean {
     const source: Source = { from: "rules", first: at, last: at };
     if (criterion === "sort") this.addSort(source, at);
-    else if (!RELEVANCY.has(criterion)) this.addField(criterion, source);
+    else if (!relevancyRules.has(criterion)) this.addField(criterion, source);
     else if (this.query.kind === "placeholder") {
       this.note(
         `Removed relevancy rule \`${criterion}\` at position ${place(source)} because the query is a placeholder search (\`q\`: "")`,
@@ -222,7 +214,7 @@ function comparedRules(criteria: readonly string[], sort: readonly string[]): Co
       continue;
     }
     const last = rules.at(-1);
-    if (!RELEVANCY.has(criterion)) {
+    if (!relevancyRules.has(criterion)) {
       const source: Source = { from: "rules", first: at, last: at };
       rules.push({ kind: sortKind(criterion, fieldOf(criterion) === "_geo"), source });
     } else if (last?.kind === "relevancy" && last.source.from === "rules") {

@@ -6,6 +6,7 @@ import { type Hit, memberText, rankingScoreOf } from "./hit.js";
 import { standInForAttribute } from "./injected-fields.js";
 import { mergeHits } from "./merge-hits.js";
 import { numberMember, type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
+import { relevancyRules } from "./relevancy-rules.js";
 import type { IndexFacts, JsonObject, JsonValue } from "./search-parameters.js";
 import { compareUtf8 } from "./text-order.js";
 
@@ -28,23 +29,12 @@ const DEFAULT_LIMIT = 20;
 /** Most hits that one part is asked for. */
 const MAX_HITS_OF_A_PART = 100_000;
 
-/** Rules in front of the first of which nothing but sorting happens; a vector search ranks in its place. */
-const RULES_OF_TEXT: readonly string[] = [
-  "words",
-  "typo",
-  "proximity",
-  "attribute",
-  "attributeRank",
-  "wordPosition",
-  "exactness",
-];
-
 /**
  * How a search by vector ranks under an index's ranking rules: by similarity `first`, by similarity `later` than by some
  * attribute, or not at all (`never`).
  */
 export function similarityRule(rankingRules: readonly string[]): "first" | "later" | "never" {
-  const at = rankingRules.findIndex((rule) => RULES_OF_TEXT.includes(rule));
+  const at = rankingRules.findIndex((rule) => relevancyRules.has(rule));
   if (at === -1) return "never";
   return rankingRules.slice(0, at).some((rule) => /:(?:asc|desc)$/.test(rule)) ? "later" : "first";
 }

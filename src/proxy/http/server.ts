@@ -4,6 +4,7 @@ import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { createNodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
+import { timeOrderedUuid } from "../../runtime/uuid.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import { createAdmission } from "../read/admission.js";
@@ -19,7 +20,6 @@ import { createSettingsReader } from "../read/settings-read.js";
 import { createShardReader, type ShardReader } from "../read/shard-reader.js";
 import { createSimilarService } from "../read/similar.js";
 import { createStatsService } from "../read/stats.js";
-import { newUuid } from "../read/uuid.js";
 import { createVersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
@@ -190,7 +190,11 @@ function createReads(
   return {
     refusals,
     search,
-    multiSearch: createMultiSearchService({ ...searching, search, newRequestUid: () => newUuid(world) }),
+    multiSearch: createMultiSearchService({
+      ...searching,
+      search,
+      newRequestUid: () => timeOrderedUuid(world),
+    }),
     facetSearch: createFacetSearchService({ topology, reader, refusals, unavailableShardPolicy }),
     similar: createSimilarService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     fields: createFieldsService({ topology, reader, refusals, unavailableShardPolicy }),

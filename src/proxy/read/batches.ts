@@ -2,7 +2,15 @@ import { type Task, TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js
 import type { ControlTransport } from "../control-transport.js";
 import { apiError } from "../http/api-errors.js";
 import { formatDuration, formatInstant } from "./rfc3339.js";
-import { findTask, listPage, readTaskQuery, statusName, type TaskVisibility, typeName } from "./tasks.js";
+import {
+  findTask,
+  listPage,
+  readTaskQuery,
+  statusName,
+  type TaskVisibility,
+  typeName,
+  uidInPath,
+} from "./tasks.js";
 
 /** A task belongs to a batch from its start on. */
 const STARTED: readonly TaskStatus[] = [
@@ -11,8 +19,6 @@ const STARTED: readonly TaskStatus[] = [
   TaskStatus.FAILED,
   TaskStatus.CANCELED,
 ];
-
-const MAX_UID = 0xffff_ffffn;
 
 /**
  * `GET /batches`: each task that has started, as a batch of its own under its own uid.
@@ -56,14 +62,7 @@ export async function getBatch(
   unregistered: (uid: bigint) => Task | undefined,
   visibility: TaskVisibility = { kind: "all" },
 ): Promise<string> {
-  const uid = /^\+?[0-9]+$/.test(uidText) ? BigInt(uidText.replace("+", "")) : undefined;
-  if (uid === undefined || uid > MAX_UID) {
-    throw apiError(
-      400,
-      "invalid_batch_uids",
-      `Batch uid \`${uidText}\` is invalid. It should only contain numeric characters.`,
-    );
-  }
+  const uid = uidInPath(uidText, "batch");
   const task = await findTask(control, uid, signal, unregistered, visibility);
   if (task === undefined || !STARTED.includes(task.status)) {
     throw apiError(404, "batch_not_found", `Batch \`${uid}\` not found.`);

@@ -317,17 +317,22 @@ export async function getTask(
   unregistered: (uid: bigint) => Task | undefined,
   visibility: TaskVisibility = { kind: "all" },
 ): Promise<string> {
-  const uid = /^\+?[0-9]+$/.test(uidText) ? BigInt(uidText.replace("+", "")) : undefined;
-  if (uid === undefined || uid > MAX_UID) {
-    throw apiError(
-      400,
-      "invalid_task_uids",
-      `Task uid \`${uidText}\` is invalid. It should only contain numeric characters.`,
-    );
-  }
+  const uid = uidInPath(uidText, "task");
   const task = await findTask(control, uid, signal, unregistered, visibility);
   if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
   return printTask(task);
+}
+
+/** The uid in the path of one task or batch. @throws MeilisearchError for what is not an unsigned number of 32 bits */
+export function uidInPath(text: string, kind: "task" | "batch"): bigint {
+  const uid = /^\+?[0-9]+$/.test(text) ? BigInt(text.replace("+", "")) : undefined;
+  if (uid !== undefined && uid <= MAX_UID) return uid;
+  const name = kind === "task" ? "Task" : "Batch";
+  throw apiError(
+    400,
+    `invalid_${kind}_uids`,
+    `${name} uid \`${text}\` is invalid. It should only contain numeric characters.`,
+  );
 }
 
 /** A task that the client may see; undefined where there is none. @throws MeilisearchError */

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { mapBounded } from "../../../src/proxy/read/bounded.js";
 import { combinedHeaders } from "../../../src/proxy/read/degradation.js";
 import { multiSearchRequestOf } from "../../../src/proxy/read/multi-search-query.js";
-import { newUuid } from "../../../src/proxy/read/uuid.js";
+import { timeOrderedUuid } from "../../../src/runtime/uuid.js";
 
 const read = (text: string) => multiSearchRequestOf(JSON.parse(text), Buffer.from(text));
 
@@ -115,10 +115,10 @@ describe("combinedHeaders", () => {
   });
 });
 
-describe("newUuid", () => {
+describe("timeOrderedUuid", () => {
   it("is of version 7 and begins with the time", () => {
     const clock = { now: () => 0x0123456789ab, monotonic: () => 0 };
     const random = { next: () => 0, bytes: (length: number) => new Uint8Array(length).fill(0xff) };
-    expect(newUuid({ clock, random })).toBe("01234567-89ab-7fff-bfff-ffffffffffff");
+    expect(timeOrderedUuid({ clock, random })).toBe("01234567-89ab-7fff-bfff-ffffffffffff");
   });
 });
