@@ -6,6 +6,8 @@ export interface ProxyConfig {
   readonly maxBodyBytes: number;
   /** What a read gets when some shards cannot be read. */
   readonly unavailableShardPolicy: "partial" | "error";
+  /** Whether reads go to as few nodes as can serve them, or to all of a group. */
+  readonly readSpread: "few" | "many";
   /** A node that has not answered a read for this long is not waited for alone. Milliseconds. */
   readonly hedgeDelayMs: number;
   /** The longest that one node is waited for in a read. Milliseconds. */
@@ -20,12 +22,15 @@ export interface ProxyConfig {
   readonly closeTimeoutMs: number;
   /** How long a write that is passed on to another proxy may take. Milliseconds. */
   readonly forwardTimeoutMs: number;
+  /** How long a read waits for the settings version that it asks for. Milliseconds. */
+  readonly settingsFloorWaitMs: number;
 }
 
 /** The configuration of a proxy of which nothing was said. */
 export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   maxBodyBytes: 100_000_000,
   unavailableShardPolicy: "partial",
+  readSpread: "few",
   hedgeDelayMs: 500,
   nodeTimeoutMs: 10_000,
   readTimeoutMs: 30_000,
@@ -33,4 +38,5 @@ export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   maxQueuedReads: 1_024,
   closeTimeoutMs: 10_000,
   forwardTimeoutMs: 60_000,
+  settingsFloorWaitMs: 1_000,
 };

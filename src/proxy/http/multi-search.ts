@@ -7,13 +7,16 @@ import { readJsonBody } from "./request-body.js";
 import { bodySource, type RouteRequest, type RouteTable } from "./route-table.js";
 import { wantsMetadata } from "./search.js";
 import type { RouteServices } from "./services.js";
+import { untilSettingsFloor } from "./settings-floor.js";
 
 /** `POST /multi-search`, with and without federation. */
-export function registerMultiSearch(routes: RouteTable, { multiSearch, config }: RouteServices): void {
+export function registerMultiSearch(routes: RouteTable, services: RouteServices): void {
+  const { multiSearch, config } = services;
   routes.on("POST", "/multi-search", "search", async (request) => {
     const original = await readJsonBody(bodySource(request), config.maxBodyBytes);
     const asked = multiSearchRequestOf(parseJsonBody(original), original);
     const options = { original, includeMetadata: wantsMetadata(request) };
+    await untilSettingsFloor(services, request, asked?.queries.map(({ indexUid }) => indexUid) ?? []);
     const answer = await multiSearch.search(asked && admitted(request, asked), options, request.signal);
     return { status: 200, ...answer };
   });

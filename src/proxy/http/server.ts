@@ -43,6 +43,7 @@ import { createRouteTable } from "./route-table.js";
 import { registerSearch } from "./search.js";
 import type { RouteServices } from "./services.js";
 import { registerSettings } from "./settings.js";
+import { withSettingsFloor } from "./settings-floor.js";
 import { registerSimilar } from "./similar.js";
 import { registerStats } from "./stats.js";
 import { registerSwapIndexes } from "./swap-indexes.js";
@@ -114,16 +115,20 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     metrics,
     logger,
   });
-  registerStats(routes, services);
-  registerSearch(routes, services);
-  registerFacetSearch(routes, services);
-  registerSimilar(routes, services);
-  registerFields(routes, services);
+  const readRoutes = withSettingsFloor(routes, services);
+  registerStats(readRoutes, services);
+  registerSearch(readRoutes, services);
+  registerFacetSearch(readRoutes, services);
+  registerSimilar(readRoutes, services);
+  registerFields(readRoutes, services);
   registerMultiSearch(routes, services);
-  registerDocumentsRead(routes, services);
+  registerDocumentsRead(readRoutes, services);
   registerDocumentsWrite(routes, services);
   registerIndexes(routes, services);
-  registerSettings(routes, services);
+  registerSettings(
+    withSettingsFloor(routes, services, (method) => method === "GET"),
+    services,
+  );
   registerSwapIndexes(routes, services);
   registerTasks(routes, services);
   registerKeys(routes, services, authentication);
@@ -168,7 +173,7 @@ function createReads(
 ) {
   const { world, topology, metrics } = options;
   const { unavailableShardPolicy } = config;
-  const selection = createReplicaSelection(health);
+  const selection = createReplicaSelection(health, config.readSpread);
   const direct = createShardReader({ world, topology, transport, health, selection, metrics }, config);
   const admission = createAdmission(config.maxConcurrentReads, config.maxQueuedReads, () => {
     metrics.shed("reads");

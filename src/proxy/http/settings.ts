@@ -1,3 +1,4 @@
+import { settingsHeaders } from "../read/degradation.js";
 import { currentIndex } from "../read/indexes.js";
 import { SETTINGS_ROUTES } from "../read/settings-read.js";
 import type { SettingsMethod, SettingsRoute, SettingsWrite } from "../write/types.js";
@@ -40,7 +41,8 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
   const whole = "/indexes/:indexUid/settings";
   routes.on("GET", whole, "settings.get", async (request) => {
     const index = currentIndex(topology, uidOf(request));
-    return { status: 200, body: JSON.stringify(await settings.settings(index, request.signal)) };
+    const body = JSON.stringify(await settings.settings(index, request.signal));
+    return { status: 200, body, headers: settingsHeaders(index) };
   });
   routes.on(
     "PATCH",
@@ -64,7 +66,8 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
     const path = `${whole}/${route}`;
     routes.on("GET", path, "settings.get", async (request) => {
       const index = currentIndex(topology, uidOf(request));
-      return { status: 200, body: JSON.stringify(await settings.member(index, route, request.signal)) };
+      const body = JSON.stringify(await settings.member(index, route, request.signal));
+      return { status: 200, body, headers: settingsHeaders(index) };
     });
     routes.on(
       update,

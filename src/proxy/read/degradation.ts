@@ -1,5 +1,6 @@
 import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { shardUnavailable } from "../http/api-errors.js";
+import type { IndexView } from "../topology/topology-view.js";
 import type { ShardReadResult } from "./shard-reader.js";
 
 /** Headers that say how far an answer can be relied on. */
@@ -15,14 +16,21 @@ export function readHeaders(
   result: Pick<ShardReadResult, "index" | "answers" | "missing">,
   policy: "partial" | "error",
 ): ReadHeaders {
-  const headers: Record<string, string> = {
-    "x-miroir-settings-version": String(result.index.settingsVersion),
-  };
-  if (result.index.settingsChanging) headers["x-miroir-settings-inconsistent"] = "true";
+  const headers = settingsHeaders(result.index);
   if (result.missing.length === 0) return headers;
   if (policy === "error" || result.answers.length === 0) throw unavailable(result.missing);
   headers["x-miroir-degraded"] = degradedValue(result.missing);
   return headers;
+}
+
+/** Which settings an answer follows, and whether some nodes may already follow others. */
+export function settingsHeaders(
+  index: Pick<IndexView, "settingsVersion" | "settingsChanging">,
+): Record<string, string> {
+  return {
+    "x-miroir-settings-version": String(index.settingsVersion),
+    ...(index.settingsChanging ? { "x-miroir-settings-inconsistent": "true" } : {}),
+  };
 }
 
 /**
