@@ -1,10 +1,10 @@
 import { open, rename, rm } from "node:fs/promises";
 import type { Command } from "commander";
+import { type ExportFooter, totalRows, writeExport } from "../../store/export-file.js";
 import { openTaskStore } from "../../store/open-task-store.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { type Progress, startProgress } from "../progress.js";
 import { addStoreFlags, requireCurrent, type StoreFlags, storeContext } from "./context.js";
-import { type DumpFooter, totalRows, writeDump } from "./dump.js";
 
 /** Rows between two updates of the progress. */
 const STEP = 500;
@@ -36,9 +36,9 @@ export function addExportCommand(parent: Command): void {
         now: () => world.clock.monotonic(),
         stream: process.stderr,
       });
-      let footer: DumpFooter | undefined;
+      let footer: ExportFooter | undefined;
       const createdAt = new Date(world.clock.now()).toISOString();
-      const text = writeDump(
+      const text = writeExport(
         { createdAt, backend, schemaVersion: schema.version, rows: { ...rows } },
         store.transfer.export(),
         {
@@ -63,7 +63,7 @@ export function addExportCommand(parent: Command): void {
   });
 }
 
-function report(progress: Progress, footer: DumpFooter | undefined): void {
+function report(progress: Progress, footer: ExportFooter | undefined): void {
   progress.update(totalRows(footer?.rows ?? {}));
   progress.finish();
 }

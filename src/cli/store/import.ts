@@ -4,13 +4,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
 import type { Command } from "commander";
+import {
+  ExportFaultError,
+  type ExportFooter,
+  readExport,
+  recordsOf,
+  totalRows,
+} from "../../store/export-file.js";
 import { inspectStore } from "../../store/inspect.js";
 import { openTaskStore } from "../../store/open-task-store.js";
 import { ConflictError } from "../../store/task-store.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { startProgress } from "../progress.js";
 import { addStoreFlags, type StoreContext, type StoreFlags, storeContext } from "./context.js";
-import { DumpFaultError, type DumpFooter, readDump, recordsOf, totalRows } from "./dump.js";
 
 /** Rows between two updates of the progress. */
 const STEP = 500;
@@ -79,11 +85,11 @@ async function importFile(path: string, name: string, context: StoreContext): Pr
 }
 
 /** Reads the whole export once; the target is not touched before it is known to be whole. */
-async function verify(path: string, name: string, { world }: StoreContext): Promise<DumpFooter> {
+async function verify(path: string, name: string, { world }: StoreContext): Promise<ExportFooter> {
   let progress: ReturnType<typeof startProgress> | undefined;
   let rows = 0;
   try {
-    for await (const part of readDump(path)) {
+    for await (const part of readExport(path)) {
       if (part.kind === "footer") {
         progress?.finish();
         return part.footer;
@@ -100,7 +106,7 @@ async function verify(path: string, name: string, { world }: StoreContext): Prom
       }
     }
   } catch (error) {
-    if (!(error instanceof DumpFaultError)) throw error;
+    if (!(error instanceof ExportFaultError)) throw error;
     throw new CommandError(ExitCode.failure, `${name}: ${error.message}. Nothing was imported.`, {
       cause: error,
     });

@@ -4,13 +4,13 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import {
-  DumpFaultError,
-  type DumpPart,
-  readDump,
+  ExportFaultError,
+  type ExportPart,
+  readExport,
   recordsOf,
   totalRows,
-  writeDump,
-} from "../../../src/cli/store/dump.js";
+  writeExport,
+} from "../../../src/store/export-file.js";
 import { type TransferRecord, transferTables } from "../../../src/store/task-store.js";
 
 const folder = mkdtempSync(join(tmpdir(), "miroir-dump-"));
@@ -26,7 +26,7 @@ const header = {
 
 async function dump(records: readonly TransferRecord[]): Promise<string> {
   let text = "";
-  for await (const chunk of writeDump(header, each(records))) text += chunk;
+  for await (const chunk of writeExport(header, each(records))) text += chunk;
   return text;
 }
 
@@ -34,10 +34,10 @@ async function* each<T>(values: readonly T[]): AsyncGenerator<T> {
   yield* values;
 }
 
-async function read(text: string | Buffer): Promise<DumpPart[]> {
+async function read(text: string | Buffer): Promise<ExportPart[]> {
   writeFileSync(file, text);
-  const parts: DumpPart[] = [];
-  for await (const part of readDump(file)) parts.push(part);
+  const parts: ExportPart[] = [];
+  for await (const part of readExport(file)) parts.push(part);
   return parts;
 }
 
@@ -74,7 +74,9 @@ describe("an export", () => {
     const isNear = (length: number): boolean => ends.some((end) => Math.abs(end - length) < 4);
     for (let length = 0; length < whole.length; length++) {
       if (!isNear(length) && length % 29 !== 0) continue;
-      await expect(read(whole.subarray(0, length)), `${length} bytes`).rejects.toBeInstanceOf(DumpFaultError);
+      await expect(read(whole.subarray(0, length)), `${length} bytes`).rejects.toBeInstanceOf(
+        ExportFaultError,
+      );
     }
     await expect(read(whole)).resolves.toHaveLength(3);
   });
@@ -93,7 +95,7 @@ describe("an export", () => {
         async (at, by) => {
           const damaged = Buffer.from(whole);
           damaged.writeUInt8((damaged.readUInt8(from + at) + by) % 256, from + at);
-          await expect(read(damaged)).rejects.toBeInstanceOf(DumpFaultError);
+          await expect(read(damaged)).rejects.toBeInstanceOf(ExportFaultError);
         },
       ),
     );

@@ -1,17 +1,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { z } from "zod";
-import {
-  type StoreRowCounts,
-  type TransferRecord,
-  type TransferTable,
-  transferTables,
-} from "../../store/task-store.js";
+import { LineTooLongError, linesOf } from "../runtime/lines.js";
+import { type StoreRowCounts, type TransferRecord, type TransferTable, transferTables } from "./transfer.js";
 
 /** What the first line of an export calls itself. */
-export const DUMP_FORMAT = "miroir-store";
+export const EXPORT_FORMAT = "miroir-store";
 /** The version of the format that this program writes and reads. */
-export const DUMP_VERSION = 1;
+export const EXPORT_VERSION = 1;
 
 /** Bytes of the longest line that is read. */
 const MAX_LINE = 256 * 1024 * 1024;
@@ -21,7 +17,7 @@ const CHUNK = 256 * 1024;
 const countsSchema = z.partialRecord(z.enum(transferTables), z.number().int().min(0));
 
 const headerSchema = z.object({
-  format: z.literal(DUMP_FORMAT),
+  format: z.literal(EXPORT_FORMAT),
   version: z.number().int().min(1),
   createdAt: z.iso.datetime(),
   backend: z.enum(["sqlite", "redis"]),
@@ -36,7 +32,7 @@ const recordSchema = z.strictObject({
 });
 
 const footerSchema = z.strictObject({
-  end: z.literal(DUMP_FORMAT),
+  end: z.literal(EXPORT_FORMAT),
   /** Rows by table, as they were written. */
   rows: countsSchema,
   /** Of every byte between the first and the last line, in hexadecimal. */
@@ -44,25 +40,25 @@ const footerSchema = z.strictObject({
 });
 
 /** The first line of an export. */
-export type DumpHeader = z.output<typeof headerSchema>;
+export type ExportHeader = z.output<typeof headerSchema>;
 /** The last line of an export: a file without it was cut off. */
-export type DumpFooter = z.output<typeof footerSchema>;
+export type ExportFooter = z.output<typeof footerSchema>;
 
 /** A file is not a whole export; the message says in what way, and where. */
-export class DumpFaultError extends Error {
-  override readonly name = "DumpFaultError";
+export class ExportFaultError extends Error {
+  override readonly name = "ExportFaultError";
 }
 
 /**
  * An export as text, in chunks that end with a line: the header, a line for each record, the footer. `onRow` is called after
  * each record; `onEnd` with the footer.
  */
-export async function* writeDump(
-  header: Omit<DumpHeader, "format" | "version">,
+export async function* writeExport(
+  header: Omit<ExportHeader, "format" | "version">,
   records: AsyncIterable<TransferRecord>,
-  hooks: { readonly onRow?: (rows: number) => void; readonly onEnd?: (footer: DumpFooter) => void } = {},
+  hooks: { readonly onRow?: (rows: number) => void; readonly onEnd?: (footer: ExportFooter) => void } = {},
 ): AsyncGenerator<string> {
-  yield `${JSON.stringify({ format: DUMP_FORMAT, version: DUMP_VERSION, ...header })}\n`;
+  yield `${JSON.stringify({ format: EXPORT_FORMAT, version: EXPORT_VERSION, ...header })}\n`;
   const hash = createHash("sha256");
   const counts = emptyCounts();
   let rows = 0;
@@ -77,35 +73,35 @@ export async function* writeDump(
     chunk = "";
   }
   hash.update(chunk);
-  const footer: DumpFooter = { end: DUMP_FORMAT, rows: counts, sha256: hash.digest("hex") };
+  const footer: ExportFooter = { end: EXPORT_FORMAT, rows: counts, sha256: hash.digest("hex") };
   yield `${chunk}${JSON.stringify(footer)}\n`;
   hooks.onEnd?.(footer);
 }
 
-/** What {@link readDump} gives: the header first, then the records. */
-export type DumpPart =
-  | { readonly kind: "header"; readonly header: DumpHeader }
+/** What {@link readExport} gives: the header first, then the records. */
+export type ExportPart =
+  | { readonly kind: "header"; readonly header: ExportHeader }
   | { readonly kind: "record"; readonly record: TransferRecord }
   /** The last part; a file without it rejects. */
-  | { readonly kind: "footer"; readonly footer: DumpFooter };
+  | { readonly kind: "footer"; readonly footer: ExportFooter };
 
 /**
  * Reads an export. Memory does not grow with it.
  *
- * @throws DumpFaultError where the file is of another kind or version, damaged, or cut off. What was given before may
+ * @throws ExportFaultError where the file is of another kind or version, damaged, or cut off. What was given before may
  * come from a damaged file: read to the end before anything is done with it.
  */
-export async function* readDump(path: string): AsyncGenerator<DumpPart> {
+export async function* readExport(path: string): AsyncGenerator<ExportPart> {
   const hash = createHash("sha256");
   const counts = emptyCounts();
-  let footer: DumpFooter | undefined;
+  let footer: ExportFooter | undefined;
   let number = 0;
   let bytes = 0;
-  for await (const line of linesOf(path)) {
+  for await (const line of fileLines(path)) {
     number += 1;
     bytes += line.length;
     if (footer !== undefined)
-      throw new DumpFaultError(`line ${number} comes after the last line of an export`);
+      throw new ExportFaultError(`line ${number} comes after the last line of an export`);
     const value = parse(line, number);
     if (number === 1) {
       yield { kind: "header", header: headerOf(value) };
@@ -118,26 +114,26 @@ export async function* readDump(path: string): AsyncGenerator<DumpPart> {
       yield { kind: "record", record };
     }
   }
-  if (number === 0) throw new DumpFaultError("it is empty");
+  if (number === 0) throw new ExportFaultError("it is empty");
   if (footer === undefined) {
-    throw new DumpFaultError(
+    throw new ExportFaultError(
       `it was cut off: it ends after line ${number} (${bytes} bytes) without the last line`,
     );
   }
   for (const table of transferTables) {
     const expected = footer.rows[table] ?? 0;
     if (counts[table] === expected) continue;
-    throw new DumpFaultError(`it holds ${counts[table]} rows of ${table}, its last line says ${expected}`);
+    throw new ExportFaultError(`it holds ${counts[table]} rows of ${table}, its last line says ${expected}`);
   }
   if (hash.digest("hex") !== footer.sha256) {
-    throw new DumpFaultError("its rows are not those that were written: the SHA-256 is another one");
+    throw new ExportFaultError("its rows are not those that were written: the SHA-256 is another one");
   }
   yield { kind: "footer", footer };
 }
 
 /** The records alone. */
 export async function* recordsOf(path: string): AsyncGenerator<TransferRecord> {
-  for await (const part of readDump(path)) if (part.kind === "record") yield part.record;
+  for await (const part of readExport(path)) if (part.kind === "record") yield part.record;
 }
 
 /** All rows of all tables. */
@@ -149,47 +145,35 @@ function emptyCounts(): Record<TransferTable, number> {
   return Object.fromEntries(transferTables.map((table) => [table, 0])) as Record<TransferTable, number>;
 }
 
-/** The lines of a file as bytes, each with its line end; the last one may lack it. */
-async function* linesOf(path: string): AsyncGenerator<Buffer> {
-  let rest: Buffer[] = [];
-  let restLength = 0;
-  for await (const part of createReadStream(path, { highWaterMark: 1024 * 1024 })) {
-    const chunk = part as Buffer;
-    let from = 0;
-    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
-      const end = chunk.subarray(from, at + 1);
-      yield restLength === 0 ? end : Buffer.concat([...rest, end]);
-      rest = [];
-      restLength = 0;
-      from = at + 1;
-    }
-    if (from === chunk.length) continue;
-    rest.push(chunk.subarray(from));
-    restLength += chunk.length - from;
-    if (restLength > MAX_LINE) throw new DumpFaultError(`it has a line of more than ${MAX_LINE} bytes`);
+/** The lines of a file. @throws ExportFaultError */
+async function* fileLines(path: string): AsyncGenerator<Buffer> {
+  try {
+    yield* linesOf(createReadStream(path, { highWaterMark: 1024 * 1024 }), MAX_LINE);
+  } catch (error) {
+    if (error instanceof LineTooLongError) throw new ExportFaultError(error.message, { cause: error });
+    throw error;
   }
-  if (restLength > 0) yield Buffer.concat(rest);
 }
 
 function parse(line: Buffer, number: number): unknown {
-  if (line.at(-1) !== 10) throw new DumpFaultError(`it was cut off in line ${number}`);
+  if (line.at(-1) !== 10) throw new ExportFaultError(`it was cut off in line ${number}`);
   try {
     return JSON.parse(line.toString("utf8"));
   } catch (error) {
-    throw new DumpFaultError(`line ${number} is not JSON`, { cause: error });
+    throw new ExportFaultError(`line ${number} is not JSON`, { cause: error });
   }
 }
 
-function headerOf(value: unknown): DumpHeader {
-  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== DUMP_FORMAT) {
-    throw new DumpFaultError(
-      `it is not an export of a store: its first line does not say "format":"${DUMP_FORMAT}"`,
+function headerOf(value: unknown): ExportHeader {
+  if (typeof value !== "object" || value === null || !("format" in value) || value.format !== EXPORT_FORMAT) {
+    throw new ExportFaultError(
+      `it is not an export of a store: its first line does not say "format":"${EXPORT_FORMAT}"`,
     );
   }
   const header = checked(headerSchema, value, 1);
-  if (header.version > DUMP_VERSION) {
-    throw new DumpFaultError(
-      `it has version ${header.version} of the format, this program knows ${DUMP_VERSION}; use the release that wrote it`,
+  if (header.version > EXPORT_VERSION) {
+    throw new ExportFaultError(
+      `it has version ${header.version} of the format, this program knows ${EXPORT_VERSION}; use the release that wrote it`,
     );
   }
   return header;
@@ -203,7 +187,7 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, number: number): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new DumpFaultError(
+  throw new ExportFaultError(
     `line ${number}: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "not as expected"}`,
   );
 }
