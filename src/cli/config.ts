@@ -104,6 +104,8 @@ export const configSchema = z
     advertise: nodeUrl.optional(),
     /** What a search answers when a shard cannot be reached. */
     unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
+    /** Whether a read goes to as few nodes of a group as can serve it, or to all of them, each with a share. */
+    read_spread: z.enum(["few", "many"]).default("few"),
     /** Largest request body, in bytes; Meilisearch's own default. */
     http_payload_size_limit: z.number().int().min(1).default(100_000_000),
     /** Request bodies above this many bytes are spooled to a temporary file. */

@@ -23,6 +23,7 @@ export interface SharedFlags {
   readonly proxyId?: string;
   readonly advertise?: string;
   readonly unavailableShardPolicy?: string;
+  readonly readSpread?: string;
   readonly httpPayloadSizeLimit?: number;
   readonly logLevel?: string;
 }
@@ -56,6 +57,7 @@ export function addProxyFlags(command: Command): Command {
       "--unavailable-shard-policy <policy>",
       "what a search answers when a shard cannot be reached: partial or error (default: partial)",
     )
+    .option("--read-spread <spread>", "nodes of a group that a read goes to: few or many (default: few)")
     .option(
       "--http-payload-size-limit <bytes>",
       "largest request body (default: 100000000)",
@@ -136,6 +138,7 @@ export function configFromFlags(
       proxy_id: flags.proxyId,
       advertise: flags.advertise,
       unavailable_shard_policy: flags.unavailableShardPolicy,
+      read_spread: flags.readSpread,
       http_payload_size_limit: flags.httpPayloadSizeLimit,
       log_level: flags.logLevel,
     },

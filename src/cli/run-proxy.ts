@@ -106,6 +106,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       masterKey: config.master_key,
       maxBodyBytes: config.http_payload_size_limit,
       unavailableShardPolicy: config.unavailable_shard_policy,
+      readSpread: config.read_spread,
     },
     logger,
     metrics: createProxyMetrics(registry),

@@ -61,6 +61,39 @@ export function planCoverage<Shard extends number>(
   return { picks, uncovered };
 }
 
+/**
+ * Spreads shards over all nodes that hold any, as evenly as one look at each shard makes it: where searches are heavy, many nodes with
+ * a share each answer sooner than one that does it all.
+ *
+ * @param candidates the usable replicas of every wanted shard, a node at most once for each
+ * @param preference larger is better among nodes that have as much to serve; equal nodes go by name
+ */
+export function spreadCoverage<Shard extends number>(
+  candidates: ReadonlyMap<Shard, readonly NodeId[]>,
+  preference: (node: NodeId) => number = () => 0,
+): Coverage<Shard> {
+  const uncovered: Shard[] = [];
+  const shares = new Map<NodeId, Shard[]>();
+  const held = new Map<NodeId, number>();
+  // Shards with little choice first, so that the others can even out.
+  const wanted = [...candidates].sort(([a, left], [b, right]) => left.length - right.length || a - b);
+  for (const [shard, nodes] of wanted) {
+    for (const node of nodes) held.set(node, (held.get(node) ?? 0) + 1);
+    const share = (node: NodeId): number => shares.get(node)?.length ?? 0;
+    const [least] = nodes.toSorted(
+      (a, b) => share(a) - share(b) || preference(b) - preference(a) || compareText(a, b),
+    );
+    if (least === undefined) uncovered.push(shard);
+    else shares.set(least, [...(shares.get(least) ?? []), shard]);
+  }
+  const picks = [...shares].map(([node, shards]) => ({
+    node,
+    shards: shards.sort((a, b) => a - b),
+    coversAllItHolds: shards.length === held.get(node),
+  }));
+  return { picks, uncovered: uncovered.sort((a, b) => a - b) };
+}
+
 /** The nodes to ask, `ranked` being the candidates, best first. */
 function chooseNodes<Shard extends number>(
   candidates: ReadonlyMap<Shard, readonly NodeId[]>,

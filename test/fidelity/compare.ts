@@ -1,4 +1,4 @@
-/** A search answer as parsed JSON. */
+/** A search answer as parsed JSON, but for facets: they are the text that was sent. */
 export interface SearchAnswer {
   readonly hits: readonly Readonly<Record<string, unknown>>[];
   readonly [member: string]: unknown;
@@ -26,8 +26,12 @@ export interface Comparison {
   readonly order: Verdict;
   readonly contents: Contents;
   readonly totals: boolean;
+  /** The fleet's total beside the single node's. */
+  readonly totalsSeen: string;
   /** Undefined where no facets were asked for. */
   readonly facets: boolean | undefined;
+  /** Where the facets first differ. */
+  readonly facetsSeen: string;
 }
 
 const TOTALS = ["estimatedTotalHits", "totalHits", "totalPages", "offset", "limit", "page", "hitsPerPage"];
@@ -46,14 +50,17 @@ export function compareAnswers(
   byNodeFrequency = false,
 ): Comparison {
   const facetMembers = ["facetDistribution", "facetStats"].filter((name) => name in whole || name in fleet);
+  const wrongFacet = facetMembers.find((name) => fleet[name] !== whole[name]);
   return {
     order: compareOrder(fleet, whole, deepWhole, primaryKey, byNodeFrequency),
     contents: compareContents(fleet, whole, primaryKey),
     totals: TOTALS.every((name) => fleet[name] === whole[name]),
-    facets:
-      facetMembers.length === 0
-        ? undefined
-        : facetMembers.every((name) => sorted(fleet[name]) === sorted(whole[name])),
+    totalsSeen: TOTALS.filter((name) => fleet[name] !== whole[name])
+      .map((name) => `${name} ${String(fleet[name])} instead of ${String(whole[name])}`)
+      .join(", "),
+    facets: facetMembers.length === 0 ? undefined : wrongFacet === undefined,
+    facetsSeen:
+      wrongFacet === undefined ? "" : firstDifference(String(fleet[wrongFacet]), String(whole[wrongFacet])),
   };
 }
 
@@ -137,11 +144,19 @@ function visible(hit: Readonly<Record<string, unknown>>, without: ReadonlySet<st
   return JSON.stringify(Object.entries(hit).filter(([name]) => !without.has(name)));
 }
 
-/** Facets compare as sets of counts: the order of members is compared nowhere else either. */
-function sorted(value: unknown): string {
-  return JSON.stringify(value, (_name, member: unknown) =>
-    typeof member === "object" && member !== null && !Array.isArray(member)
-      ? Object.fromEntries(Object.entries(member).sort(([left], [right]) => (left < right ? -1 : 1)))
-      : member,
-  );
+/** Whether both answers have the same documents on their page, in whatever order. */
+export function sharesDocuments(fleet: SearchAnswer, whole: SearchAnswer, primaryKey: string): boolean {
+  const keys = (answer: SearchAnswer): string =>
+    JSON.stringify(answer.hits.map((hit) => JSON.stringify(hit[primaryKey])).sort());
+  return keys(fleet) === keys(whole);
 }
+
+function firstDifference(left: string, right: string): string {
+  let at = 0;
+  while (at < left.length && left[at] === right[at]) at++;
+  const from = Math.max(0, at - SHOWN_BEFORE);
+  return `…${left.slice(from, at + SHOWN_BEHIND)}… instead of …${right.slice(from, at + SHOWN_BEHIND)}…`;
+}
+
+const SHOWN_BEFORE = 60;
+const SHOWN_BEHIND = 60;

@@ -1,4 +1,6 @@
 import type { SeededRandom } from "../support/random.js";
+import { EMBEDDER } from "./corpora.js";
+import { wrongRequest } from "./wrong-requests.js";
 
 /** A document of a corpus. */
 export type CorpusDocument = Readonly<Record<string, unknown>>;
@@ -18,6 +20,7 @@ export interface CorpusShape {
   /** Those number and label fields of which a document can have several values. */
   readonly listFields: readonly string[];
   readonly hasGeo: boolean;
+  readonly hasVectors: boolean;
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
@@ -45,6 +48,7 @@ export function corpusShape(documents: readonly CorpusDocument[], primaryKey: st
     .filter(([, values]) => values.size > 1 && values.size <= 400)
     .map(([field]) => field);
   const hasGeo = documents.some((document) => document._geo !== undefined && document._geo !== null);
+  const hasVectors = documents.some((document) => document._vectors !== undefined);
   const attributes = [...new Set([...labelFields, ...numbers])].sort();
   // Only an index with a rule of patterns takes a search for the facets `*`.
   const labels = {
@@ -57,6 +61,7 @@ export function corpusShape(documents: readonly CorpusDocument[], primaryKey: st
     labelFields: labelFields.sort(),
     listFields: attributes.filter((field) => lists.has(field)),
     hasGeo,
+    hasVectors,
     settings: {
       filterableAttributes: [...[...numbers].sort(), ...(hasGeo ? ["_geo"] : []), labels],
       sortableAttributes: [
@@ -137,6 +142,13 @@ export function createRequestGenerator(
     const geo = random.pick(documents)._geo as { lat: number; lng: number } | null | undefined;
     return geo ? `${geo.lat}, ${geo.lng}` : "48.8, 2.3";
   };
+  const vector = (): number[] =>
+    Array.from({ length: EMBEDDER.dimensions }, () => Math.round((random.next() * 2 - 1) * 1e4) / 1e4);
+  const hybrid = (ratio: number): Record<string, unknown> => ({
+    vector: vector(),
+    hybrid: { embedder: EMBEDDER.name, semanticRatio: ratio },
+    limit: 1 + random.below(40),
+  });
   const single = [...shape.labelFields, ...shape.numberFields].filter(
     (field) => !shape.listFields.includes(field),
   );
@@ -194,6 +206,16 @@ export function createRequestGenerator(
           ["geo", () => ({ q: "", filter: `_geoRadius(${point()}, ${100_000 + random.below(2_000_000)})` })],
         ] as [string, () => Record<string, unknown>][])
       : []),
+    ...(shape.hasVectors
+      ? ([
+          ["semantic", () => hybrid(1)],
+          ["semantic", () => ({ ...hybrid(1), filter: filter() })],
+          ["hybrid", () => ({ ...hybrid((1 + random.below(9)) / 10), q: query() })],
+          ["hybrid", () => ({ ...hybrid((1 + random.below(9)) / 10), q: prefix(), filter: filter() })],
+        ] as [string, () => Record<string, unknown>][])
+      : []),
+    ["wrong", () => wrongRequest(shape, random)],
+    ["wrong", () => wrongRequest(shape, random)],
   ];
   return () => {
     const [kind, make] = random.pick(kinds);

@@ -1,7 +1,16 @@
+import { findMember } from "../../src/json/members.js";
 import type { MeilisearchHttp } from "../support/meilisearch-http.js";
-import type { SeededRandom } from "../support/random.js";
-import { compareAnswers, type SearchAnswer } from "./compare.js";
-import { type CorpusDocument, corpusShape, createRequestGenerator } from "./requests.js";
+import { seededRandom } from "../support/random.js";
+import { type Cause, Causes } from "./causes.js";
+import { type Comparison, compareAnswers, type SearchAnswer, sharesDocuments } from "./compare.js";
+import { type FidelityReport, ReportBuilder } from "./report.js";
+import {
+  type CorpusDocument,
+  type CorpusShape,
+  corpusShape,
+  createRequestGenerator,
+  type FidelityRequest,
+} from "./requests.js";
 
 /** What a fidelity run works with. */
 export interface FidelityOptions {
@@ -9,40 +18,18 @@ export interface FidelityOptions {
   readonly fleet: MeilisearchHttp;
   readonly documents: readonly CorpusDocument[];
   readonly primaryKey: string;
+  /** Settings besides those that the requests need. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** The index that holds the corpus on both sides. */
   readonly index: string;
-  readonly random: SeededRandom;
+  /** One series of requests for each. */
+  readonly seeds: readonly number[];
+  /** Requests for each seed. */
   readonly count: number;
   /** Load the corpus into both sides first. */
   readonly load: boolean;
   /** Hears of each request that is not identical. */
   note(line: string): void;
-}
-
-/** Figures of one kind of request. */
-export interface FidelityRow {
-  readonly kind: string;
-  cases: number;
-  identical: number;
-  ties: number;
-  scoredDifferently: number;
-  wrong: number;
-  /** Requests whose hits have the same contents, {@link highlights} included. */
-  contents: number;
-  /** Requests in which nothing but highlights of words with typos differ. */
-  highlights: number;
-  totals: number;
-  facets: number;
-  facetCases: number;
-}
-
-/** The result of a run: a request fails where its order, or the content of a hit, is wrong. */
-export interface FidelityReport {
-  readonly rows: readonly FidelityRow[];
-  /** One line for each request whose nodes scored differently. */
-  readonly named: readonly string[];
-  readonly passed: number;
-  readonly failed: number;
 }
 
 const BATCH = 1_000;
@@ -52,84 +39,87 @@ const DEEP_PAGE = 1_000;
 export async function runFidelity(options: FidelityOptions): Promise<FidelityReport> {
   const shape = corpusShape(options.documents, options.primaryKey);
   if (options.load)
-    await Promise.all([options.whole, options.fleet].map((server) => load(server, options, shape.settings)));
-  const next = createRequestGenerator(options.documents, shape, options.primaryKey, options.random);
-  const rows = new Map<string, FidelityRow>();
-  const named: string[] = [];
-  let failed = 0;
-  for (let at = 0; at < options.count; at++) {
-    const request = next();
-    const row = rows.get(request.kind) ?? emptyRow(request.kind);
-    rows.set(request.kind, row);
-    row.cases++;
-    const body = { ...request.body, showRankingScoreDetails: true };
-    const [fleet, whole] = await Promise.all(
-      [options.fleet, options.whole].map((server) =>
-        server.send("POST", `/indexes/${options.index}/search`, body),
-      ),
+    await Promise.all([options.whole, options.fleet].map((server) => load(server, options, shape)));
+  const run = new FidelityRun(options);
+  for (const seed of options.seeds) {
+    const next = createRequestGenerator(options.documents, shape, options.primaryKey, seededRandom(seed));
+    for (let at = 0; at < options.count; at++) await run.compare(next(), seed);
+  }
+  return run.report.finished();
+}
+
+class FidelityRun {
+  readonly report = new ReportBuilder();
+  #causes: Causes | undefined;
+
+  constructor(private readonly options: FidelityOptions) {}
+
+  async compare(request: FidelityRequest, seed: number): Promise<void> {
+    const label = `${request.kind} ${JSON.stringify(request.body)}`;
+    const isWrong = request.kind === "wrong";
+    const compared = await this.#ask(
+      isWrong ? request.body : { ...request.body, showRankingScoreDetails: true },
     );
-    if (fleet === undefined || whole === undefined) throw new Error("no answer");
+    if ("refusal" in compared) {
+      this.report.refusal(request.kind, compared.refusal === undefined);
+      if (compared.refusal !== undefined) this.options.note(`[${seed}] ${label}: ${compared.refusal}`);
+      return;
+    }
+    const { comparison } = compared;
+    const cause =
+      comparison.order.verdict === "scored-differently"
+        ? await this.#causeOf(request.body, comparison.order.rules)
+        : undefined;
+    for (const line of this.report.comparison(request.kind, label, comparison, cause)) {
+      this.options.note(`[${seed}] ${line}`);
+    }
+  }
+
+  async #causeOf(body: FidelityRequest["body"], rules: readonly string[]): Promise<Cause> {
+    this.#causes ??= new Causes(this.options.documents);
+    return await this.#causes.of({
+      body,
+      rules,
+      agreesWithoutPrefix: async () => {
+        const closed = await this.#ask({ ...body, q: `${String(body.q)} `, showRankingScoreDetails: true });
+        return "comparison" in closed && closed.comparison.order.verdict !== "scored-differently";
+      },
+    });
+  }
+
+  async #ask(
+    body: Readonly<Record<string, unknown>>,
+  ): Promise<{ readonly comparison: Comparison } | { readonly refusal: string | undefined }> {
+    const { options } = this;
+    const path = `/indexes/${options.index}/search`;
+    const [fleet, whole] = await Promise.all([
+      options.fleet.send("POST", path, body),
+      options.whole.send("POST", path, body),
+    ]);
     if (fleet.status !== 200 || whole.status !== 200) {
       const same = fleet.status === whole.status && fleet.text === whole.text;
-      if (same) row.identical++;
-      else {
-        row.wrong++;
-        failed++;
-        options.note(
-          `${request.kind} ${JSON.stringify(request.body)}: status ${fleet.status} ${fleet.text} instead of ${whole.status} ${whole.text}`,
-        );
-      }
-      continue;
+      const refusal = `status ${fleet.status} ${fleet.text} instead of ${whole.status} ${whole.text}`;
+      return { refusal: same ? undefined : refusal };
     }
-    const deep = await options.whole.ok<SearchAnswer>(
-      "POST",
-      `/indexes/${options.index}/search`,
-      deepPage(body),
-    );
-    const comparison = compareAnswers(
-      JSON.parse(fleet.text) as SearchAnswer,
-      JSON.parse(whole.text) as SearchAnswer,
-      deep,
-      options.primaryKey,
-      request.body.matchingStrategy === "frequency",
-    );
-    if (comparison.contents !== "different") row.contents++;
-    if (comparison.contents === "highlighted-differently") row.highlights++;
-    if (comparison.totals) row.totals++;
-    if (comparison.facets !== undefined) row.facetCases++;
-    if (comparison.facets === true) row.facets++;
-    const label = `${request.kind} ${JSON.stringify(request.body)}`;
-    switch (comparison.order.verdict) {
-      case "identical":
-        row.identical++;
-        break;
-      case "equal-up-to-ties":
-        row.ties++;
-        options.note(`${label}: equal up to ties`);
-        break;
-      case "scored-differently":
-        row.scoredDifferently++;
-        named.push(`${label}: nodes score differently (${comparison.order.rules.join(", ")})`);
-        break;
-      case "wrong":
-        row.wrong++;
-        options.note(`${label}: ${comparison.order.reason}`);
-        break;
-    }
-    if (!comparison.totals) options.note(`${label}: totals differ`);
-    if (comparison.facets === false) options.note(`${label}: facets differ`);
-    if (comparison.contents === "different") options.note(`${label}: contents differ`);
-    if (comparison.contents === "highlighted-differently") {
-      named.push(`${label}: nodes highlight a word with typos differently`);
-    }
-    if (comparison.order.verdict === "wrong" || comparison.contents === "different") failed++;
+    const answers = [answerOf(fleet.text), answerOf(whole.text)] as const;
+    // What nodes say of documents that only one side shows takes all that match.
+    const deep = sharesDocuments(...answers, options.primaryKey)
+      ? answers[1]
+      : await options.whole.ok<SearchAnswer>("POST", path, deepPage(body));
+    const byNodeFrequency = body.matchingStrategy === "frequency";
+    return { comparison: compareAnswers(...answers, deep, options.primaryKey, byNodeFrequency) };
   }
-  return {
-    rows: [...rows.values()].sort((left, right) => (left.kind < right.kind ? -1 : 1)),
-    named,
-    passed: options.count - failed,
-    failed,
+}
+
+/** An answer whose facets are still the text that was sent, which alone has the order of its labels. */
+function answerOf(text: string): SearchAnswer {
+  const bytes = Buffer.from(text);
+  const answer = JSON.parse(text) as SearchAnswer;
+  const raw = (name: string): Record<string, string> => {
+    const member = findMember(bytes, name);
+    return member === undefined ? {} : { [name]: bytes.toString("utf8", member.valueStart, member.valueEnd) };
   };
+  return { ...answer, ...raw("facetDistribution"), ...raw("facetStats") };
 }
 
 /** All that matches, also what distinct takes away: score details of documents that only the fleet shows. */
@@ -138,17 +128,13 @@ function deepPage(body: Readonly<Record<string, unknown>>): Record<string, unkno
   return { ...rest, limit: DEEP_PAGE };
 }
 
-async function load(
-  server: MeilisearchHttp,
-  options: FidelityOptions,
-  settings: Readonly<Record<string, unknown>>,
-): Promise<void> {
+async function load(server: MeilisearchHttp, options: FidelityOptions, shape: CorpusShape): Promise<void> {
   const tasks: number[] = [];
   const enqueue = async (method: string, path: string, body: unknown): Promise<void> => {
     tasks.push((await server.ok<{ taskUid: number }>(method, path, body)).taskUid);
   };
   await enqueue("POST", "/indexes", { uid: options.index, primaryKey: options.primaryKey });
-  await enqueue("PATCH", `/indexes/${options.index}/settings`, settings);
+  await enqueue("PATCH", `/indexes/${options.index}/settings`, { ...shape.settings, ...options.settings });
   for (let start = 0; start < options.documents.length; start += BATCH) {
     await enqueue(
       "POST",
@@ -156,21 +142,7 @@ async function load(
       options.documents.slice(start, start + BATCH),
     );
   }
-  for (const task of tasks) await server.waitForTask(task);
+  for (const task of tasks) await server.waitForTask(task, LOAD_TIMEOUT_MS);
 }
 
-function emptyRow(kind: string): FidelityRow {
-  return {
-    kind,
-    cases: 0,
-    identical: 0,
-    ties: 0,
-    scoredDifferently: 0,
-    wrong: 0,
-    contents: 0,
-    highlights: 0,
-    totals: 0,
-    facets: 0,
-    facetCases: 0,
-  };
-}
+const LOAD_TIMEOUT_MS = 900_000;

@@ -5,7 +5,6 @@ import { runFidelity } from "../fidelity/run.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { hasRealNode, type StartedNodes, startNodes } from "../support/nodes.js";
-import { seededRandom } from "../support/random.js";
 
 const documents = readFileSync(new URL("../../samples/movies.ndjson", import.meta.url), "utf8")
   .split("\n")
@@ -36,7 +35,7 @@ describe.each([
       documents,
       primaryKey: "id",
       index: "movies",
-      random: seededRandom(7),
+      seeds: [7],
       count: 60,
       load: true,
       note: (line) => notes.push(line),

@@ -25,6 +25,8 @@ export interface FleetOptions {
   readonly nodeWriteTimeoutMs?: number;
   /** Clients' master key; none unless given. */
   readonly masterKey?: string;
+  /** Nodes of a group that a read goes to; `few` unless given. */
+  readonly readSpread?: "few" | "many";
   /** Largest body that the proxy takes, in bytes; its default unless given. */
   readonly payloadLimitBytes?: number;
 }
@@ -97,6 +99,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         proxy_id: "proxy-0",
         master_key: options.masterKey,
         http_payload_size_limit: options.payloadLimitBytes,
+        read_spread: options.readSpread,
         node_write_timeout_ms: options.nodeWriteTimeoutMs,
       }),
       world,

@@ -1,4 +1,4 @@
-import { planCoverage } from "../../placement/coverage.js";
+import { planCoverage, spreadCoverage } from "../../placement/coverage.js";
 import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
 
@@ -47,11 +47,14 @@ interface CachedCovers {
   turn: number;
 }
 
+/** Whether a read goes to as few nodes of a group as can serve it, or to all of them, each with a share of the shards. */
+export type ReadSpread = "few" | "many";
+
 /**
  * Chooses by what the topology says and `health` has seen. What does not depend on the request is worked
  * out once for every topology and every change of some node's circuit.
  */
-export function createReplicaSelection(health: NodeHealth): ReplicaSelection {
+export function createReplicaSelection(health: NodeHealth, spread: ReadSpread = "few"): ReplicaSelection {
   const cache = new WeakMap<TopologyView, Map<IndexView, CachedCovers>>();
   const replacements = new WeakMap<
     NodeAsk,
@@ -66,7 +69,11 @@ export function createReplicaSelection(health: NodeHealth): ReplicaSelection {
     }
     const known = byIndex.get(index);
     if (known !== undefined && known.version === health.version) return known;
-    const fresh = { version: health.version, covers: allCovers(view, index, health), turn: known?.turn ?? 0 };
+    const fresh = {
+      version: health.version,
+      covers: allCovers(view, index, health, spread),
+      turn: known?.turn ?? 0,
+    };
     byIndex.set(index, fresh);
     return fresh;
   };
@@ -115,16 +122,22 @@ function load(coverage: Coverage, health: NodeHealth): number {
  * The coverages to take turns with: those of single groups that can serve everything from replicas of the
  * best tier, or one over all groups. Of a group's coverages only the smallest are kept.
  */
-function allCovers(view: TopologyView, index: IndexView, health: NodeHealth): readonly Coverage[] {
+function allCovers(
+  view: TopologyView,
+  index: IndexView,
+  health: NodeHealth,
+  spread: ReadSpread,
+): readonly Coverage[] {
   const shards = index.placement.map((_, shard) => shard);
   const covers: Coverage[] = [];
   for (const [group, nodeIds] of view.groups) {
     const candidates = candidatesOf(view, index, health, (node) => node.group === group).filter(
       (candidate) => candidate.tier === 0,
     );
-    const rotations = nodeIds.map((_, rotation) => coverage(index, shards, candidates, rotation));
-    const fewest = Math.min(...rotations.map((cover) => cover.asks.length));
-    covers.push(...rotations.filter((cover) => cover.missing.length === 0 && cover.asks.length === fewest));
+    const rotations = nodeIds.map((_, rotation) => coverage(index, shards, candidates, rotation, spread));
+    const sizes = rotations.map((cover) => cover.asks.length);
+    const wanted = spread === "few" ? Math.min(...sizes) : Math.max(...sizes);
+    covers.push(...rotations.filter((cover) => cover.missing.length === 0 && cover.asks.length === wanted));
   }
   if (covers.length > 0) return covers;
   return [
@@ -166,12 +179,13 @@ function tierOf(node: NodeView, index: IndexView, health: NodeHealth): Tier | un
   return node.state === "unreachable" || health.isAvoided(node.id) ? 1 : 0;
 }
 
-/** Serves each shard by a replica of the best tier that there is, from as few nodes as can be. */
+/** Serves each shard by a replica of the best tier that there is, from as few nodes as can be unless told otherwise. */
 function coverage(
   index: IndexView,
   wanted: readonly number[],
   candidates: readonly Candidate[],
   rotation: number,
+  spread: ReadSpread = "few",
 ): Coverage {
   const byShard = new Map<number, string[]>(wanted.map((shard) => [shard, []]));
   for (const tier of [0, 1, 2] as const) {
@@ -185,7 +199,8 @@ function coverage(
   }
   const byId = new Map(candidates.map((candidate) => [candidate.node.id, candidate]));
   const turns = new Map([...byId.keys()].map((id, at) => [id, (at + rotation) % Math.max(1, byId.size)]));
-  const { picks, uncovered } = planCoverage(byShard, (id) => turns.get(id) ?? 0);
+  const plan = spread === "few" ? planCoverage : spreadCoverage;
+  const { picks, uncovered } = plan(byShard, (id) => turns.get(id) ?? 0);
   const asks = picks.flatMap(({ node: id, shards }) => {
     const candidate = byId.get(id);
     return candidate === undefined ? [] : [askOf(index, candidate, shards)];

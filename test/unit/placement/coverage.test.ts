@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { planCoverage } from "../../../src/placement/coverage.js";
+import { planCoverage, spreadCoverage } from "../../../src/placement/coverage.js";
 import { combineCounts, planCounts } from "../../../src/placement/task-counts.js";
 
 const nodeNames = ["a", "b", "c", "d", "e", "f"];
@@ -194,5 +194,26 @@ describe("planCounts", () => {
     const started = process.hrtime.bigint();
     planCounts(shardsByNode);
     expect(Number(process.hrtime.bigint() - started) / 1e6).toBeLessThan(5_000);
+  });
+});
+
+describe("spreadCoverage", () => {
+  it("serves every shard exactly once, from all nodes that hold any where each holds all", () => {
+    fc.assert(
+      fc.property(candidatesOver(nodeNames, 0), (candidates) => {
+        const { picks, uncovered } = spreadCoverage(candidates);
+        const served = picks.flatMap(({ shards }) => shards);
+        expect([...served, ...uncovered].sort((a, b) => a - b)).toEqual(
+          [...candidates.keys()].sort((a, b) => a - b),
+        );
+        for (const { node, shards, coversAllItHolds } of picks) {
+          expect(shards.every((shard) => candidates.get(shard)?.includes(node))).toBe(true);
+          const held = [...candidates].filter(([, nodes]) => nodes.includes(node)).length;
+          expect(coversAllItHolds).toBe(shards.length === held);
+        }
+      }),
+    );
+    const everywhere = new Map(Array.from({ length: 16 }, (_, shard) => [shard, ["a", "b"]]));
+    expect(spreadCoverage(everywhere).picks.map(({ shards }) => shards.length)).toEqual([8, 8]);
   });
 });
