@@ -212,6 +212,7 @@ async function lead(
     indexes: plane.services.indexes,
     keys: plane.services.keys,
     features: plane.services.features,
+    resources: plane.services.resources,
     cluster: createClusterService({
       topology: control.topology,
       fleet: control.fleet,

@@ -16,6 +16,7 @@ import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
+import { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
@@ -143,6 +144,7 @@ class ControlProcess {
     cluster: forward(ClusterService, () => this.#current().cluster),
     keys: forward(KeyService, () => this.#current().keys),
     features: forward(FeatureService, () => this.#current().features),
+    resources: forward(ResourceService, () => this.#current().resources),
   };
 
   /** Resolves once this process serves or stands by; rejects where the first candidacy fails before that. */

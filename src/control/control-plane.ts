@@ -5,6 +5,7 @@ import type { Registry } from "prom-client";
 import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
+import type { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import {
   type Epoch,
@@ -23,6 +24,7 @@ import type { AuditTuning } from "./audit/audit-options.js";
 import { Auditor } from "./audit/auditor.js";
 import { createFeatureService } from "./features/feature-service.js";
 import { switchFeatures } from "./features/node-features.js";
+import { IndexCompaction } from "./indexes/index-compaction.js";
 import { IndexCreator } from "./indexes/index-creator.js";
 import { IndexNames } from "./indexes/index-names.js";
 import { createIndexService, recordCreation } from "./indexes/index-service.js";
@@ -33,6 +35,7 @@ import { createControlMetrics } from "./metrics.js";
 import { type BootstrappedNode, bootstrapNodes, type ConfiguredNode } from "./nodes/bootstrap-nodes.js";
 import { NodeDirectory } from "./nodes/node-directory.js";
 import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/node-monitor.js";
+import { createResourceService } from "./resources/resource-service.js";
 import { SettingsCommits } from "./settings/settings-commits.js";
 import { IndexLookup } from "./tasks/index-replicas.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
@@ -86,6 +89,7 @@ export interface ControlPlane {
     readonly indexes: ServiceImpl<typeof IndexService>;
     readonly keys: ServiceImpl<typeof KeyService>;
     readonly features: ServiceImpl<typeof FeatureService>;
+    readonly resources: ServiceImpl<typeof ResourceService>;
   };
   /** Health by node id, for every node of the topology. */
   nodeStatus(): ReadonlyMap<string, NodeHealth>;
@@ -168,12 +172,14 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     registry,
     ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
   });
+  const compaction = new IndexCompaction({ ...common, registry, admin });
   const indexes = createIndexService({
     ...common,
     hasher: await createShardHasher(),
     creator,
     registry,
     names,
+    compaction,
     updatedAt: (instance) => updatedAt.pending(instance),
   });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
@@ -185,6 +191,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       tasks: createTaskService({ store, registry, removal, fence, world }),
       indexes,
       keys: createKeyService({ topology, clock: world.clock }),
+      resources: createResourceService(topology),
       features: createFeatureService({
         topology,
         nodes: () => topology.current().nodes.map(({ id }) => admin(id)),
@@ -223,6 +230,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await reopenSettings(store, settings);
       await registry.settleAll();
       await names.resume();
+      await compaction.resume();
       await removal.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
@@ -236,6 +244,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     async stop() {
       endListening?.();
       await names.stop();
+      await compaction.stop();
       await removal.stop();
       await retention.stop();
       await monitor.stop();

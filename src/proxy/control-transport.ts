@@ -3,6 +3,8 @@ import type { SetFeaturesRequestSchema, SetFeaturesResponse } from "../gen/miroi
 import type {
   CommitGenerationRequestSchema,
   CommitGenerationResponse,
+  CompactIndexRequestSchema,
+  CompactIndexResponse,
   CreateIndexRequestSchema,
   CreateIndexResponse,
   EnsureIndexRequestSchema,
@@ -22,11 +24,16 @@ import type {
   UpdateKeyRequestSchema,
   UpdateKeyResponse,
 } from "../gen/miroir/v1/keys_pb.js";
+import type { SetResourceRequestSchema, SetResourceResponse } from "../gen/miroir/v1/resources_pb.js";
 import type {
   AllocateTaskUidsRequestSchema,
   AllocateTaskUidsResponse,
   CancelTasksRequestSchema,
   CancelTasksResponse,
+  CompactTaskStoreRequestSchema,
+  CompactTaskStoreResponse,
+  CountTasksRequestSchema,
+  CountTasksResponse,
   DeleteTasksRequestSchema,
   DeleteTasksResponse,
   GetTaskRequestSchema,
@@ -75,6 +82,14 @@ export interface ControlTransport {
     request: Init<typeof ListTasksRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<ListTasksResponse>;
+  countTasks(
+    request: Init<typeof CountTasksRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CountTasksResponse>;
+  compactTaskStore(
+    request: Init<typeof CompactTaskStoreRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CompactTaskStoreResponse>;
   deleteTasks(
     request: Init<typeof DeleteTasksRequestSchema>,
     options?: ControlCallOptions,
@@ -103,6 +118,10 @@ export interface ControlTransport {
     request: Init<typeof RenameIndexRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<RenameIndexResponse>;
+  compactIndex(
+    request: Init<typeof CompactIndexRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CompactIndexResponse>;
   commitGeneration(
     request: Init<typeof CommitGenerationRequestSchema>,
     options?: ControlCallOptions,
@@ -123,6 +142,10 @@ export interface ControlTransport {
     request: Init<typeof SetFeaturesRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<SetFeaturesResponse>;
+  setResource(
+    request: Init<typeof SetResourceRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<SetResourceResponse>;
   close(): void;
 }
 

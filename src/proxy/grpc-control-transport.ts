@@ -8,6 +8,7 @@ import {
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
+import { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import {
   type SubscribeRequestSchema,
@@ -56,6 +57,7 @@ interface Services {
   readonly indexes: GrpcServiceClient<typeof IndexService>;
   readonly keys: GrpcServiceClient<typeof KeyService>;
   readonly features: GrpcServiceClient<typeof FeatureService>;
+  readonly resources: GrpcServiceClient<typeof ResourceService>;
 }
 
 /**
@@ -107,6 +109,8 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     registerTasks: (request, call) => unary((s, o) => s.tasks.registerTasks(request, o), call),
     getTask: (request, call) => unary((s, o) => s.tasks.getTask(request, o), call),
     listTasks: (request, call) => unary((s, o) => s.tasks.listTasks(request, o), call),
+    countTasks: (request, call) => unary((s, o) => s.tasks.countTasks(request, o), call),
+    compactTaskStore: (request, call) => unary((s, o) => s.tasks.compactTaskStore(request, o), call),
     deleteTasks: (request, call) => unary((s, o) => s.tasks.deleteTasks(request, o), call),
     cancelTasks: (request, call) => unary((s, o) => s.tasks.cancelTasks(request, o), call),
     ensureIndex: (request, call) => unary((s, o) => s.indexes.ensureIndex(request, o), call),
@@ -114,10 +118,12 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     removeIndex: (request, call) => unary((s, o) => s.indexes.removeIndex(request, o), call),
     swapIndexes: (request, call) => unary((s, o) => s.indexes.swapIndexes(request, o), call),
     renameIndex: (request, call) => unary((s, o) => s.indexes.renameIndex(request, o), call),
+    compactIndex: (request, call) => unary((s, o) => s.indexes.compactIndex(request, o), call),
     commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
     createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
     updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
     setFeatures: (request, call) => unary((s, o) => s.features.setFeatures(request, o), call),
+    setResource: (request, call) => unary((s, o) => s.resources.setResource(request, o), call),
     deleteKey: (request, call) => unary((s, o) => s.keys.deleteKey(request, o), call),
     close() {
       for (const { client } of all) client.close();
@@ -155,6 +161,7 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
     indexes: createGrpcServiceClient(IndexService, client, metadata),
     keys: createGrpcServiceClient(KeyService, client, metadata),
     features: createGrpcServiceClient(FeatureService, client, metadata),
+    resources: createGrpcServiceClient(ResourceService, client, metadata),
   };
 }
 

@@ -1,3 +1,4 @@
+import type { StoreCompaction } from "./compaction.js";
 import type { AdminSessionsTable } from "./tables/admin-sessions.js";
 import type { AliasesTable } from "./tables/aliases.js";
 import type { CanariesTable, CanaryRunsTable } from "./tables/canaries.js";
@@ -18,6 +19,7 @@ import type { TopologyTable } from "./tables/topology.js";
 import type { WorkflowsTable } from "./tables/workflows.js";
 import type { StoreTransfer } from "./transfer.js";
 
+export * from "./compaction.js";
 export * from "./errors.js";
 export * from "./ids.js";
 export * from "./tables/admin-sessions.js";
@@ -73,6 +75,11 @@ export interface TaskStore {
   readonly rateLimits: RateLimits;
   readonly retention: Retention;
   readonly transfer: StoreTransfer;
+  /**
+   * Gives back the space that deleted rows have left, where the backend does not do so by itself. Other calls wait meanwhile, so a
+   * store of more than `maxBytes` is left alone.
+   */
+  compact(maxBytes: number): Promise<StoreCompaction>;
   /** Gives the backend back. Calls after it reject with `StoreClosedError`; closing twice does nothing. */
   close(): Promise<void>;
 }

@@ -165,6 +165,10 @@ export class SimulatedControl {
       updateKey: notSimulated,
       deleteKey: notSimulated,
       setFeatures: notSimulated,
+      countTasks: notSimulated,
+      compactTaskStore: notSimulated,
+      compactIndex: notSimulated,
+      setResource: notSimulated,
       deleteTasks: notSimulated,
       cancelTasks: notSimulated,
       allocateTaskUids: ({ count }) =>

@@ -31,6 +31,7 @@ import { enqueuedTask } from "../tasks/enqueued-task.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
+import type { IndexCompaction } from "./index-compaction.js";
 import { type CreatedIndex, IndexCreationError, type IndexCreator } from "./index-creator.js";
 import type { IndexNames } from "./index-names.js";
 
@@ -45,6 +46,7 @@ export interface IndexServiceOptions {
   readonly creator: IndexCreator;
   readonly registry: TaskRegistry;
   readonly names: IndexNames;
+  readonly compaction: IndexCompaction;
   /** When documents of the index changed last, where the topology does not say it yet. */
   readonly updatedAt: (instance: string) => number | undefined;
   /** Index creations under way at once; more are refused with RESOURCE_EXHAUSTED. 1,000 unless given. */
@@ -74,6 +76,10 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
     },
     renameIndex: async ({ taskUid: task, uid, newUid, primaryKey, waitMs }) =>
       given(await names.run(Number(task), { kind: "rename", uid, newUid, primaryKey }, waitMs)),
+    compactIndex: async ({ taskUid: task, uid }) => {
+      await options.compaction.enqueue(Number(task), uid);
+      return {};
+    },
     commitGeneration: (request) => commitGeneration(options, request),
     async getIndex({ uid }) {
       return { index: withUpdatedAt(options, indexOf(topology.current(), uid)) };

@@ -23,6 +23,7 @@ import { ClusterService } from "../../gen/miroir/v1/cluster_pb.js";
 import { FeatureService } from "../../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../../gen/miroir/v1/keys_pb.js";
+import { ResourceService } from "../../gen/miroir/v1/resources_pb.js";
 import { TaskService } from "../../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../../gen/miroir/v1/topology_pb.js";
 import type { World } from "../../runtime/world.js";
@@ -45,6 +46,7 @@ export interface ControlServices {
   readonly cluster: ServiceImpl<typeof ClusterService>;
   readonly keys: ServiceImpl<typeof KeyService>;
   readonly features: ServiceImpl<typeof FeatureService>;
+  readonly resources: ServiceImpl<typeof ResourceService>;
 }
 
 /** What {@link createControlServer} serves, and how. */
@@ -146,6 +148,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     ClusterService,
     KeyService,
     FeatureService,
+    ResourceService,
     Health,
   ];
   const reflection = createReflectionServices(described);
@@ -158,6 +161,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     .service(ClusterService, services.cluster)
     .service(KeyService, services.keys)
     .service(FeatureService, services.features)
+    .service(ResourceService, services.resources)
     .service(
       Health,
       createHealthService(

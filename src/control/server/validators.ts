@@ -1,6 +1,7 @@
 import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
   CommitGenerationRequestSchema,
+  CompactIndexRequestSchema,
   CreateIndexRequestSchema,
   EnsureIndexRequestSchema,
   ExplainDocumentRequestSchema,
@@ -15,10 +16,12 @@ import {
   DeleteKeyRequestSchema,
   UpdateKeyRequestSchema,
 } from "../../gen/miroir/v1/keys_pb.js";
+import { SetResourceRequestSchema } from "../../gen/miroir/v1/resources_pb.js";
 import {
   AllocateTaskUidsRequestSchema,
   type CancelTasksRequest,
   CancelTasksRequestSchema,
+  CountTasksRequestSchema,
   type DeleteTasksRequest,
   DeleteTasksRequestSchema,
   GetTaskRequestSchema,
@@ -46,6 +49,7 @@ const MAX_SHARDS = 4_096;
 const MAX_LIST = 10_000;
 const MAX_JSON = 1024 * 1024;
 const MAX_UID = BigInt(Number.MAX_SAFE_INTEGER);
+const RESOURCE = /^[a-z]{1,64}(\/[a-zA-Z0-9_-]{1,512})?$/;
 const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
 
 /** The bounds of every request of Miroir's services, as the proto files state them. */
@@ -64,6 +68,10 @@ export function createValidators(): ValidatorTable {
     })
     .add(GetTaskRequestSchema, ({ uid }, faults) => checkUid(uid, "uid", faults))
     .add(ListTasksRequestSchema, checkTaskList)
+    .add(CountTasksRequestSchema, ({ matching }, faults) => {
+      faults.check(matching.length <= MAX_LIST, "matching", `at most ${MAX_LIST}, not ${matching.length}`);
+      for (const selection of matching.slice(0, MAX_LIST)) checkTaskList(selection, faults);
+    })
     .add(DeleteTasksRequestSchema, checkTaskRemoval)
     .add(CancelTasksRequestSchema, checkTaskRemoval)
     .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session }, faults) => {
@@ -101,6 +109,11 @@ export function createValidators(): ValidatorTable {
       checkPrimaryKey(primaryKey, faults);
       checkSession(session, faults);
       checkWait(waitMs, faults);
+    })
+    .add(CompactIndexRequestSchema, ({ taskUid, uid, session }, faults) => {
+      checkUid(taskUid, "task_uid", faults);
+      checkIndexUid(uid, "uid", faults);
+      checkSession(session, faults);
     })
     .add(CommitGenerationRequestSchema, (request, faults) => {
       const { instance, expectedGeneration, newGeneration, staleNodeIds, writer, reason } = request;
@@ -147,6 +160,10 @@ export function createValidators(): ValidatorTable {
           faults.check(/^[a-zA-Z]{1,64}$/.test(name), `${path}[${position}]`, "is no name of a feature");
         }
       }
+    })
+    .add(SetResourceRequestSchema, ({ name, json }, faults) => {
+      faults.check(RESOURCE.test(name), "name", "must be a kind, or a kind, a slash and a uid");
+      if (json !== undefined) checkJson(json, "json", faults);
     })
     .add(DeleteKeyRequestSchema, ({ uid }, faults) => checkKeyUid(uid, "uid", faults));
 }

@@ -142,7 +142,7 @@ export class TaskRegistry {
     }));
     for (const some of batches(concluded)) await store.tasks.upsert(some, fence());
     for (const { row, verdict } of verdicts) {
-      if (row.instance === null || verdict.status !== "succeeded") continue;
+      if (row.instance === null || verdict.status !== "succeeded" || row.type === "indexCompaction") continue;
       onWritten(row.instance, verdict.finishedAt ?? world.clock.now());
     }
   }

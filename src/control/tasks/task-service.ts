@@ -27,6 +27,8 @@ export interface TaskServiceOptions {
 }
 
 const DEFAULT_LIMIT = 20;
+/** Written anew in about a second, well within a lease. */
+const MAX_COMPACTED_BYTES = 256 * 1024 * 1024;
 
 /** Serves Miroir's own tasks. Requests are within the bounds that the proto files state. */
 export function createTaskService(options: TaskServiceOptions): ServiceImpl<typeof TaskService> {
@@ -56,6 +58,24 @@ export function createTaskService(options: TaskServiceOptions): ServiceImpl<type
         total: BigInt(page.total),
         ...(page.next === undefined ? {} : { next: BigInt(page.next) }),
       };
+    },
+    async countTasks({ matching }) {
+      const totals: bigint[] = [];
+      for (const selection of matching) {
+        const { total } = await store.tasks.list(filterOf(selection), { limit: 1 });
+        totals.push(BigInt(total));
+      }
+      return { totals };
+    },
+    async compactTaskStore() {
+      const result = await store.compact(MAX_COMPACTED_BYTES);
+      if (result.kind === "too-large") {
+        throw new ConnectError(
+          `the task store has ${result.bytes} bytes, more than the ${MAX_COMPACTED_BYTES} that are written anew beside the work; delete tasks, or stop the control plane and compact the file by hand`,
+          Code.FailedPrecondition,
+        );
+      }
+      return { bytesBefore: BigInt(result.bytesBefore), bytesAfter: BigInt(result.bytesAfter) };
     },
     async deleteTasks(request) {
       await removal.delete(removalOf(request));

@@ -2,6 +2,7 @@ import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@conn
 import type {
   SubscribeRequest,
   SubscribeResponse,
+  Topology,
   TopologyService,
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { World } from "../../runtime/world.js";
@@ -25,7 +26,7 @@ export function createTopologyService(options: TopologyServiceOptions): ServiceI
   return {
     getTopology() {
       try {
-        return { topology: options.topology.current() };
+        return { topology: withoutSecrets(options.topology.current()) };
       } catch (error) {
         if (error instanceof TopologyUnavailableError)
           throw new ConnectError(error.message, Code.Unavailable);
@@ -34,6 +35,11 @@ export function createTopologyService(options: TopologyServiceOptions): ServiceI
     },
     subscribe: (requests, context) => subscribe(requests, context, options),
   };
+}
+
+/** Clients' secrets are for the proxies, whose stream carries them; operators do without. */
+function withoutSecrets(topology: Topology): Topology {
+  return { ...topology, resources: topology.resources.map((resource) => ({ ...resource, json: "" })) };
 }
 
 async function* subscribe(

@@ -1,3 +1,4 @@
+import { printBytes } from "../../meilisearch/byte-size.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { filterWithShards } from "../../merge/index.js";
@@ -215,17 +216,8 @@ function printStats(stats: NodeIndexStats, format: StatsFormat): Record<string, 
   };
 }
 
-const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-
 function printSize(bytes: number, { sizeFormat }: StatsFormat): number | string {
-  if (sizeFormat === "raw") return bytes;
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1_024 && unit < UNITS.length - 1) {
-    value /= 1_024;
-    unit++;
-  }
-  return `${Number.isInteger(value) ? value : value.toFixed(2)} ${UNITS[unit]}`;
+  return sizeFormat === "raw" ? bytes : printBytes(bytes);
 }
 
 /** The databases of one group's nodes, which together hold every shard; other groups hold copies. */

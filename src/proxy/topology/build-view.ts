@@ -34,6 +34,7 @@ export function buildView(topology: Topology, credentials: CredentialsByNode): T
     minInSync: topology.minInSync,
     apiKeys: topology.apiKeys.map(buildKey),
     experimentalFeatures: new Set(topology.experimentalFeatures),
+    resources: new Map(topology.resources.map(({ name, json, version }) => [name, { json, version }])),
   };
 }
 

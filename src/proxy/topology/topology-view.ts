@@ -40,6 +40,13 @@ export interface IndexView {
   readonly writer: { readonly proxyId: string; readonly session: string } | undefined;
 }
 
+/** A JSON document that clients set and that no node knows. */
+export interface ResourceView {
+  readonly json: string;
+  /** Grows with every change; a change names the one that it was made from. */
+  readonly version: bigint;
+}
+
 /** An accepted topology, indexed for use. Immutable. */
 export interface TopologyView {
   readonly epoch: Epoch;
@@ -55,6 +62,8 @@ export interface TopologyView {
   readonly apiKeys: readonly ApiKey[];
   /** Names of the experimental features that are on. */
   readonly experimentalFeatures: ReadonlySet<string>;
+  /** What clients have set on the whole server besides keys and features, by name, in ascending order. */
+  readonly resources: ReadonlyMap<string, ResourceView>;
 }
 
 /** Gives the newest accepted topology and says when it changes. */

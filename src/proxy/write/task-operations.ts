@@ -5,9 +5,37 @@ import { untilAnswered } from "./control-calls.js";
 import type { TaskRemovalWrite, WriteResult } from "./types.js";
 import { taskTypeName, type WriteCore } from "./write-core.js";
 
-/** Deleting and canceling tasks: the control plane's work, under uids of this proxy, so that they follow those of its writes. */
+/** Work on the server rather than on documents: the control plane's, under uids of this proxy, so that they follow those of its writes. */
 export class TaskOperations {
   constructor(private readonly core: WriteCore) {}
+
+  /** Compacting an index: the control plane's work as well, one node after the other. */
+  async compactIndex(uid: string): Promise<WriteResult> {
+    this.core.requireWritable();
+    const { control, lease, config } = this.core.context;
+    const taskUid = await this.core.uids.take();
+    const enqueuedAt = this.core.now();
+    await untilAnswered<unknown>(
+      this.core.context,
+      () =>
+        control.compactIndex(
+          { taskUid, uid, session: lease.session },
+          { timeoutMs: config.controlTimeoutMs },
+        ),
+      taskUid,
+      "compacting the index",
+    );
+    return {
+      status: 202,
+      body: {
+        taskUid: Number(taskUid),
+        indexUid: uid,
+        status: "enqueued",
+        type: taskTypeName(TaskType.INDEX_COMPACTION),
+        enqueuedAt: formatInstant(enqueuedAt),
+      },
+    };
+  }
 
   async remove({ kind, matching, originalFilter }: TaskRemovalWrite): Promise<WriteResult> {
     this.core.requireWritable();

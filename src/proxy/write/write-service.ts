@@ -53,6 +53,8 @@ export interface WriteService {
   swapIndexes(swaps: readonly IndexSwap[], signal: AbortSignal): Promise<WriteResult>;
   /** Deletes finished tasks, or asks for open ones to be canceled. */
   removeTasks(request: TaskRemovalWrite): Promise<WriteResult>;
+  /** Has an index's nodes give back the space that they do not use; contents stay as they are. */
+  compactIndex(indexUid: string): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
   updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult>;
   /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
@@ -157,6 +159,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
           ? indexes.update(indexUid, primaryKey, signal)
           : names.rename(indexUid, newUid, primaryKey, signal),
       ),
+    compactIndex: (indexUid) => counted(() => tasks.compactIndex(indexUid)),
     removeTasks: (request) => counted(() => tasks.remove(request)),
     swapIndexes: (swaps, signal) => counted(() => names.swap(swaps, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),

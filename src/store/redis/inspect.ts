@@ -86,7 +86,7 @@ async function schemaOf(
 }
 
 /** What the server says of itself; an ACL, or a managed service, may keep it back. */
-async function aboutServer({
+export async function aboutServer({
   connection,
 }: RedisBackend): Promise<Pick<StoreInspection, "software" | "bytes">> {
   const info = await connection

@@ -14,6 +14,7 @@ import { RedisCdcOverflow } from "./cdc-overflow.js";
 import type { RedisBackend } from "./commit.js";
 import { RedisConnection, type RedisTls } from "./connection.js";
 import { RedisIdempotencyTable } from "./idempotency-table.js";
+import { aboutServer } from "./inspect.js";
 import { RedisJobsTable } from "./jobs-table.js";
 import { Keyspace } from "./keyspace.js";
 import { RedisLeaseTable } from "./lease-table.js";
@@ -132,6 +133,11 @@ function assemble(
       expiring: [sessions, idempotency, adminSessions],
     }),
     transfer: new RedisTransfer(backend),
+    // Redis gives memory back as rows go.
+    compact: async () => {
+      const { bytes = 0 } = await aboutServer(backend);
+      return { kind: "compacted", bytesBefore: bytes, bytesAfter: bytes };
+    },
     close: async () => {
       adminSessions.close();
       await backend.connection.close();

@@ -101,6 +101,22 @@ export class Connection {
     });
   }
 
+  /** Bytes of the database, without the log beside it. */
+  bytes(): number {
+    return this.#guard("measure the store", () => {
+      const pages = this.#db.pragma("page_count", { simple: true }) as number;
+      return pages * (this.#db.pragma("page_size", { simple: true }) as number);
+    });
+  }
+
+  /** Writes the database anew, without the pages that are free. Every other connection waits for it. */
+  vacuum(): void {
+    this.#guard("compact the store", () => {
+      this.#db.exec("VACUUM");
+      this.#db.pragma("wal_checkpoint(TRUNCATE)");
+    });
+  }
+
   /** Closes the connection; closing twice does nothing. */
   close(): void {
     try {

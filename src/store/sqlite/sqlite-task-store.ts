@@ -94,6 +94,12 @@ export async function openSqliteTaskStore(options: SqliteTaskStoreOptions): Prom
         canaryRuns,
         expiring: [sessions, idempotency, adminSessions, rateLimits, scopedKeys],
       }),
+      compact: async (maxBytes) => {
+        const bytesBefore = durable.bytes();
+        if (bytesBefore > maxBytes) return { kind: "too-large", bytes: bytesBefore };
+        durable.vacuum();
+        return { kind: "compacted", bytesBefore, bytesAfter: durable.bytes() };
+      },
       close: async () => {
         adminSessions.close();
         closeConnections(connections);

@@ -231,6 +231,8 @@ describe("limits", () => {
               listTasks: () => ({}),
               deleteTasks: () => ({}),
               cancelTasks: () => ({}),
+              countTasks: () => ({}),
+              compactTaskStore: () => ({}),
               getTask: (_, { signal }) => {
                 signal.addEventListener("abort", () => {
                   aborted += 1;
@@ -242,6 +244,7 @@ describe("limits", () => {
             cluster: {} as never,
             keys: {} as never,
             features: {} as never,
+            resources: {} as never,
           },
         },
       });
@@ -325,6 +328,7 @@ describe("health and reflection", () => {
         "grpc.reflection.v1alpha.ServerReflection",
         "miroir.v1.ClusterService",
         "miroir.v1.FeatureService",
+        "miroir.v1.ResourceService",
         "miroir.v1.IndexService",
         "miroir.v1.KeyService",
         "miroir.v1.TaskService",

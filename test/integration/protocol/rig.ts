@@ -118,6 +118,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       tasks: {
         deleteTasks: refuse,
         cancelTasks: refuse,
+        countTasks: refuse,
+        compactTaskStore: refuse,
         allocateTaskUids: async ({ count }) => {
           const first = await store.tasks.allocateUids(count, control.leadership.fence());
           return { firstUid: BigInt(first), count };
@@ -132,12 +134,14 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         removeIndex: refuse,
         swapIndexes: refuse,
         renameIndex: refuse,
+        compactIndex: refuse,
         commitGeneration: refuse,
         getIndex: refuse,
         listIndexes: () => ({ indexes: control.topology.current().indexes, total: 0n }),
         explainDocument: refuse,
       },
       features: { getFeatures: refuse, setFeatures: refuse },
+      resources: { setResource: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
     },
     health: {

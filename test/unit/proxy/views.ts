@@ -124,6 +124,7 @@ export function topologyView(nodes: readonly NodeView[], indexes: readonly Index
     minInSync: 0,
     apiKeys: [],
     experimentalFeatures: new Set(),
+    resources: new Map(),
   };
 }
 
