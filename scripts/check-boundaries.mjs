@@ -15,14 +15,16 @@ const ALLOWED = {
   topology: ["json", "placement", "gen"],
   gen: [],
   runtime: [],
+  tasks: ["gen"],
+  dumps: ["runtime"],
   meilisearch: ["json"],
   embedded: ["json"],
   nodes: ["meilisearch", "runtime"],
   store: ["gen", "runtime", "json"],
   client: ["gen"],
-  control: [...PURE, "gen", "runtime", "meilisearch", "store", "client"],
-  proxy: [...PURE, "gen", "runtime", "meilisearch", "client"],
-  cli: [...PURE, "gen", "runtime", "meilisearch", "store", "control", "proxy", "client", "nodes"],
+  control: [...PURE, "gen", "runtime", "tasks", "meilisearch", "store", "client", "dumps"],
+  proxy: [...PURE, "gen", "runtime", "tasks", "meilisearch", "client"],
+  cli: [...PURE, "gen", "runtime", "meilisearch", "store", "control", "proxy", "client", "nodes", "dumps"],
 };
 
 const faults = [];

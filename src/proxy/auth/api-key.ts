@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import type { Instant } from "../read/rfc3339.js";
+import type { Instant } from "../../tasks/rfc3339.js";
 import type { Action } from "./actions.js";
 
 /** An API key as Meilisearch knows it; its secret follows from its uid and the master key. */

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Instant } from "../read/rfc3339.js";
+import type { Instant } from "../../tasks/rfc3339.js";
 import { type Action, concernsKeys, grantedActions, indexScope } from "./actions.js";
 import { type ApiKey, apiKeySecret } from "./api-key.js";
 import { AuthFilter, type SearchRules } from "./auth-filter.js";

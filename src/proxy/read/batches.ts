@@ -1,16 +1,9 @@
 import { type Task, TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import { formatDuration, formatInstant } from "../../tasks/rfc3339.js";
+import { statusName, typeName } from "../../tasks/task-names.js";
 import type { ControlTransport } from "../control-transport.js";
 import { apiError } from "../http/api-errors.js";
-import { formatDuration, formatInstant } from "./rfc3339.js";
-import {
-  findTask,
-  listPage,
-  readTaskQuery,
-  statusName,
-  type TaskVisibility,
-  typeName,
-  uidInPath,
-} from "./tasks.js";
+import { findTask, listPage, readTaskQuery, type TaskVisibility, uidInPath } from "./tasks.js";
 
 /** A task belongs to a batch from its start on. */
 const STARTED: readonly TaskStatus[] = [

@@ -1,11 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type ListTasksRequestSchema,
-  type Task,
-  type TaskError,
-  TaskStatus,
-  TaskType,
-} from "../../gen/miroir/v1/tasks_pb.js";
+import type { ListTasksRequestSchema, Task, TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import { printTask } from "../../tasks/print-task.js";
+import { type Instant, parseInstant } from "../../tasks/rfc3339.js";
+import { STATUSES, TYPES } from "../../tasks/task-names.js";
 import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
 import { apiError, controlUnavailable, indexUidFault } from "../http/api-errors.js";
 import {
@@ -18,50 +15,6 @@ import {
   starOrList,
   unsigned32,
 } from "../http/query-parameters.js";
-import { formatDuration, formatInstant, type Instant, parseInstant } from "./rfc3339.js";
-
-const STATUSES: ReadonlyMap<string, TaskStatus> = new Map([
-  ["enqueued", TaskStatus.ENQUEUED],
-  ["processing", TaskStatus.PROCESSING],
-  ["succeeded", TaskStatus.SUCCEEDED],
-  ["failed", TaskStatus.FAILED],
-  ["canceled", TaskStatus.CANCELED],
-]);
-
-/** Types by the name that clients know; those that Miroir never has tasks of are undefined. */
-const TYPES: ReadonlyMap<string, TaskType | undefined> = new Map([
-  ["documentAdditionOrUpdate", TaskType.DOCUMENT_ADDITION_OR_UPDATE],
-  ["documentEdition", TaskType.DOCUMENT_EDITION],
-  ["documentDeletion", TaskType.DOCUMENT_DELETION],
-  ["settingsUpdate", TaskType.SETTINGS_UPDATE],
-  ["indexCreation", TaskType.INDEX_CREATION],
-  ["indexDeletion", TaskType.INDEX_DELETION],
-  ["indexUpdate", TaskType.INDEX_UPDATE],
-  ["indexSwap", TaskType.INDEX_SWAP],
-  ["taskCancelation", TaskType.TASK_CANCELATION],
-  ["taskDeletion", TaskType.TASK_DELETION],
-  ["dumpCreation", TaskType.DUMP_CREATION],
-  ["snapshotCreation", TaskType.SNAPSHOT_CREATION],
-  ["export", TaskType.EXPORT],
-  ["upgradeDatabase", TaskType.UPGRADE_DATABASE],
-  ["indexCompaction", TaskType.INDEX_COMPACTION],
-  ["networkTopologyChange", undefined],
-  ["dsrUpdate", undefined],
-  ["dsrClear", undefined],
-]);
-
-const STATUS_NAMES = new Map([...STATUSES].map(([name, status]) => [status, name]));
-const TYPE_NAMES = new Map([...TYPES].map(([name, type]) => [type, name]));
-
-/** A status as the API prints it. */
-export function statusName(status: TaskStatus): string {
-  return STATUS_NAMES.get(status) ?? "enqueued";
-}
-
-/** A type as the API prints it. */
-export function typeName(type: TaskType): string {
-  return TYPE_NAMES.get(type) ?? "documentAdditionOrUpdate";
-}
 
 function named<T>(
   names: ReadonlyMap<string, T>,
@@ -376,35 +329,4 @@ function intersection(
 ): readonly number[] | undefined {
   if (a === undefined || b === undefined) return a ?? b;
   return a.filter((value) => b.includes(value));
-}
-
-/** One task as JSON text, members in Meilisearch's order. Each task is a batch of its own, under its own uid. */
-export function printTask(task: Task): string {
-  const { startedAt, finishedAt } = task;
-  const duration =
-    startedAt === undefined || finishedAt === undefined ? null : formatDuration(startedAt, finishedAt);
-  const members = [
-    `"uid":${task.uid}`,
-    `"batchUid":${startedAt === undefined ? null : task.uid}`,
-    `"indexUid":${task.indexUid === "" ? null : JSON.stringify(task.indexUid)}`,
-    `"status":"${statusName(task.status)}"`,
-    `"type":"${typeName(task.type)}"`,
-    `"canceledBy":${task.canceledBy ?? null}`,
-    `"details":${task.detailsJson === "" ? null : task.detailsJson}`,
-    `"error":${task.error === undefined ? null : printError(task.error)}`,
-    `"duration":${JSON.stringify(duration)}`,
-    `"enqueuedAt":${time(task.enqueuedAt)}`,
-    `"startedAt":${time(startedAt)}`,
-    `"finishedAt":${time(finishedAt)}`,
-  ];
-  if (task.customMetadata !== "") members.push(`"customMetadata":${JSON.stringify(task.customMetadata)}`);
-  return `{${members.join(",")}}`;
-}
-
-function printError({ message, code, type, link }: TaskError): string {
-  return JSON.stringify({ message, code, type, link });
-}
-
-function time(instant: Instant | undefined): string {
-  return instant === undefined ? "null" : `"${formatInstant(instant)}"`;
 }

@@ -8,8 +8,8 @@ import {
   reservedSettingsName,
   toNodeSettings,
 } from "../../settings/canonical-settings.js";
+import { formatInstant } from "../../tasks/rfc3339.js";
 import { checkedIndexUid } from "../http/api-errors.js";
-import { formatInstant } from "../read/rfc3339.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { untilAnswered } from "./control-calls.js";
 import { primaryKeyTaken } from "./document-key.js";

@@ -1,7 +1,7 @@
 import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
+import { formatInstant } from "../../tasks/rfc3339.js";
 import { checkedIndexUid } from "../http/api-errors.js";
-import { formatInstant } from "../read/rfc3339.js";
 import { untilAnswered } from "./control-calls.js";
 import type { IndexSwap, WriteResult } from "./types.js";
 import { taskTypeName, type WriteCore } from "./write-core.js";

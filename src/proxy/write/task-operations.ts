@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type DeleteTasksRequestSchema, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
-import { formatInstant } from "../read/rfc3339.js";
+import { formatInstant } from "../../tasks/rfc3339.js";
 import { untilAnswered } from "./control-calls.js";
 import type { TaskRemovalWrite, WriteResult } from "./types.js";
 import { taskTypeName, type WriteCore } from "./write-core.js";

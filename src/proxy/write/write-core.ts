@@ -4,7 +4,7 @@ import { MeilisearchError, type MeilisearchErrorBody } from "../../meilisearch/e
 import { hideInjectedFields } from "../../merge/injected-fields.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { ShardHasher } from "../../placement/shard.js";
-import { formatInstant } from "../read/rfc3339.js";
+import { formatInstant } from "../../tasks/rfc3339.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { Catalogue } from "./catalogue.js";
 import type { WriterContext } from "./generation-change.js";

@@ -12,14 +12,9 @@ import {
   type ControlTransport,
   ControlUnavailableError,
 } from "../../../src/proxy/control-transport.js";
-import { formatDuration, formatInstant, parseInstant } from "../../../src/proxy/read/rfc3339.js";
-import {
-  getTask,
-  listTasks,
-  printTask,
-  readTaskSelection,
-  selectionRequest,
-} from "../../../src/proxy/read/tasks.js";
+import { getTask, listTasks, readTaskSelection, selectionRequest } from "../../../src/proxy/read/tasks.js";
+import { printTask } from "../../../src/tasks/print-task.js";
+import { formatDuration, formatInstant, parseInstant } from "../../../src/tasks/rfc3339.js";
 
 const signal = new AbortController().signal;
 const none = () => undefined;

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type Action, actionNames, grantedActions, indexScope } from "../../../../src/proxy/auth/actions.js";
 import { type ApiKey, apiKeySecret, normalizedUuid } from "../../../../src/proxy/auth/api-key.js";
 import { type AccessDecision, KeyRing } from "../../../../src/proxy/auth/key-ring.js";
-import { parseInstant } from "../../../../src/proxy/read/rfc3339.js";
+import { parseInstant } from "../../../../src/tasks/rfc3339.js";
 
 const MASTER = "a master key of some length";
 const NOW = 1_800_000_000_000;
