@@ -1,5 +1,5 @@
 import { type Task, TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
-import { formatDuration, formatInstant } from "../../tasks/rfc3339.js";
+import { formatDuration, formatInstant, type Instant } from "../../tasks/rfc3339.js";
 import { statusName, typeName } from "../../tasks/task-names.js";
 import type { ControlTransport } from "../control-transport.js";
 import { apiError } from "../http/api-errors.js";
@@ -75,6 +75,9 @@ export function printBatch(task: Task): string {
     status: { [statusName(task.status)]: 1 },
     types: { [type]: 1 },
     indexUids: indexUid === "" ? {} : { [indexUid]: 1 },
+    ...(startedAt === undefined || finishedAt === undefined
+      ? {}
+      : { progressTrace: { "processing tasks": traceDuration(startedAt, finishedAt) } }),
   };
   const members = [
     `"uid":${uid}`,
@@ -87,6 +90,12 @@ export function printBatch(task: Task): string {
     `"batchStrategy":${JSON.stringify(strategyOf(task, type))}`,
   ];
   return `{${members.join(",")}}`;
+}
+
+/** A duration as the trace of a batch prints it, such as `33.00ms`. */
+function traceDuration(start: Instant, end: Instant): string {
+  const ms = Math.max(0, Number(end.seconds - start.seconds) * 1_000 + (end.nanos - start.nanos) / 1e6);
+  return ms >= 1_000 ? `${(ms / 1_000).toFixed(2)}s` : `${ms.toFixed(2)}ms`;
 }
 
 /** What a batch tells of its tasks: members without a value are left out, but for the settings that were reset. */

@@ -56,6 +56,7 @@ describe("a task as a batch of its own", () => {
         status: { succeeded: 1 },
         types: { documentDeletion: 1 },
         indexUids: { movies: 1 },
+        progressTrace: { "processing tasks": "1.00s" },
       },
       duration: "PT1S",
       startedAt: "2026-11-21T12:33:53Z",
