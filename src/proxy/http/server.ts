@@ -49,6 +49,7 @@ import { registerStats } from "./stats.js";
 import { registerSwapIndexes } from "./swap-indexes.js";
 import { registerTasks } from "./tasks.js";
 import { registerUnserved } from "./unserved.js";
+import { registerWebhooks } from "./webhooks.js";
 
 /** What a proxy's HTTP side is made of. */
 export interface ProxyServerOptions {
@@ -134,6 +135,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerKeys(routes, services, authentication);
   registerExperimentalFeatures(routes, services);
   registerAdmin(routes, services);
+  registerWebhooks(routes, services);
   registerUnserved(routes);
   routes.finish();
   registerGauges(metrics, services, health);
