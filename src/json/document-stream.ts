@@ -1,4 +1,4 @@
-import { asBuffer } from "./members.js";
+import { describeJson } from "./describe.js";
 import { JsonSyntaxError, skipWhitespace, syntaxErrorAt, type TextPosition } from "./scan.js";
 import { type Reading, validateValue } from "./validate.js";
 
@@ -294,7 +294,7 @@ class Splitter implements DocumentSplitter {
     if (open.place === "element" && next !== undefined && !AFTER_SCALAR.has(next)) {
       throw syntaxErrorAt(value, valueEnd, "trailing characters");
     }
-    const { found, column } = describeValue(value.subarray(0, valueEnd));
+    const { found, column } = describeJson(value.subarray(0, valueEnd));
     const misfit = new DocumentNotObjectError(open.place, found, this.index, column);
     // In an array Meilisearch looks at what follows before it complains of the element.
     if (this.format === "ndjson" || open.place === "body") throw misfit;
@@ -377,32 +377,4 @@ function positionBehind(chunk: Uint8Array, at: number, before: TextPosition): Te
     lineStart = feed + 1;
   }
   return { offset: before.offset + at, line, column: at - lineStart };
-}
-
-/** A valid value in serde's words, and the column to which serde_json has read when it finds it is no object. */
-function describeValue(value: Buffer): { found: string; column: number } {
-  const text = asBuffer(value).toString("utf8").trim();
-  switch (value[0]) {
-    case OPEN_BRACKET:
-      return { found: "sequence", column: 0 };
-    case QUOTE:
-      return { found: `string ${JSON.stringify(JSON.parse(text))}`, column: value.length };
-    case 0x6e: // n
-      return { found: "null", column: value.length };
-    case 0x74: // t
-    case 0x66: // f
-      return { found: `boolean \`${text}\``, column: value.length };
-    default:
-      return { found: describeNumber(text), column: value.length };
-  }
-}
-
-function describeNumber(text: string): string {
-  if (/^-?\d+$/.test(text)) {
-    const integer = BigInt(text);
-    if (integer >= -(2n ** 63n) && integer < 2n ** 64n && text !== "-0") return `integer \`${text}\``;
-  }
-  const float = Number(text);
-  const printed = Object.is(float, -0) ? "-0" : String(float);
-  return `floating point \`${Number.isInteger(float) && !printed.includes("e") ? `${printed}.0` : printed}\``;
 }

@@ -27,9 +27,19 @@ export interface Script {
 /** One difference between the two sides' answers to a step, readable on its own. */
 export type Difference = string;
 
+/** A step that both sides have answered. */
+export interface ComparedStep {
+  readonly step: Step;
+  /** Whether the plain node refused the request, or failed its task. */
+  readonly refused: boolean;
+  readonly difference: Difference | undefined;
+}
+
 /** A plain Meilisearch node and a Miroir fleet, empty at first. */
 export interface SideBySide {
   readonly fleet: Fleet;
+  /** Sends a script to both and tells of every step. */
+  compareSteps(script: Script): Promise<ComparedStep[]>;
   /** Sends a script to both and names every difference. */
   compare(script: Script): Promise<Difference[]>;
   stop(): Promise<void>;
@@ -103,14 +113,22 @@ export async function startSideBySide({ tasksInOrder = false } = {}): Promise<Si
     }),
   ]);
   const sides: readonly Side[] = [urlOf(plain), fleet.api.url].map((url) => ({ url, taskUids: [] }));
+  const compareSteps = async (script: Script): Promise<ComparedStep[]> => {
+    const perSide = await Promise.all(sides.map((side) => runScript(side, script)));
+    const [wanted = [], got = []] = perSide;
+    return script.steps.map((step, at) => ({
+      step,
+      refused: wanted[at] !== undefined && isRefusal(wanted[at]),
+      difference: differenceOf(step, wanted[at], got[at], volatile),
+    }));
+  };
   return {
     fleet,
-    async compare(script) {
-      const { steps } = script;
-      const perSide = await Promise.all(sides.map((side) => runScript(side, script)));
-      const [wanted = [], got = []] = perSide;
-      return steps.flatMap((step, at) => differences(step, wanted[at], got[at], volatile));
-    },
+    compareSteps,
+    compare: async (script) =>
+      (await compareSteps(script)).flatMap(({ difference }) =>
+        difference === undefined ? [] : [difference],
+      ),
     stop: async () => {
       await Promise.all([plain.stop(), fleet.stop()]);
     },
@@ -215,12 +233,16 @@ async function finishedTask(url: string, uid: number): Promise<string> {
   }
 }
 
-function differences(
+function isRefusal({ status, task }: Seen): boolean {
+  return status >= 400 || task?.includes('"status":"failed"') === true;
+}
+
+function differenceOf(
   step: Step,
   wanted: Seen | undefined,
   got: Seen | undefined,
   volatile: Volatile,
-): Difference[] {
+): Difference | undefined {
   const [method, path, body] = step;
   const shown =
     typeof body === "string" || body === undefined
@@ -229,12 +251,12 @@ function differences(
         ? "<bytes>"
         : JSON.stringify(body);
   const title = readable(`${method} ${path} ${shown ?? ""}`).trim();
-  if (wanted === undefined || got === undefined) return [`${title}\n  not sent`];
+  if (wanted === undefined || got === undefined) return `${title}\n  not sent`;
   const parts = (["status", "headers", "body", "task"] as const).flatMap((part) => {
     const [want, have] = [stable(wanted[part], volatile), stable(got[part], volatile)];
     return want === have ? [] : [`  ${part}: wanted ${readable(want)}\n  ${part}:    got ${readable(have)}`];
   });
-  return parts.length === 0 ? [] : [[title, ...parts].join("\n")];
+  return parts.length === 0 ? undefined : [title, ...parts].join("\n");
 }
 
 function stable(part: string | number | undefined, volatile: Volatile): string {

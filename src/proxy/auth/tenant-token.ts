@@ -1,7 +1,11 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { findMember } from "../../json/members.js";
+import { describeJson } from "../../json/describe.js";
+import { arrayElements, findMember } from "../../json/members.js";
+import { JsonSyntaxError, skipWhitespace, syntaxErrorAt } from "../../json/scan.js";
+import { validateJson } from "../../json/validate.js";
 import { normalizedUuid, uuidFault } from "./api-key.js";
 import type { IndexSearchRules, SearchRules } from "./auth-filter.js";
+import { Base64Error, decodeBase64Url } from "./base64-url.js";
 
 /** What a tenant token says, once its signature was checked. */
 export interface TenantToken {
@@ -17,6 +21,9 @@ export type TenantTokenReading =
   /** It does not have the form of one, and is looked for among the API keys. */
   | { readonly kind: "other" }
   | { readonly kind: "faulty"; readonly fault: string };
+
+const QUOTE = 0x22;
+const OPEN_BRACKET = 0x5b;
 
 const HASHES: Readonly<Record<string, string>> = { HS256: "sha256", HS384: "sha384", HS512: "sha512" };
 /** Algorithms that a header may name; all but those of {@link HASHES} are refused later. */
@@ -34,9 +41,10 @@ export function readTenantToken(
   text: string,
   secretOf: (apiKeyUid: string) => string | undefined,
 ): TenantTokenReading {
-  const parts = text.split(".");
-  if (parts.length !== 3) return { kind: "other" };
-  const [header = "", payload = "", signature = ""] = parts;
+  // Whatever has more dots than two has them in its header.
+  const parts = /^(.*)\.([^.]*)\.([^.]*)$/s.exec(text);
+  if (parts === null) return { kind: "other" };
+  const [, header = "", payload = "", signature = ""] = parts;
   try {
     const { algorithm } = readHeader(decodePart(header));
     const token = readClaims(decodePart(payload));
@@ -64,48 +72,80 @@ class TokenFault extends Error {
 }
 
 function decodePart(text: string): Buffer {
-  for (const [offset, byte] of Buffer.from(text).entries()) {
-    if (!/[A-Za-z0-9_-]/.test(String.fromCharCode(byte))) {
-      throw new TokenFault(`Base64 error: Invalid symbol ${byte}, offset ${offset}.`);
-    }
+  try {
+    return decodeBase64Url(text);
+  } catch (error) {
+    if (error instanceof Base64Error) throw new TokenFault(`Base64 error: ${error.message}`);
+    throw error;
   }
-  if (text.length % 4 === 1) throw new TokenFault(`Base64 error: Invalid input length: ${text.length}`);
-  return Buffer.from(text, "base64url");
 }
 
 function readHeader(json: Buffer): { algorithm: string } {
-  const header = parseObject(json, "struct Header");
-  if (header.alg === undefined) throw missing("alg", json);
-  const { alg } = header;
-  if (typeof alg !== "string" || !ALGORITHMS.includes(alg)) {
-    const known = ALGORITHMS.map((name) => `\`${name}\``).join(", ");
-    throw jsonFault(`unknown variant \`${String(alg)}\`, expected one of ${known}`, json, "alg");
+  const start = parse(json, "struct Header", "map");
+  const alg = findMember(json, "alg", start);
+  if (alg === undefined) throw missing("alg", json);
+  if (json[alg.valueStart] !== QUOTE) {
+    throw new TokenFault(`JSON error: ${syntaxErrorAt(json, alg.valueStart, "expected value").message}`);
   }
-  return { algorithm: alg };
+  const algorithm = valueAt(json, alg.valueStart, alg.valueEnd) as string;
+  if (!ALGORITHMS.includes(algorithm)) {
+    const known = ALGORITHMS.map((name) => `\`${name}\``).join(", ");
+    throw jsonFault(`unknown variant \`${algorithm}\`, expected one of ${known}`, alg.valueEnd);
+  }
+  return { algorithm };
+}
+
+/** Where the value of each claim begins and ends. */
+type Claims = Readonly<
+  Partial<Record<(typeof CLAIMS)[number], { readonly start: number; readonly end: number }>>
+>;
+
+/** In the order in which they may also stand in an array. */
+const CLAIMS = ["searchRules", "exp", "apiKeyUid"] as const;
+
+function claimsOf(json: Buffer): Claims {
+  const start = parse(json, "struct Claims", "map or sequence");
+  if (json[start] === OPEN_BRACKET) {
+    const elements = arrayElements(json, start);
+    if (elements.length < CLAIMS.length) {
+      throw jsonFault(
+        `invalid length ${elements.length}, expected struct Claims with ${CLAIMS.length} elements`,
+        json.length,
+      );
+    }
+    return Object.fromEntries(CLAIMS.map((name, at) => [name, elements[at]]));
+  }
+  return Object.fromEntries(
+    CLAIMS.map((name) => {
+      const member = findMember(json, name, start);
+      return [name, member && { start: member.valueStart, end: member.valueEnd }];
+    }),
+  );
 }
 
 function readClaims(json: Buffer): TenantToken {
-  const { searchRules, exp = null, apiKeyUid } = parseObject(json, "struct Claims");
-  const rules = searchRules === undefined ? undefined : readRules(searchRules);
+  const { searchRules, exp, apiKeyUid } = claimsOf(json);
+  const rules = searchRules && readRules(valueAt(json, searchRules.start, searchRules.end));
   if (searchRules !== undefined && rules === undefined) {
-    throw jsonFault("data did not match any variant of untagged enum SearchRules", json, "searchRules");
+    throw jsonFault("data did not match any variant of untagged enum SearchRules", searchRules.end);
   }
-  const uid = typeof apiKeyUid === "string" ? normalizedUuid(apiKeyUid) : undefined;
+  const expiresAt = exp === undefined ? null : valueAt(json, exp.start, exp.end);
+  if (exp !== undefined && expiresAt !== null && !Number.isSafeInteger(expiresAt)) {
+    const { found } = describeJson(json.subarray(exp.start, exp.end));
+    throw jsonFault(`invalid type: ${found}, expected i64`, exp.end);
+  }
+  const key = apiKeyUid && valueAt(json, apiKeyUid.start, apiKeyUid.end);
+  if (apiKeyUid !== undefined && typeof key !== "string") {
+    const { found } = describeJson(json.subarray(apiKeyUid.start, apiKeyUid.end));
+    throw jsonFault(`invalid type: ${found}, expected a formatted UUID string`, apiKeyUid.end);
+  }
+  const uid = typeof key === "string" ? normalizedUuid(key) : undefined;
   if (apiKeyUid !== undefined && uid === undefined) {
-    throw jsonFault(keyFault(apiKeyUid), json, "apiKeyUid");
-  }
-  if (exp !== null && !Number.isSafeInteger(exp)) {
-    const actual = typeof exp === "string" ? `string ${JSON.stringify(exp)}` : JSON.stringify(exp);
-    throw jsonFault(`invalid type: ${actual}, expected i64`, json, "exp");
+    throw jsonFault(`UUID parsing failed: ${uuidFault(String(key))}`, apiKeyUid.end);
   }
   if (rules === undefined) throw missing("searchRules", json);
   if (uid === undefined) throw missing("apiKeyUid", json);
-  return { apiKeyUid: uid, searchRules: rules, expiresAt: exp as number | null };
-}
-
-function keyFault(value: unknown): string {
-  if (typeof value === "string") return `UUID parsing failed: ${uuidFault(value)}`;
-  return `invalid type: ${JSON.stringify(value)}, expected a formatted UUID string`;
+  return { apiKeyUid: uid, searchRules: rules, expiresAt: expiresAt as number | null };
 }
 
 function readRules(value: unknown): SearchRules | undefined {
@@ -129,26 +169,31 @@ function readRule(value: unknown): IndexSearchRules | null | undefined {
   return { filter: filter ?? undefined };
 }
 
-function parseObject(json: Buffer, expected: string): Record<string, unknown> {
-  let value: unknown;
+/** Where the one value of a sound JSON text begins, which is of a kind that the structure can be read from. */
+function parse(json: Buffer, expected: string, accepted: "map" | "map or sequence"): number {
   try {
-    value = JSON.parse(json.toString("utf8"));
-  } catch {
-    throw new TokenFault("JSON error: expected value at line 1 column 1");
+    validateJson(json);
+  } catch (error) {
+    if (error instanceof JsonSyntaxError) throw new TokenFault(`JSON error: ${error.message}`);
+    throw error;
   }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    const actual = Array.isArray(value) ? "sequence" : JSON.stringify(value);
-    throw new TokenFault(`JSON error: invalid type: ${actual}, expected ${expected} at line 1 column 0`);
+  const start = skipWhitespace(json, 0);
+  const { found, column } = describeJson(json.subarray(start));
+  if (!accepted.split(" or ").includes(found)) {
+    throw jsonFault(`invalid type: ${found}, expected ${expected}`, column);
   }
-  return value as Record<string, unknown>;
+  return start;
 }
 
-/** A fault in the value of a member, at which Meilisearch's reader stops behind it. */
-function jsonFault(what: string, json: Buffer, member: string): TokenFault {
-  const column = findMember(json, member)?.valueEnd ?? json.length;
+function valueAt(json: Buffer, start: number, end: number): unknown {
+  return JSON.parse(json.toString("utf8", start, end));
+}
+
+/** A fault that Meilisearch's reader finds once it has read up to a column. */
+function jsonFault(what: string, column: number): TokenFault {
   return new TokenFault(`JSON error: ${what} at line 1 column ${column}`);
 }
 
 function missing(field: string, json: Buffer): TokenFault {
-  return new TokenFault(`JSON error: missing field \`${field}\` at line 1 column ${json.length}`);
+  return jsonFault(`missing field \`${field}\``, json.length);
 }

@@ -75,7 +75,8 @@ export function missingMasterKey() {
 }
 
 function bearerToken(header: string | undefined): string | undefined {
-  if (header === undefined) return undefined;
+  // A header that is no ASCII is none to Meilisearch.
+  if (header === undefined || !/^[\t -~]*$/.test(header)) return undefined;
   const space = header.indexOf(" ");
   if ((space === -1 ? header : header.slice(0, space)) !== "Bearer") throw missingHeader();
   if (space === -1) throw invalidKey();

@@ -7,14 +7,13 @@ const MAX_AGE_SECONDS = "86400";
 /** Lets pages of every origin call the API, and answers preflight requests, as Meilisearch does. */
 export function registerCors(app: FastifyInstance): void {
   app.addHook("onRequest", (request, reply, done) => {
-    reply.header("vary", VARY);
     const { origin } = request.headers;
-    if (origin === undefined) {
-      done();
-      return;
-    }
-    reply.header("access-control-allow-origin", "*");
-    if (request.method !== "OPTIONS" || request.headers["access-control-request-method"] === undefined) {
+    reply.headers(corsHeaders(origin));
+    if (
+      origin === undefined ||
+      request.method !== "OPTIONS" ||
+      request.headers["access-control-request-method"] === undefined
+    ) {
       done();
       return;
     }
@@ -26,4 +25,9 @@ export function registerCors(app: FastifyInstance): void {
       .header("access-control-max-age", MAX_AGE_SECONDS)
       .send();
   });
+}
+
+/** What every answer says to a page of this origin; `undefined` for requests that come from no page. */
+export function corsHeaders(origin: string | undefined): Readonly<Record<string, string>> {
+  return origin === undefined ? { vary: VARY } : { vary: VARY, "access-control-allow-origin": "*" };
 }

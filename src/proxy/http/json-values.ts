@@ -12,6 +12,8 @@ import { quotedList } from "./query-parameters.js";
 export function parseJsonBody(body: Buffer): unknown {
   if (body.length === 0) throw apiError(400, "missing_payload", "A json payload is missing.");
   try {
+    // Stricter than `JSON.parse`, which lets lone surrogates, broken UTF-8 and any depth pass.
+    validateJson(body);
     return JSON.parse(body.toString("utf8"));
   } catch (cause) {
     throw malformedPayload(body, cause);

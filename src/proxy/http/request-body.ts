@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
+import { createBrotliDecompress, createGunzip, createInflate, Gunzip } from "node:zlib";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { apiError } from "./api-errors.js";
 
@@ -67,11 +67,15 @@ function mimeMatches(header: string, type: string): boolean {
   return essence === type || (type === "application/json" && /^[a-z]+\/(?:[^\s/]+\+)?json$/.test(essence));
 }
 
+/** Bytes of the header that begins every gzip stream. */
+const GZIP_HEADER_BYTES = 10;
+
 /** The body without its content encoding; an encoding that is not known is left alone, as Meilisearch does. */
 export function decodedBody(source: Pick<BodySource, "stream" | "contentEncoding">): Readable {
   const { stream } = source;
   const decoder = decoderFor(source.contentEncoding);
   if (decoder === undefined) return stream;
+  if (decoder instanceof Gunzip) awaitGzipHeader(stream, decoder);
   stream.pipe(decoder);
   stream.once("error", (error) => decoder.destroy(error));
   stream.once("close", () => {
@@ -83,6 +87,17 @@ export function decodedBody(source: Pick<BodySource, "stream" | "contentEncoding
     stream.resume();
   });
   return decoder;
+}
+
+/** Makes a body that ends within the header of gzip one that broke off, whatever it holds: Meilisearch sees no more of it. */
+function awaitGzipHeader(stream: Readable, decoder: Gunzip): void {
+  let received = 0;
+  stream.on("data", (chunk: Buffer) => {
+    received += chunk.length;
+  });
+  decoder.once("error", (error) => {
+    if (received < GZIP_HEADER_BYTES) Object.assign(error, { code: "Z_BUF_ERROR" });
+  });
 }
 
 function decoderFor(encoding: string | undefined) {
@@ -135,19 +150,23 @@ function collect(
   });
 }
 
+/** What Meilisearch's decoders find wrong with a stream that zlib refused with this code, as Rust prints the error. */
 function streamFault(code: unknown, encoding: string | undefined): string | undefined {
+  const invalidInput = (what: string): string => `Custom { kind: InvalidInput, error: "${what}" }`;
+  if (encoding === "br" && code !== "Z_BUF_ERROR")
+    return 'Custom { kind: InvalidData, error: "Invalid Data" }';
   if (code === "Z_DATA_ERROR")
-    return encoding === "deflate" ? "corrupt deflate stream" : "invalid gzip header";
+    return invalidInput(encoding === "deflate" ? "corrupt deflate stream" : "invalid gzip header");
   // The stream broke off.
   return code === "Z_BUF_ERROR" && encoding === "gzip"
-    ? "corrupt gzip stream does not have a matching checksum"
+    ? invalidInput("corrupt gzip stream does not have a matching checksum")
     : undefined;
 }
 
 /** 400 for a body that could not be read to its end. */
 function unreadableBody(cause: Error, encoding: string | undefined): MeilisearchError {
   const fault = "code" in cause ? streamFault(cause.code, encoding?.trim().toLowerCase()) : undefined;
-  const reason = fault === undefined ? cause.message : `Custom { kind: InvalidInput, error: "${fault}" }`;
+  const reason = fault ?? cause.message;
   return apiError(
     400,
     "bad_request",

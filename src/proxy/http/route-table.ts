@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from "node:http";
+import { type IncomingHttpHeaders, METHODS } from "node:http";
 import type { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { Logger } from "pino";
@@ -70,7 +70,8 @@ export interface RouteTable {
 
 export type RouteMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
-const METHODS: readonly HTTPMethods[] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/** Every method that a request can have; `CONNECT` never becomes one. */
+const ALL_METHODS: readonly HTTPMethods[] = METHODS.filter((method) => method !== "CONNECT");
 
 /** What every route needs. */
 export interface RouteTableDependencies {
@@ -101,8 +102,11 @@ export function createRouteTable(app: FastifyInstance, dependencies: RouteTableD
       });
     },
     finish() {
+      for (const method of ALL_METHODS) {
+        if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
+      }
       for (const [path, methods] of methodsByPath) {
-        const others = METHODS.filter((method) => !methods.has(method));
+        const others = ALL_METHODS.filter((method) => !methods.has(method));
         app.route({
           method: others,
           url: path,

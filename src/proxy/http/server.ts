@@ -27,7 +27,7 @@ import { registerAdmin } from "./admin.js";
 import { apiError, indexUidFault, overloaded } from "./api-errors.js";
 import { createAuthentication } from "./authentication.js";
 import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
-import { registerCors } from "./cors.js";
+import { corsHeaders, registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
 import { registerExperimentalFeatures } from "./experimental-features.js";
@@ -228,7 +228,8 @@ function createApp(world: World): FastifyInstance {
     frameworkErrors: (_error, request, reply) => {
       const { status, body } = badUrl(request.raw.url ?? "");
       reply.hijack();
-      reply.raw.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+      const headers = { "content-type": "application/json", ...corsHeaders(request.headers.origin) };
+      reply.raw.writeHead(status, headers).end(JSON.stringify(body));
     },
     // What is no HTTP gets an empty refusal, as Meilisearch gives it.
     clientErrorHandler: (_error, socket) => {

@@ -32,6 +32,9 @@ export interface DocumentPage {
  */
 const WHOLE_DOCUMENTS_UP_TO = 1_000;
 
+/** Ranks for which every node may set memory aside, whether or not it has as many documents. */
+const UNBOUNDED_UP_TO = 1_000_000;
+
 /** How often the window around a distant page is widened before everything up to the page's end is asked for. */
 const MAX_WINDOWS = 4;
 
@@ -51,7 +54,25 @@ export async function listDocuments(
   if (query.offset + query.limit <= WHOLE_DOCUMENTS_UP_TO) {
     return nearPage(reader, indexUid, query, criteria, signal, shards);
   }
-  return distantPage(reader, hasher, indexUid, query, criteria, signal, shards);
+  const bounded = await boundedQuery(reader, indexUid, query, signal, shards);
+  return distantPage(reader, hasher, indexUid, bounded, criteria, signal, shards);
+}
+
+/**
+ * The query with an end that documents can reach. A node that sorts sets memory aside for the whole of its limit, and
+ * ends as a process where there is not that much.
+ */
+async function boundedQuery(
+  reader: ShardReader,
+  indexUid: string,
+  query: DocumentQuery,
+  signal: AbortSignal,
+  shards: ShardsOfIndex | undefined,
+): Promise<DocumentQuery> {
+  if (query.offset + query.limit <= UNBOUNDED_UP_TO) return query;
+  const { total } = await nearPage(reader, indexUid, { ...query, offset: 0, limit: 0 }, [], signal, shards);
+  const offset = Math.min(query.offset, total);
+  return { ...query, offset, limit: Math.min(query.limit, total - offset) };
 }
 
 type ShardsOfIndex = (index: IndexView) => readonly number[];

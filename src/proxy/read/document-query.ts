@@ -1,7 +1,7 @@
 import { arrayElements, objectMembers } from "../../json/members.js";
 import type { JsonValue } from "../../merge/index.js";
 import { splitCommaSeparated } from "../http/query-parameters.js";
-import { MAX_U64, sortExpressions } from "./search-query.js";
+import { MAX_U64, sizeOf, sortExpressions } from "./search-query.js";
 
 /** What a list of documents is asked with. */
 export interface DocumentQuery {
@@ -95,8 +95,10 @@ function readMember(name: string, value: JsonValue): Partial<DocumentQuery> | un
 function readParameter(name: string, value: string): Partial<DocumentQuery> | undefined {
   switch (name) {
     case "offset":
-    case "limit":
-      return /^\+?[0-9]+$/.test(value) ? { [name]: Number(value) } : undefined;
+    case "limit": {
+      const size = sizeOf(value);
+      return size === undefined ? undefined : { [name]: size };
+    }
     case "fields": {
       const fields = splitCommaSeparated(value);
       return { fields: fields.includes("*") ? undefined : fields };

@@ -1,6 +1,7 @@
 import { findMember } from "../../json/members.js";
 import type { JsonValue, SearchParameters } from "../../merge/index.js";
-import { splitCommaSeparated } from "../http/query-parameters.js";
+import { ParameterFault, splitCommaSeparated, unsigned64 } from "../http/query-parameters.js";
+import { parseRustFloat } from "../write/serde-value.js";
 
 /**
  * The parameters of a search body, or undefined where a member is unknown or not of its type: a node then says
@@ -28,10 +29,10 @@ export function searchParametersOf(body: unknown, text: Buffer): SearchParameter
 export function searchParametersOfQuery(query: string): SearchParameters | undefined {
   const parameters: Record<string, JsonValue> = {};
   let embedder: string | undefined;
-  let semanticRatio: number | undefined;
+  let ratioText: string | undefined;
   for (const [name, text] of new Map(new URLSearchParams(query))) {
     if (name === "hybridEmbedder") embedder = text;
-    else if (name === "hybridSemanticRatio") semanticRatio = Number(text);
+    else if (name === "hybridSemanticRatio") ratioText = text;
     else if (name === "personalizeUserContext") parameters.personalize = { userContext: text };
     else {
       const read = Object.hasOwn(QUERY_READERS, name) ? QUERY_READERS[name] : undefined;
@@ -41,11 +42,11 @@ export function searchParametersOfQuery(query: string): SearchParameters | undef
     }
   }
   if (embedder === undefined) {
-    return semanticRatio === undefined && parameters.vector === undefined ? parameters : undefined;
+    return ratioText === undefined && parameters.vector === undefined ? parameters : undefined;
   }
-  if (Number.isNaN(semanticRatio)) return undefined;
-  parameters.hybrid = { embedder, ...(semanticRatio === undefined ? {} : { semanticRatio }) };
-  return parameters;
+  if (ratioText === undefined) return { ...parameters, hybrid: { embedder } };
+  const semanticRatio = finite(parseRustFloat(ratioText));
+  return semanticRatio === undefined ? undefined : { ...parameters, hybrid: { embedder, semanticRatio } };
 }
 
 /**
@@ -65,6 +66,12 @@ export function sortExpressions(text: string): string[] {
     expressions.push(part);
   }
   return expressions;
+}
+
+/** A size as a query string gives it; undefined where Meilisearch reads none. */
+export function sizeOf(text: string): number | undefined {
+  const size = unsigned64(text);
+  return size instanceof ParameterFault ? undefined : size;
 }
 
 /** The greatest integer that Meilisearch reads as one. */
@@ -132,9 +139,11 @@ type QueryReader = (text: string) => JsonValue | undefined;
 
 const text: QueryReader = (value) => value;
 const list: QueryReader = splitCommaSeparated;
-const size: QueryReader = (value) => (/^\+?[0-9]+$/.test(value) ? Number(value) : undefined);
-const number: QueryReader = (value) =>
-  value !== "" && Number.isFinite(Number(value)) ? Number(value) : undefined;
+const threshold: QueryReader = (value) => {
+  const number = parseRustFloat(value);
+  // No score lies below what is no number.
+  return Number.isNaN(number) ? null : finite(number);
+};
 const boolean: QueryReader = (value) => (value === "true" ? true : value === "false" ? false : undefined);
 
 /** A filter that reads as JSON is that JSON; anything else is one expression. */
@@ -147,19 +156,23 @@ const filter: QueryReader = (value) => {
 };
 
 const vector: QueryReader = (value) => {
-  const numbers = splitCommaSeparated(value).map(Number);
-  return numbers.every(Number.isFinite) ? numbers : undefined;
+  const numbers = splitCommaSeparated(value).map((part) => finite(parseRustFloat(part)));
+  return numbers.every((number) => number !== undefined) ? numbers : undefined;
 };
+
+function finite(number: number | undefined): number | undefined {
+  return Number.isFinite(number) ? number : undefined;
+}
 
 const QUERY_READERS: Readonly<Record<string, QueryReader>> = {
   q: text,
-  offset: size,
-  limit: size,
-  page: size,
-  hitsPerPage: size,
+  offset: sizeOf,
+  limit: sizeOf,
+  page: sizeOf,
+  hitsPerPage: sizeOf,
   attributesToRetrieve: list,
   attributesToCrop: list,
-  cropLength: size,
+  cropLength: sizeOf,
   cropMarker: text,
   attributesToHighlight: list,
   highlightPreTag: text,
@@ -171,7 +184,7 @@ const QUERY_READERS: Readonly<Record<string, QueryReader>> = {
   facets: list,
   matchingStrategy: text,
   attributesToSearchOn: list,
-  rankingScoreThreshold: number,
+  rankingScoreThreshold: threshold,
   locales: list,
   vector,
   retrieveVectors: boolean,

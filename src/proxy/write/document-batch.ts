@@ -8,7 +8,7 @@ import {
   shardCode,
 } from "../../placement/injected-fields.js";
 import type { ShardHasher } from "../../placement/shard.js";
-import { type ContentRules, checkContent, hasCheckedField } from "./document-checks.js";
+import { type ContentFailure, type ContentRules, checkContent, hasCheckedField } from "./document-checks.js";
 import { documentId, inferPrimaryKey, noPrimaryKeyCandidate } from "./document-key.js";
 import { reservedField } from "./refusals.js";
 import type { DocumentSpool, SpoolPool } from "./spool.js";
@@ -55,7 +55,7 @@ export interface DocumentBatch {
 /** Reads documents one after another into a {@link DocumentBatch}. */
 export class BatchBuilder {
   private readonly shares = new Map<number, { documents: number; bytes: number }>();
-  private readonly contentFailures = new Map<string, TaskFailure>();
+  private readonly contentFailures = new Map<string, ContentFailure>();
   private readonly spool: DocumentSpool;
   private primaryKey: string | undefined;
   private failure: TaskFailure | undefined;
@@ -102,7 +102,7 @@ export class BatchBuilder {
   }
 
   finish(): DocumentBatch {
-    const [contentFailure] = this.contentFailures.values();
+    const [contentFailure] = [...this.contentFailures.values()].sort((a, b) => a.stage - b.stage);
     return {
       terms: this.terms,
       primaryKey: this.primaryKey,

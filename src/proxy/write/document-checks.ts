@@ -51,6 +51,15 @@ function collectDimensions(embedders: unknown, into: Map<string, number>): void 
   }
 }
 
+/** A failure by a document's contents. */
+export interface ContentFailure extends TaskFailure {
+  /** Meilisearch looks at this field of all documents before it looks at those with greater numbers. */
+  readonly stage: number;
+}
+
+/** The fields that are looked at, in Meilisearch's order. */
+const CHECKED_FIELDS: readonly string[] = ["_geo", "_vectors", "_geojson"];
+
 /**
  * What Meilisearch would fail a document's task for, beside its id: `_geo` and `_geojson` where they are used, and
  * `_vectors` always. Undefined for a document that is good.
@@ -61,24 +70,26 @@ export function checkContent(
   members: readonly JsonMember[],
   id: string,
   rules: ContentRules,
-): TaskFailure | undefined {
-  for (const member of members) {
+): ContentFailure | undefined {
+  for (const [stage, field] of CHECKED_FIELDS.entries()) {
+    const member = members.find(({ key }) => key === field);
+    if (member === undefined) continue;
     let failure: TaskFailure | undefined;
-    if (member.key === "_geo" && rules.geo) {
+    if (field === "_geo" && rules.geo) {
       failure = checkGeo(indexUid, readSerdeValue(document, member.valueStart, member.valueEnd), id);
-    } else if (member.key === "_geojson" && rules.geojson) {
+    } else if (field === "_geojson" && rules.geojson) {
       failure = checkGeojson(indexUid, readSerdeValue(document, member.valueStart, member.valueEnd));
-    } else if (member.key === "_vectors") {
+    } else if (field === "_vectors") {
       failure = checkVectors(indexUid, document, member, id, rules.dimensions);
     }
-    if (failure !== undefined) return failure;
+    if (failure !== undefined) return { ...failure, stage };
   }
   return undefined;
 }
 
 /** Whether a document has a field that {@link checkContent} looks at. */
 export function hasCheckedField(members: readonly JsonMember[]): boolean {
-  return members.some(({ key }) => key === "_geo" || key === "_geojson" || key === "_vectors");
+  return members.some(({ key }) => CHECKED_FIELDS.includes(key));
 }
 
 function checkGeo(indexUid: string, geo: SerdeValue, id: string): TaskFailure | undefined {
