@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
+import type { BackupsConfig } from "../control/backups/backups.js";
 import { createClusterService } from "../control/cluster/cluster-service.js";
 import { createControlPlane } from "../control/control-plane.js";
 import { LEADER_SCOPE } from "../control/leader/leadership.js";
@@ -14,8 +15,10 @@ import { ClusterLostError } from "../control/topology/topology-manager.js";
 import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
 import type { World } from "../runtime/world.js";
+import { inspectStore } from "../store/inspect.js";
 import type { Lease, TaskStore } from "../store/task-store.js";
-import type { Config } from "./config.js";
+import { backupFolders, type Config } from "./config.js";
+import { storeOptions } from "./open-store.js";
 import { packageVersion } from "./options.js";
 
 /** What every candidacy of a process works with. */
@@ -161,7 +164,13 @@ async function lead(
     store,
     topology: control.topology,
     fence: () => control.leadership.fence(),
-    config: { nodes: nodesOf(config), groups: config.groups, retention: retentionOf(config) },
+    config: {
+      nodes: nodesOf(config),
+      groups: config.groups,
+      retention: retentionOf(config),
+      backups: backupsOf(config, world),
+      drift: { intervalMs: config.settings_check_seconds * 1_000 },
+    },
     logger,
     metrics: metrics.registry,
     acknowledged: (epoch) => acknowledgedByAll(control.fleet, epoch),
@@ -212,6 +221,8 @@ async function lead(
     indexes: plane.services.indexes,
     keys: plane.services.keys,
     features: plane.services.features,
+    backups: plane.services.backups,
+    settings: plane.services.settings,
     resources: plane.services.resources,
     cluster: createClusterService({
       topology: control.topology,
@@ -297,6 +308,19 @@ async function initialTopology(
 
 function nodesOf(config: Config): Config["nodes"] {
   return config.nodes.map((node) => ({ ...node, key: node.key ?? config.node_key }));
+}
+
+function backupsOf(config: Config, world: World): BackupsConfig {
+  const { dumps, snapshots } = backupFolders(config);
+  return {
+    dumpsFolder: dumps,
+    snapshotsFolder: snapshots,
+    version: packageVersion(),
+    describeStore: async () => {
+      const { backend, schema } = await inspectStore(storeOptions(config, world));
+      return { backend, schemaVersion: "version" in schema ? schema.version : 1 };
+    },
+  };
 }
 
 function retentionOf(config: Config): RetentionTuning {

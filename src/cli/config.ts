@@ -75,12 +75,18 @@ export const configSchema = z
     store_tls: storeTlsSchema.optional(),
     /** Control processes that run at once on one store. */
     control_replicas: z.number().int().min(1).max(16).default(1),
+    /** Where dumps are put; `dumps` in `data_dir` unless given. */
+    dumps_dir: z.string().min(1).optional(),
+    /** Where manifests of snapshots are put; `snapshots` in `data_dir` unless given. */
+    snapshots_dir: z.string().min(1).optional(),
     /** Finished tasks that stay. */
     task_retention_max: z.number().int().min(0).max(100_000_000).default(1_000_000),
     /** Hours for which finished tasks stay; 0 for as long as there is room. */
     task_retention_hours: z.number().int().min(0).max(876_000).default(0),
     /** Hours for which finished jobs, workflows and canary runs stay. */
     history_retention_hours: z.number().int().min(1).max(876_000).default(168),
+    /** Seconds between two comparisons of all nodes' settings with the committed ones; 0 for never. */
+    settings_check_seconds: z.number().int().min(0).max(86_400).default(60),
     /** Clients' master key; without one the API is open. Meilisearch takes short ones outside of production, and so does this. */
     master_key: z.string().min(1).optional(),
     /** Key of the admin API; without one it is open. */
@@ -141,6 +147,17 @@ export type Config = z.output<typeof configSchema>;
 /** Where the control plane keeps its store. */
 export function storeLocation({ store, data_dir }: Pick<Config, "store" | "data_dir">): StoreLocation {
   return store ?? { kind: "sqlite", path: join(data_dir, "control.db") };
+}
+
+/** Where the control plane puts dumps, and manifests of snapshots. */
+export function backupFolders({ dumps_dir, snapshots_dir, data_dir }: Config): {
+  readonly dumps: string;
+  readonly snapshots: string;
+} {
+  return {
+    dumps: dumps_dir ?? join(data_dir, "dumps"),
+    snapshots: snapshots_dir ?? join(data_dir, "snapshots"),
+  };
 }
 
 /** A node as configured. */

@@ -10,6 +10,8 @@ export interface SharedFlags {
   readonly grpc?: string;
   readonly dataDir?: string;
   readonly store?: string;
+  readonly dumpsDir?: string;
+  readonly snapshotsDir?: string;
   readonly controlReplicas?: number;
   readonly masterKey?: string;
   readonly adminKey?: string;
@@ -74,6 +76,11 @@ export function addControlFlags(command: Command): Command {
       "--store <url>",
       "the task store: sqlite:///path or redis[s]://host:port/database (default: control.db in the data folder)",
     )
+    .option("--dumps-dir <folder>", "where dumps are put (default: dumps in the data folder)")
+    .option(
+      "--snapshots-dir <folder>",
+      "where manifests of snapshots are put (default: snapshots in the data folder)",
+    )
     .option(
       "--control-replicas <count>",
       "control processes on one store; more than one needs Redis (default: 1)",
@@ -125,6 +132,8 @@ export function configFromFlags(
       grpc: flags.grpc,
       data_dir: flags.dataDir,
       store: flags.store,
+      dumps_dir: flags.dumpsDir,
+      snapshots_dir: flags.snapshotsDir,
       control_replicas: flags.controlReplicas,
       master_key: flags.masterKey,
       admin_key: flags.adminKey,

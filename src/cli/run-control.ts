@@ -12,11 +12,13 @@ import {
   TopologyConflictError,
   TopologyUnavailableError,
 } from "../control/topology/topology-manager.js";
+import { BackupService } from "../gen/miroir/v1/backups_pb.js";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import { ResourceService } from "../gen/miroir/v1/resources_pb.js";
+import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
@@ -144,6 +146,8 @@ class ControlProcess {
     cluster: forward(ClusterService, () => this.#current().cluster),
     keys: forward(KeyService, () => this.#current().keys),
     features: forward(FeatureService, () => this.#current().features),
+    backups: forward(BackupService, () => this.#current().backups),
+    settings: forward(SettingsService, () => this.#current().settings),
     resources: forward(ResourceService, () => this.#current().resources),
   };
 

@@ -2,10 +2,12 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
+import type { BackupService } from "../gen/miroir/v1/backups_pb.js";
 import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import type { ResourceService } from "../gen/miroir/v1/resources_pb.js";
+import type { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import {
   type Epoch,
@@ -22,6 +24,7 @@ import type { World } from "../runtime/world.js";
 import type { FencingToken, TaskStore } from "../store/task-store.js";
 import type { AuditTuning } from "./audit/audit-options.js";
 import { Auditor } from "./audit/auditor.js";
+import { type BackupsConfig, createBackups } from "./backups/backups.js";
 import { createFeatureService } from "./features/feature-service.js";
 import { switchFeatures } from "./features/node-features.js";
 import { IndexCompaction } from "./indexes/index-compaction.js";
@@ -36,7 +39,9 @@ import { type BootstrappedNode, bootstrapNodes, type ConfiguredNode } from "./no
 import { NodeDirectory } from "./nodes/node-directory.js";
 import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/node-monitor.js";
 import { createResourceService } from "./resources/resource-service.js";
+import { DriftCheck, type DriftTuning } from "./settings/drift-check.js";
 import { SettingsCommits } from "./settings/settings-commits.js";
+import { createSettingsService } from "./settings/settings-service.js";
 import { IndexLookup } from "./tasks/index-replicas.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
 import { TaskRemoval } from "./tasks/task-removal.js";
@@ -62,6 +67,8 @@ export interface ControlPlaneConfig {
   readonly audit?: AuditTuning;
   readonly updatedAt?: UpdatedAtTuning;
   readonly retention?: RetentionTuning;
+  readonly backups: BackupsConfig;
+  readonly drift?: DriftTuning;
 }
 
 /** What {@link createControlPlane} works with. */
@@ -86,9 +93,11 @@ export interface ControlPlaneOptions {
 export interface ControlPlane {
   readonly services: {
     readonly tasks: ServiceImpl<typeof TaskService>;
+    readonly backups: ServiceImpl<typeof BackupService>;
     readonly indexes: ServiceImpl<typeof IndexService>;
     readonly keys: ServiceImpl<typeof KeyService>;
     readonly features: ServiceImpl<typeof FeatureService>;
+    readonly settings: ServiceImpl<typeof SettingsService>;
     readonly resources: ServiceImpl<typeof ResourceService>;
   };
   /** Health by node id, for every node of the topology. */
@@ -120,7 +129,14 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     ...common,
     admin,
     ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
+    onDrift: (instance) => drift.askFor(instance),
     conclude: (verdicts) => registry.conclude(verdicts),
+  });
+  const drift: DriftCheck = new DriftCheck({
+    ...common,
+    admin,
+    isChanging: (instance) => settings.isOpen(instance),
+    tuning: config.drift,
   });
   const lookup = new IndexLookup();
   const registry: TaskRegistry = new TaskRegistry({
@@ -182,6 +198,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     compaction,
     updatedAt: (instance) => updatedAt.pending(instance),
   });
+  const backups = createBackups({ ...common, registry, transport, admin, config: config.backups });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
   const removal = new TaskRemoval({ store, fence, world, logger });
   let endListening: (() => void) | undefined;
@@ -189,9 +206,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   return {
     services: {
       tasks: createTaskService({ store, registry, removal, fence, world }),
+      backups: backups.service,
       indexes,
       keys: createKeyService({ topology, clock: world.clock }),
       resources: createResourceService(topology),
+      settings: createSettingsService(drift),
       features: createFeatureService({
         topology,
         nodes: () => topology.current().nodes.map(({ id }) => admin(id)),
@@ -232,9 +251,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await names.resume();
       await compaction.resume();
       await removal.resume();
+      await backups.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
       retention.start();
+      drift.start();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
         settle(change);
@@ -245,8 +266,10 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       endListening?.();
       await names.stop();
       await compaction.stop();
+      await backups.stop();
       await removal.stop();
       await retention.stop();
+      await drift.stop();
       await monitor.stop();
       await auditor.stop();
       await settings.stop();

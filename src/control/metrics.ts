@@ -14,8 +14,14 @@ export interface ControlMetrics {
   readonly stateLatency: Histogram;
   /** Settings changes, by outcome. */
   readonly settingsChanges: Counter<"outcome">;
+  /** Nodes' settings that are not the committed ones: found, and what became of them. */
+  readonly settingsDrifts: Counter<"node" | "outcome">;
   /** Index creations, by outcome. */
   readonly indexCreations: Counter<"outcome">;
+  /** Dumps and snapshots that have ended, by type of task and outcome. */
+  readonly backups: Counter<"type" | "outcome">;
+  /** Documents in the dump that is being written, or was written last. */
+  readonly dumpDocuments: Gauge;
 }
 
 /** Registers the metrics; a second control plane on the same registry shares them. */
@@ -48,6 +54,19 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
         registers,
       }),
     settingsChanges: counter("miroir_settings_changes_total", "Settings changes by outcome", ["outcome"]),
+    settingsDrifts: counter(
+      "miroir_settings_drifts_total",
+      "Replicas whose settings were found not to be the committed ones, and what became of them",
+      ["node", "outcome"],
+    ),
     indexCreations: counter("miroir_index_creations_total", "Index creations by outcome", ["outcome"]),
+    backups: counter("miroir_backups_total", "Dumps and snapshots that have ended", ["type", "outcome"]),
+    dumpDocuments:
+      (registry.getSingleMetric("miroir_dump_documents") as Gauge | undefined) ??
+      new Gauge({
+        name: "miroir_dump_documents",
+        help: "Documents in the dump that is being written, or was written last",
+        registers,
+      }),
   };
 }

@@ -1,4 +1,10 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  CreateDumpRequestSchema,
+  CreateDumpResponse,
+  CreateSnapshotRequestSchema,
+  CreateSnapshotResponse,
+} from "../gen/miroir/v1/backups_pb.js";
 import type { SetFeaturesRequestSchema, SetFeaturesResponse } from "../gen/miroir/v1/features_pb.js";
 import type {
   CommitGenerationRequestSchema,
@@ -146,6 +152,14 @@ export interface ControlTransport {
     request: Init<typeof SetResourceRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<SetResourceResponse>;
+  createDump(
+    request: Init<typeof CreateDumpRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CreateDumpResponse>;
+  createSnapshot(
+    request: Init<typeof CreateSnapshotRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<CreateSnapshotResponse>;
   close(): void;
 }
 

@@ -5,6 +5,7 @@ import {
   GrpcError,
   type GrpcServiceClient,
 } from "../client/grpc-adapter.js";
+import { BackupService } from "../gen/miroir/v1/backups_pb.js";
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
@@ -57,6 +58,7 @@ interface Services {
   readonly indexes: GrpcServiceClient<typeof IndexService>;
   readonly keys: GrpcServiceClient<typeof KeyService>;
   readonly features: GrpcServiceClient<typeof FeatureService>;
+  readonly backups: GrpcServiceClient<typeof BackupService>;
   readonly resources: GrpcServiceClient<typeof ResourceService>;
 }
 
@@ -122,6 +124,8 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
     createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
     updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
+    createDump: (request, call) => unary((s, o) => s.backups.createDump(request, o), call),
+    createSnapshot: (request, call) => unary((s, o) => s.backups.createSnapshot(request, o), call),
     setFeatures: (request, call) => unary((s, o) => s.features.setFeatures(request, o), call),
     setResource: (request, call) => unary((s, o) => s.resources.setResource(request, o), call),
     deleteKey: (request, call) => unary((s, o) => s.keys.deleteKey(request, o), call),
@@ -161,6 +165,7 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
     indexes: createGrpcServiceClient(IndexService, client, metadata),
     keys: createGrpcServiceClient(KeyService, client, metadata),
     features: createGrpcServiceClient(FeatureService, client, metadata),
+    backups: createGrpcServiceClient(BackupService, client, metadata),
     resources: createGrpcServiceClient(ResourceService, client, metadata),
   };
 }

@@ -14,7 +14,7 @@ export function printTask(task: Task): string {
     `"status":"${statusName(task.status)}"`,
     `"type":"${typeName(task.type)}"`,
     `"canceledBy":${task.canceledBy ?? null}`,
-    `"details":${task.detailsJson === "" ? null : task.detailsJson}`,
+    ...(task.detailsJson === "" ? [] : [`"details":${task.detailsJson}`]),
     `"error":${task.error === undefined ? null : printError(task.error)}`,
     `"duration":${JSON.stringify(duration)}`,
     `"enqueuedAt":${time(task.enqueuedAt)}`,

@@ -165,6 +165,8 @@ export class SimulatedControl {
       updateKey: notSimulated,
       deleteKey: notSimulated,
       setFeatures: notSimulated,
+      createDump: notSimulated,
+      createSnapshot: notSimulated,
       countTasks: notSimulated,
       compactTaskStore: notSimulated,
       compactIndex: notSimulated,

@@ -27,6 +27,8 @@ export interface FleetOptions {
   readonly masterKey?: string;
   /** Nodes of a group that a read goes to; `few` unless given. */
   readonly readSpread?: "few" | "many";
+  /** Seconds between two comparisons of the nodes' settings; the control plane's default unless given. */
+  readonly settingsCheckSeconds?: number;
   /** Largest body that the proxy takes, in bytes; its default unless given. */
   readonly payloadLimitBytes?: number;
 }
@@ -38,6 +40,8 @@ export interface Fleet {
   /** `host:port` of the control plane. */
   controlAddress(): string;
   node(at: number): NodeProcess;
+  /** Where the control plane keeps what it has, its backups too. */
+  readonly dataDir: string;
   /** @throws Error where the fleet was started without relays */
   relay(at: number): Relay;
   stopControl(): Promise<void>;
@@ -78,6 +82,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         groups,
         replication_factor: options.replicationFactor,
         shards: options.shards ?? 16,
+        settings_check_seconds: options.settingsCheckSeconds,
         nodes: started.nodes.map((node, at) => ({
           id: `node-${at}`,
           url: relays[at]?.url ?? node.url,
@@ -140,6 +145,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   return {
     api: meilisearchHttp(`http://${http}`, options.masterKey),
     controlAddress: () => grpc,
+    dataDir: folder,
     node: (at) => present(started.nodes[at], `node ${at}`),
     relay: (at) => present(relays[at], `relay ${at}`),
     stopControl: async () => {

@@ -56,6 +56,8 @@ export function createSimulatedTransport(
     updateKey: missing,
     deleteKey: missing,
     setFeatures: missing,
+    createDump: missing,
+    createSnapshot: missing,
     close: () => undefined,
   };
 }

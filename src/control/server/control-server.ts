@@ -19,11 +19,13 @@ import type { Logger } from "pino";
 import { Health } from "../../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { BackupService } from "../../gen/miroir/v1/backups_pb.js";
 import { ClusterService } from "../../gen/miroir/v1/cluster_pb.js";
 import { FeatureService } from "../../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../../gen/miroir/v1/keys_pb.js";
 import { ResourceService } from "../../gen/miroir/v1/resources_pb.js";
+import { SettingsService } from "../../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../../gen/miroir/v1/topology_pb.js";
 import type { World } from "../../runtime/world.js";
@@ -46,6 +48,8 @@ export interface ControlServices {
   readonly cluster: ServiceImpl<typeof ClusterService>;
   readonly keys: ServiceImpl<typeof KeyService>;
   readonly features: ServiceImpl<typeof FeatureService>;
+  readonly backups: ServiceImpl<typeof BackupService>;
+  readonly settings: ServiceImpl<typeof SettingsService>;
   readonly resources: ServiceImpl<typeof ResourceService>;
 }
 
@@ -148,6 +152,8 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     ClusterService,
     KeyService,
     FeatureService,
+    BackupService,
+    SettingsService,
     ResourceService,
     Health,
   ];
@@ -161,6 +167,8 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     .service(ClusterService, services.cluster)
     .service(KeyService, services.keys)
     .service(FeatureService, services.features)
+    .service(BackupService, services.backups)
+    .service(SettingsService, services.settings)
     .service(ResourceService, services.resources)
     .service(
       Health,

@@ -1,3 +1,9 @@
+import {
+  type CreateDumpRequest,
+  CreateDumpRequestSchema,
+  type CreateSnapshotRequest,
+  CreateSnapshotRequestSchema,
+} from "../../gen/miroir/v1/backups_pb.js";
 import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
   CommitGenerationRequestSchema,
@@ -73,6 +79,8 @@ export function createValidators(): ValidatorTable {
       for (const selection of matching.slice(0, MAX_LIST)) checkTaskList(selection, faults);
     })
     .add(DeleteTasksRequestSchema, checkTaskRemoval)
+    .add(CreateDumpRequestSchema, checkBackup)
+    .add(CreateSnapshotRequestSchema, checkBackup)
     .add(CancelTasksRequestSchema, checkTaskRemoval)
     .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session }, faults) => {
       checkIndexUid(uid, "uid", faults);
@@ -197,6 +205,11 @@ function checkTaskRemoval(request: DeleteTasksRequest | CancelTasksRequest, faul
   checkUid(taskUid, "task_uid", faults);
   if (matching !== undefined) checkTaskList(matching, faults);
   faults.check(originalFilter.length <= MAX_JSON, "original_filter", `at most ${MAX_JSON} characters`);
+  checkSession(session, faults);
+}
+
+function checkBackup({ taskUid, session }: CreateDumpRequest | CreateSnapshotRequest, faults: Faults): void {
+  checkUid(taskUid, "task_uid", faults);
   checkSession(session, faults);
 }
 

@@ -38,7 +38,7 @@ export function createTopologyService(options: TopologyServiceOptions): ServiceI
 }
 
 /** Clients' secrets are for the proxies, whose stream carries them; operators do without. */
-function withoutSecrets(topology: Topology): Topology {
+export function withoutSecrets(topology: Topology): Topology {
   return { ...topology, resources: topology.resources.map((resource) => ({ ...resource, json: "" })) };
 }
 

@@ -1,9 +1,11 @@
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "pino";
+import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { createNodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
+import { LogOutput } from "../../runtime/log-output.js";
 import { timeOrderedUuid } from "../../runtime/uuid.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
@@ -20,12 +22,14 @@ import { createSettingsReader } from "../read/settings-read.js";
 import { createShardReader, type ShardReader } from "../read/shard-reader.js";
 import { createSimilarService } from "../read/similar.js";
 import { createStatsService } from "../read/stats.js";
+import { readTaskDocuments } from "../read/task-documents.js";
 import { createVersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
 import { registerAdmin } from "./admin.js";
 import { apiError, indexUidFault, overloaded } from "./api-errors.js";
 import { createAuthentication } from "./authentication.js";
+import { registerBackups } from "./backups.js";
 import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
 import { corsHeaders, registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
@@ -35,10 +39,13 @@ import { registerFacetSearch } from "./facet-search.js";
 import { registerFields } from "./fields.js";
 import { registerIndexes } from "./indexes.js";
 import { registerKeys } from "./keys.js";
+import { registerLogs } from "./logs.js";
 import type { ProxyMetrics } from "./metrics.js";
 import { registerMultiSearch } from "./multi-search.js";
+import { registerNetwork } from "./network.js";
 import { countNodeCalls } from "./node-metrics.js";
 import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
+import { registerPrometheus } from "./prometheus.js";
 import { createRouteTable } from "./route-table.js";
 import { registerSearch } from "./search.js";
 import type { RouteServices } from "./services.js";
@@ -62,6 +69,8 @@ export interface ProxyServerOptions {
   /** Members that are left out have their defaults. */
   readonly config?: Partial<ProxyConfig>;
   readonly logger: Logger;
+  /** Where the lines of `logger` go, for clients that follow them; they see none unless given. */
+  readonly logs?: LogOutput;
   readonly metrics: ProxyMetrics;
   /** How writes reach the proxy that holds the write lease; over HTTP unless given. */
   readonly peers?: PeerTransport;
@@ -105,6 +114,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     ...reads,
     metrics,
     logger,
+    logs: options.logs ?? new LogOutput("off", () => undefined),
     isStopping: () => isStopping,
   };
   const authentication = createAuthentication(config.masterKey, topology, world);
@@ -133,7 +143,11 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerSwapIndexes(routes, services);
   registerTasks(routes, services);
   registerKeys(routes, services, authentication);
+  registerBackups(routes, services);
   registerExperimentalFeatures(routes, services);
+  registerLogs(routes, services);
+  registerPrometheus(routes, services);
+  registerNetwork(routes, services);
   registerAdmin(routes, services);
   registerWebhooks(routes, services);
   registerUnserved(routes);
@@ -209,6 +223,7 @@ function createReads(
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),
     version: createVersionReader(world, topology, transport),
+    taskDocuments: (task: Task, signal: AbortSignal) => readTaskDocuments(transport, topology, task, signal),
   };
 }
 

@@ -3,18 +3,8 @@ import type { RouteAccess, RouteMethod, RouteTable } from "./route-table.js";
 
 /** What Meilisearch serves and Miroir does not; a plain 404 would read as a misspelt route. */
 const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
-  ["POST", "/dumps", "dumps.create"],
-  ["POST", "/snapshots", "snapshots.create"],
   ["POST", "/export", "export"],
   ["POST", "/tasks/compact", "tasks.compact"],
-  ["GET", "/tasks/:taskUid/documents", "tasks.get"],
-  ["GET", "/network", "network.get"],
-  ["PATCH", "/network", "network.update"],
-  ["POST", "/network/control", "network.update"],
-  ["GET", "/metrics", "metrics.get"],
-  ["POST", "/logs/stream", "metrics.get"],
-  ["DELETE", "/logs/stream", "metrics.get"],
-  ["POST", "/logs/stderr", "metrics.get"],
   ["GET", "/chats", "chats.get"],
   ["GET", "/chats/:workspaceUid", "chats.get"],
   ["DELETE", "/chats/:workspaceUid", "chats.delete"],

@@ -9,6 +9,7 @@ import {
   toNodeSettings,
 } from "../../settings/canonical-settings.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
+import { typeName } from "../../tasks/task-names.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { untilAnswered } from "./control-calls.js";
@@ -20,7 +21,7 @@ import { readSettingsChange, type SettingsChange, subRouteRefusal } from "./sett
 import { standingOf } from "./standing.js";
 import { indexNotFoundFailure } from "./task-failure.js";
 import type { SettingsWrite, WriteResult } from "./types.js";
-import { type TaskDraft, type Turn, taskTypeName, type WriteCore } from "./write-core.js";
+import type { TaskDraft, Turn, WriteCore } from "./write-core.js";
 
 /** An index uid that no node takes: a node that gets as far as complaining of it has found nothing wrong with the body. */
 const NO_UID = "%20";
@@ -54,7 +55,7 @@ export class IndexOperations {
           taskUid: Number(taskUid),
           indexUid: uid,
           status: "enqueued",
-          type: taskTypeName(TaskType.INDEX_CREATION),
+          type: typeName(TaskType.INDEX_CREATION),
           enqueuedAt: formatInstant(enqueuedAt),
         },
       };

@@ -1,10 +1,11 @@
 import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
+import { typeName } from "../../tasks/task-names.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import { untilAnswered } from "./control-calls.js";
 import type { IndexSwap, WriteResult } from "./types.js";
-import { taskTypeName, type WriteCore } from "./write-core.js";
+import type { WriteCore } from "./write-core.js";
 
 /** How long a client waits for a change of names that can be made at once. Milliseconds. */
 const FIRST_WAIT_MS = 200;
@@ -79,7 +80,7 @@ export class NameOperations {
             taskUid: Number(taskUid),
             indexUid: task.indexUid,
             status: "enqueued",
-            type: taskTypeName(task.type),
+            type: typeName(task.type),
             enqueuedAt: formatInstant(this.core.now()),
           },
         };

@@ -1,9 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type DeleteTasksRequestSchema, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
+import { typeName } from "../../tasks/task-names.js";
 import { untilAnswered } from "./control-calls.js";
-import type { TaskRemovalWrite, WriteResult } from "./types.js";
-import { taskTypeName, type WriteCore } from "./write-core.js";
+import type { BackupKind, TaskRemovalWrite, WriteAnswer, WriteResult } from "./types.js";
+import type { WriteCore } from "./write-core.js";
 
 /** Work on the server rather than on documents: the control plane's, under uids of this proxy, so that they follow those of its writes. */
 export class TaskOperations {
@@ -25,16 +26,7 @@ export class TaskOperations {
       taskUid,
       "compacting the index",
     );
-    return {
-      status: 202,
-      body: {
-        taskUid: Number(taskUid),
-        indexUid: uid,
-        status: "enqueued",
-        type: taskTypeName(TaskType.INDEX_COMPACTION),
-        enqueuedAt: formatInstant(enqueuedAt),
-      },
-    };
+    return { status: 202, body: enqueued(taskUid, TaskType.INDEX_COMPACTION, enqueuedAt, uid) };
   }
 
   async remove({ kind, matching, originalFilter }: TaskRemovalWrite): Promise<WriteResult> {
@@ -56,15 +48,41 @@ export class TaskOperations {
       taskUid,
       `${kind === "delete" ? "deleting" : "canceling"} tasks`,
     );
-    return {
-      status: 200,
-      body: {
-        taskUid: Number(taskUid),
-        indexUid: null,
-        status: "enqueued",
-        type: taskTypeName(kind === "delete" ? TaskType.TASK_DELETION : TaskType.TASK_CANCELATION),
-        enqueuedAt: formatInstant(enqueuedAt),
-      },
-    };
+    const type = kind === "delete" ? TaskType.TASK_DELETION : TaskType.TASK_CANCELATION;
+    return { status: 200, body: enqueued(taskUid, type, enqueuedAt) };
   }
+
+  /** Has the control plane back the fleet up. */
+  async backUp(kind: BackupKind): Promise<WriteResult> {
+    this.core.requireWritable();
+    const { control, lease, config } = this.core.context;
+    const taskUid = await this.core.uids.take();
+    const enqueuedAt = this.core.now();
+    const request = { taskUid, session: lease.session };
+    const options = { timeoutMs: config.controlTimeoutMs };
+    await untilAnswered<unknown>(
+      this.core.context,
+      () =>
+        kind === "dump" ? control.createDump(request, options) : control.createSnapshot(request, options),
+      taskUid,
+      `creating the ${kind}`,
+    );
+    const type = kind === "dump" ? TaskType.DUMP_CREATION : TaskType.SNAPSHOT_CREATION;
+    return { status: 202, body: enqueued(taskUid, type, enqueuedAt) };
+  }
+}
+
+function enqueued(
+  taskUid: bigint,
+  type: TaskType,
+  enqueuedAt: Parameters<typeof formatInstant>[0],
+  indexUid: string | null = null,
+): WriteAnswer {
+  return {
+    taskUid: Number(taskUid),
+    indexUid,
+    status: "enqueued",
+    type: typeName(type),
+    enqueuedAt: formatInstant(enqueuedAt),
+  };
 }

@@ -69,6 +69,9 @@ export interface TaskRemovalWrite {
   readonly originalFilter: string;
 }
 
+/** How the whole fleet is backed up. */
+export type BackupKind = "dump" | "snapshot";
+
 /** Where a settings change came in: the whole object, or the sub-route of one member such as `stop-words`. */
 export type SettingsRoute = "all" | string;
 

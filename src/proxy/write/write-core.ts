@@ -1,10 +1,11 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import { TaskStatus, type TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { MeilisearchError, type MeilisearchErrorBody } from "../../meilisearch/errors.js";
 import { hideInjectedFields } from "../../merge/injected-fields.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { ShardHasher } from "../../placement/shard.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
+import { typeName } from "../../tasks/task-names.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { Catalogue } from "./catalogue.js";
 import type { WriterContext } from "./generation-change.js";
@@ -64,19 +65,6 @@ interface TaskState {
 }
 
 type TurnOf = (nodeTasks: readonly AcceptedNodeTask[], state?: Partial<TaskState>) => Turn;
-
-/** The types of tasks as the API prints them. */
-export const TASK_TYPE_NAMES = {
-  [TaskType.DOCUMENT_ADDITION_OR_UPDATE]: "documentAdditionOrUpdate",
-  [TaskType.DOCUMENT_DELETION]: "documentDeletion",
-  [TaskType.SETTINGS_UPDATE]: "settingsUpdate",
-  [TaskType.INDEX_CREATION]: "indexCreation",
-  [TaskType.INDEX_DELETION]: "indexDeletion",
-  [TaskType.INDEX_UPDATE]: "indexUpdate",
-  [TaskType.INDEX_SWAP]: "indexSwap",
-  [TaskType.TASK_CANCELATION]: "taskCancelation",
-  [TaskType.TASK_DELETION]: "taskDeletion",
-} as const;
 
 /** What all writes share: lanes, the catalogue, task uids, registration. */
 export class WriteCore {
@@ -243,7 +231,7 @@ export class WriteCore {
         this.turn(taskUid, now, draft, index.instance, { status: TaskStatus.ENQUEUED, nodeTasks, ...state });
       const sent = await writer.send({
         taskUid,
-        taskType: taskTypeName(draft.type),
+        taskType: typeName(draft.type),
         touched: dispatch.touched,
         kind: dispatch.kind,
         request: dispatch.request,
@@ -375,7 +363,7 @@ export class WriteCore {
           taskUid: Number(uid),
           indexUid: draft.indexUid,
           status: "enqueued",
-          type: taskTypeName(draft.type),
+          type: typeName(draft.type),
           enqueuedAt: formatInstant(now),
         },
       },
@@ -399,9 +387,4 @@ export class WriteCore {
   private secondsSince(monotonic: number): number {
     return (this.context.world.clock.monotonic() - monotonic) / 1_000;
   }
-}
-
-/** The type as the API prints it. */
-export function taskTypeName(type: TaskType): string {
-  return type in TASK_TYPE_NAMES ? TASK_TYPE_NAMES[type as keyof typeof TASK_TYPE_NAMES] : "unknown";
 }

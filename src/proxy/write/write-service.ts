@@ -11,11 +11,13 @@ import { IndexOperations } from "./index-operations.js";
 import { NameOperations } from "./name-operations.js";
 import { createNodeCalls } from "./node-calls.js";
 import { OpenSettings } from "./open-settings.js";
+import { SettingsRepairs } from "./settings-repairs.js";
 import { createSpoolPool } from "./spool.js";
 import { TaskOperations } from "./task-operations.js";
 import { createTaskRegistrar } from "./task-registrar.js";
 import { createTaskUids } from "./task-uids.js";
 import type {
+  BackupKind,
   DocumentWriteRequest,
   IndexSwap,
   SettingsWrite,
@@ -55,6 +57,8 @@ export interface WriteService {
   removeTasks(request: TaskRemovalWrite): Promise<WriteResult>;
   /** Has an index's nodes give back the space that they do not use; contents stay as they are. */
   compactIndex(indexUid: string): Promise<WriteResult>;
+  /** Backs the whole fleet up. */
+  backUp(kind: BackupKind): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
   updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult>;
   /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
@@ -122,7 +126,11 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
   const indexes = new IndexOperations(core, openSettings);
   const names = new NameOperations(core);
   const tasks = new TaskOperations(core);
-  const stopWatching = topology.onChange((view) => shedSuspects(core, view, logger));
+  const repairs = new SettingsRepairs(core, openSettings);
+  const stopWatching = topology.onChange((view) => {
+    shedSuspects(core, view, logger);
+    repairs.look(view);
+  });
 
   const stats = (): WriteStats => {
     const { lanes, writes } = core.queued();
@@ -161,6 +169,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
       ),
     compactIndex: (indexUid) => counted(() => tasks.compactIndex(indexUid)),
     removeTasks: (request) => counted(() => tasks.remove(request)),
+    backUp: (kind) => counted(() => tasks.backUp(kind)),
     swapIndexes: (swaps, signal) => counted(() => names.swap(swaps, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
     updateSettings: (write, signal) => counted(() => indexes.updateSettings(write, signal)),

@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { pino } from "pino";
@@ -41,7 +43,8 @@ export interface Harness {
 }
 
 export interface HarnessOptions {
-  readonly config: ControlPlaneConfig;
+  /** Backups go to folders that nobody looks at unless some are named. */
+  readonly config: Omit<ControlPlaneConfig, "backups"> & Partial<Pick<ControlPlaneConfig, "backups">>;
   /** `:memory:` unless given. */
   readonly path?: string;
   readonly shards?: number;
@@ -49,6 +52,13 @@ export interface HarnessOptions {
   /** Stands between the control plane and its nodes. */
   readonly transport?: NodeTransport;
 }
+
+const UNSEEN: ControlPlaneConfig["backups"] = {
+  dumpsFolder: join(tmpdir(), "miroir-harness", "dumps"),
+  snapshotsFolder: join(tmpdir(), "miroir-harness", "snapshots"),
+  version: "0.0.0",
+  describeStore: async () => ({ backend: "sqlite", schemaVersion: 1 }),
+};
 
 export async function startHarness(options: HarnessOptions): Promise<Harness> {
   const world = createSystemWorld();
@@ -81,7 +91,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     store,
     topology,
     fence: () => leadership.fence(),
-    config: options.config,
+    config: { backups: UNSEEN, ...options.config },
     logger,
     metrics,
   });

@@ -141,6 +141,8 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
         explainDocument: refuse,
       },
       features: { getFeatures: refuse, setFeatures: refuse },
+      backups: { createDump: refuse, createSnapshot: refuse },
+      settings: { listDrifts: refuse },
       resources: { setResource: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
     },

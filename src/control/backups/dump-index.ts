@@ -1,0 +1,98 @@
+import type { Logger } from "pino";
+import type { BackupFolder } from "../../dumps/backup-folder.js";
+import { type DumpedIndex, documentsFile, settingsFile } from "../../dumps/manifest.js";
+import type { Index } from "../../gen/miroir/v1/topology_pb.js";
+import { physicalName } from "../../placement/physical-name.js";
+import type { World } from "../../runtime/world.js";
+import type { DocumentReader } from "../documents/document-reader.js";
+import type { ControlMetrics } from "../metrics.js";
+import { type NodeTaskSource, quietMark } from "./quiet-mark.js";
+
+/** What {@link dumpIndex} works with. */
+export interface DumpIndexOptions {
+  readonly documents: DocumentReader;
+  readonly admin: NodeTaskSource;
+  readonly world: World;
+  readonly logger: Logger;
+  readonly metrics: ControlMetrics;
+}
+
+/** Which index is dumped, and where to. */
+export interface IndexDump {
+  /** As the catalogue has it when the dump begins. */
+  readonly index: Index;
+  readonly folder: string;
+  readonly target: BackupFolder;
+  readonly signal: AbortSignal;
+}
+
+/** What was found in an index. */
+export type IndexContents = Pick<
+  DumpedIndex,
+  "documents" | "documentBytes" | "unchanged" | "maskedEmbedders"
+>;
+
+/** Milliseconds between two lines in the log. */
+const LOG_MS = 10_000;
+const LINE_END = Buffer.from("\n");
+
+/**
+ * Writes the settings and documents of an index. No more of it is held than what the reader holds.
+ *
+ * @throws IndexUnreadableError where the index is gone, or some shard has had no replica that answers for too long
+ */
+export async function dumpIndex(
+  options: DumpIndexOptions,
+  { index, folder, target, signal }: IndexDump,
+): Promise<IndexContents> {
+  const { world, logger, metrics } = options;
+  const settings = index.settingsJson === "" ? "{}" : index.settingsJson;
+  await target.write(settingsFile({ folder }), `${settings}\n`);
+  const contents = { documents: 0, documentBytes: 0 };
+  const lines = async function* (): AsyncGenerator<Buffer> {
+    let logged = world.clock.monotonic();
+    for await (const batch of options.documents.read({ instance: index.instance, signal })) {
+      for (const document of batch) {
+        const line = lineOf(document);
+        contents.documentBytes += line.length;
+        yield line;
+      }
+      contents.documents += batch.length;
+      metrics.dumpDocuments.inc(batch.length);
+      if (world.clock.monotonic() - logged < LOG_MS) continue;
+      logged = world.clock.monotonic();
+      logger.info({ index: index.uid, documents: contents.documents }, "dumping an index");
+    }
+  };
+  const before = await markOf(options, index);
+  await target.write(documentsFile({ folder }), lines());
+  const unchanged = before !== undefined && before === (await markOf(options, index));
+  logger.info({ index: index.uid, documents: contents.documents, unchanged }, "an index is in the dump");
+  return { ...contents, unchanged, maskedEmbedders: maskedIn(settings) };
+}
+
+/** A document as one line: strings hold no line ends, so those that there are stand between values. */
+function lineOf(document: Buffer): Buffer {
+  const line = Buffer.concat([document, LINE_END]);
+  for (let at = line.indexOf(LINE_END); at < line.length - 1; at = line.indexOf(LINE_END, at))
+    line[at] = 0x20;
+  return line;
+}
+
+/** Changes with everything that a node gets to do for the index. */
+async function markOf({ admin, logger }: DumpIndexOptions, index: Index): Promise<string | undefined> {
+  const name = physicalName(index.instance, index.generation);
+  return quietMark(
+    index.replicas.map(({ nodeId }) => nodeId),
+    { admin, logger, indexUid: name },
+  );
+}
+
+/** Embedders with a masked key: Meilisearch shows no more than the beginning of one. */
+function maskedIn(settingsJson: string): string[] {
+  const { embedders } = JSON.parse(settingsJson) as { readonly embedders?: unknown };
+  if (typeof embedders !== "object" || embedders === null) return [];
+  return Object.entries(embedders).flatMap(([name, embedder]) =>
+    /"apiKey":"[^"]*\.\.\."/.test(JSON.stringify(embedder)) ? [name] : [],
+  );
+}
