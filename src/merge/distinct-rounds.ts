@@ -2,7 +2,7 @@ import { DistinctValues, distinctKeys } from "./distinct.js";
 import { type Hit, sequenceOf } from "./hit.js";
 import { mergeHits, type RankedHits } from "./merge-hits.js";
 import type { Ask } from "./part-request.js";
-import type { JsonValue } from "./search-parameters.js";
+import { conditionOn, withConditions } from "./restrictions.js";
 
 /** The hits of every part, in the answers to one ask. */
 export type Round = readonly (readonly Hit[])[];
@@ -58,22 +58,16 @@ function endsCutList(lists: Round, hit: Hit, end: number): boolean {
 
 /** What every part is to be asked next, for what a ranking left open. */
 export function distinctRound(page: Ask, distinct: string, open: ReadonlySet<string>): Ask {
-  const filter = both(page.body.filter, `${JSON.stringify(distinct)} NOT IN ${listOf(open)}`);
+  const filter = withConditions(page.body.filter, [conditionOn(distinct, valuesOf(open), "NOT IN")]);
   return { role: "page", body: { ...page.body, facets: undefined, filter } };
 }
 
 /** Asks every part how many documents have one of these values. */
 export function countRound(universe: Ask, distinct: string, values: ReadonlySet<string>): Ask {
-  const filter = both(universe.body.filter, `${JSON.stringify(distinct)} IN ${listOf(values)}`);
+  const filter = withConditions(universe.body.filter, [conditionOn(distinct, valuesOf(values))]);
   return { role: "universe", body: { ...universe.body, facets: undefined, filter } };
 }
 
-function listOf(keys: ReadonlySet<string>): string {
-  return `[${[...keys].map((key) => JSON.stringify(key.slice(1))).join(", ")}]`;
-}
-
-/** As the elements of an array, which is an AND: a client's expression is never pasted into another one. */
-function both(filter: JsonValue | undefined, condition: string): JsonValue {
-  if (filter === undefined || filter === null) return [condition];
-  return Array.isArray(filter) ? [...(filter as readonly JsonValue[]), condition] : [filter, condition];
+function valuesOf(keys: ReadonlySet<string>): string[] {
+  return [...keys].map((key) => key.slice(1));
 }

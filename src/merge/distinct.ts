@@ -10,9 +10,17 @@ import { normalizeFacet } from "./text-order.js";
  * @param attribute a path; a dot leads into objects and arrays of objects
  */
 export function distinctKeys(hit: Hit, attribute: string): string[] {
-  const keys: string[] = [];
-  collectFromObject(hit.bytes, attribute, keys);
-  return keys;
+  return attributeValues(hit, attribute).map(({ key }) => key);
+}
+
+/** A value of an attribute: what nodes compare it by, see {@link distinctKeys}, and as the document writes it. */
+export type AttributeValue = { readonly key: string; readonly label: string };
+
+/** The values of a hit's attribute in the order in which the document has them; see {@link distinctKeys}. */
+export function attributeValues(hit: Hit, attribute: string): AttributeValue[] {
+  const values: AttributeValue[] = [];
+  collectFromObject(hit.bytes, attribute, values);
+  return values;
 }
 
 /** Keeps one document of each distinct value, in the order in which documents are offered. */
@@ -44,40 +52,40 @@ export function hasFacetValue(values: ReadonlySet<string>, key: string, isNumber
   return values.has(`s${key}`) || (isNumber && values.has(`n${Number(key)}`));
 }
 
-function collectFromObject(object: Buffer, path: string, keys: string[]): void {
+function collectFromObject(object: Buffer, path: string, values: AttributeValue[]): void {
   for (const member of objectMembers(object)) {
     const value = (): Buffer => object.subarray(member.valueStart, member.valueEnd);
-    if (member.key === path) collectValues(value(), keys);
+    if (member.key === path) collectValues(value(), values);
     else if (path.startsWith(`${member.key}.`))
-      collectBelow(value(), path.slice(member.key.length + 1), keys);
+      collectBelow(value(), path.slice(member.key.length + 1), values);
   }
 }
 
-function collectBelow(value: Buffer, path: string, keys: string[]): void {
-  if (value[0] === 0x7b) collectFromObject(value, path, keys);
+function collectBelow(value: Buffer, path: string, values: AttributeValue[]): void {
+  if (value[0] === 0x7b) collectFromObject(value, path, values);
   else if (value[0] === 0x5b) {
-    for (const span of arrayElements(value)) collectBelow(value.subarray(span.start, span.end), path, keys);
+    for (const span of arrayElements(value)) collectBelow(value.subarray(span.start, span.end), path, values);
   }
 }
 
-function collectValues(value: Buffer, keys: string[]): void {
+function collectValues(value: Buffer, values: AttributeValue[]): void {
   switch (value[0]) {
     case 0x5b:
-      for (const span of arrayElements(value)) collectValues(value.subarray(span.start, span.end), keys);
+      for (const span of arrayElements(value)) collectValues(value.subarray(span.start, span.end), values);
       return;
     case 0x7b:
     case 0x6e:
       return;
     case 0x22: {
       const text = String(JSON.parse(value.toString("utf8")));
-      if (text !== "") keys.push(`s${normalizeFacet(text)}`);
+      if (text !== "") values.push({ key: `s${normalizeFacet(text)}`, label: text });
       return;
     }
     case 0x74:
     case 0x66:
-      keys.push(`s${value.toString("latin1")}`);
+      values.push({ key: `s${value.toString("latin1")}`, label: value.toString("latin1") });
       return;
     default:
-      keys.push(`n${Number(value.toString("latin1"))}`);
+      values.push({ key: `n${Number(value.toString("latin1"))}`, label: value.toString("latin1") });
   }
 }

@@ -23,7 +23,7 @@ export type FacetCounts = ReadonlyMap<string, FacetCount>;
  * Above this many candidates a node walks its facet index instead of the documents, and numbers come in
  * numeric instead of textual order.
  */
-const NUMERIC_ORDER_THRESHOLD = 3000;
+export const NUMERIC_ORDER_THRESHOLD = 3000;
 
 /** A number as Meilisearch prints it for a label: no exponent, no superfluous zeros. */
 const NUMBER_LABEL = /^-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?$/;
@@ -152,10 +152,11 @@ export function leastCandidates(facets: ReadonlyMap<string, FacetCounts>): numbe
   return least;
 }
 
-type LabelCount = { label: string; count: number };
+/** A value as a part prints it, with the documents that have it. */
+export type LabelCount = { readonly label: string; readonly count: number };
 
-/** Labels in the part's order: `JSON.parse` would put those that read like array indices first. */
-function readDistribution(raw: Buffer): Map<string, LabelCount[]> {
+/** One part's `facetDistribution`, labels in its order: `JSON.parse` would put those that read like array indices first. */
+export function readDistribution(raw: Buffer): Map<string, LabelCount[]> {
   const attributes = new Map<string, LabelCount[]>();
   for (const member of objectMembers(raw)) {
     if (isInjectedField(member.key)) continue;
@@ -168,7 +169,13 @@ function readDistribution(raw: Buffer): Map<string, LabelCount[]> {
   return attributes;
 }
 
-function sumAttribute(parts: readonly (readonly LabelCount[])[]): FacetCounts {
+/** Whether a label is printed as numbers are. */
+export function readsAsNumber(label: string): boolean {
+  return NUMBER_LABEL.test(label);
+}
+
+/** Sums the values of one attribute over parts. */
+export function sumAttribute(parts: readonly (readonly LabelCount[])[]): FacetCounts {
   const strings = stringLabels(parts);
   const counts = new Map<string, FacetCount>();
   for (const part of parts) {

@@ -2,7 +2,7 @@ import { SEQUENCE_FIELD } from "../placement/injected-fields.js";
 import { type FacetCounts, facetsOfHits, mergeFacetStats, statsOfHits } from "./facets.js";
 import { identityOf } from "./federated-merge.js";
 import { type Hit, memberText } from "./hit.js";
-import type { FurtherAnswers, MergedFacets, MergedSearch } from "./merge-search.js";
+import type { FurtherAnswers, MergedSearch, SummedFacets } from "./merge-search.js";
 import { parsePartAnswer } from "./part-answer.js";
 import { type Ask, NO_FORMATTING, type SearchPlan } from "./part-request.js";
 import type { JsonValue } from "./search-parameters.js";
@@ -14,7 +14,7 @@ export type AnsweredQuery = { readonly plan: SearchPlan; readonly merged: Merged
 export type Union = {
   readonly total: number;
   /** Undefined where none were asked for. */
-  readonly facets: MergedFacets | undefined;
+  readonly facets: SummedFacets | undefined;
 };
 
 /**
@@ -166,7 +166,7 @@ function facetsOfDocuments(
   queries: readonly AnsweredQuery[],
   documents: readonly Hit[],
   isWhole: boolean,
-): MergedFacets | undefined {
+): SummedFacets | undefined {
   const own = queries.flatMap(({ merged }) => (merged.facets === undefined ? [] : [merged.facets]));
   if (own.length === 0) return undefined;
   const labels = new Map<string, FacetCounts>();

@@ -3,6 +3,7 @@ import { objectMembers } from "../json/members.js";
 import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
 import { countRound, distinctRound, rankDistinct } from "./distinct-rounds.js";
+import type { FacetCorrections } from "./facet-completion.js";
 import {
   type FacetCounts,
   facetsOfHits,
@@ -36,6 +37,7 @@ export type PartAnswers = {
  * The order of `parts` decides ties where no sequence rule does: keep it the same from request to request.
  *
  * @param rounds what the parts answered to each {@link nextRound}, in their order
+ * @param corrections facets that were completed, see {@link completeFacets}
  * @throws JsonSyntaxError where an answer is no search answer
  * @throws RangeError where a part did not answer every ask, or a plan for one part got several
  */
@@ -43,10 +45,11 @@ export function mergeSearch(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
   rounds: readonly FurtherAnswers[] = [],
+  corrections: FacetCorrections = new Map(),
 ): Buffer {
   checkAnswers(plan, parts);
   if (plan.parts === "one") return singleAnswer(plan, parts);
-  return printAnswer(plan, mergedSearch(plan, parts, rounds));
+  return printAnswer(plan, mergedSearch(plan, parts, rounds, corrections));
 }
 
 /**
@@ -57,10 +60,14 @@ export function mergedSearch(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
   rounds: readonly FurtherAnswers[] = [],
+  corrections: FacetCorrections = new Map(),
 ): MergedSearch {
   checkAnswers(plan, parts);
   const byRole = answersByRole(plan, parts);
-  return plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds);
+  const merged = plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds);
+  if (merged.facets === undefined || corrections.size === 0) return merged;
+  const distribution = new Map([...merged.facets.distribution, ...corrections]);
+  return { ...merged, facets: { ...merged.facets, distribution } };
 }
 
 function checkAnswers(plan: SearchPlan, parts: readonly PartAnswers[]): void {
@@ -150,7 +157,10 @@ export type MergedSearch = {
 };
 
 /** Facets over all parts, neither ordered nor cut; stats as JSON text. */
-export type MergedFacets = { readonly distribution: Map<string, FacetCounts>; readonly stats: string };
+export type SummedFacets = { readonly distribution: Map<string, FacetCounts>; readonly stats: string };
+
+/** Facets with the ask whose answers they were summed from. */
+export type MergedFacets = SummedFacets & { readonly source: AskRole };
 
 type AnswersByRole = ReadonlyMap<AskRole, readonly PartAnswer[]>;
 
@@ -262,10 +272,10 @@ function rankedFacets(
   ranked: RankedHits,
 ): MergedFacets | undefined {
   if (!asksForFacets(plan)) return undefined;
-  const own = facetsOf(answers);
+  const own = facetsOf(answers, "page");
   if (plan.distinct !== null && ranked.hits.length < plan.end) return hitFacets(plan, own, ranked.hits);
   if (universe === undefined) return withDistinctFacet(plan, own, undefined, ranked.distinctValues);
-  const all = facetsOf(universe);
+  const all = facetsOf(universe, "universe");
   // Counting distinct values may have added their attribute.
   for (const attribute of all.distribution.keys()) {
     if (!own.distribution.has(attribute)) all.distribution.delete(attribute);
@@ -283,7 +293,7 @@ function hitFacets(plan: SearchPlan, own: MergedFacets, hits: readonly Hit[]): M
   const distribution = new Map(
     [...own.distribution].map(([attribute, counts]) => [attribute, facetsOfHits(counts, attribute, hits)]),
   );
-  return { distribution, stats: statsOfHits(distribution.keys(), hits) };
+  return { ...own, distribution, stats: statsOfHits(distribution.keys(), hits) };
 }
 
 /** The facet of the distinct attribute itself can be exact: a value that is shown counts once. */
@@ -325,14 +335,18 @@ function hybridResult(plan: SearchPlan, byRole: AnswersByRole): MergedSearch {
   return {
     page,
     total: hybridTotal(plan, byRole, merged, covering),
-    facets: asksForFacets(plan) ? hybridFacets(plan, covering, merged.hits) : undefined,
+    facets: asksForFacets(plan) ? hybridFacets(plan, covering, merged) : undefined,
     semanticHitCount: page.filter((hit) => merged.semantic.has(hit)).length,
     answers: merged.keywordOnly ? keyword : [...semantic, ...keyword],
   };
 }
 
-function hybridFacets(plan: SearchPlan, covering: readonly PartAnswer[], hits: readonly Hit[]): MergedFacets {
-  const facets = facetsOf(covering);
+function hybridFacets(
+  plan: SearchPlan,
+  covering: readonly PartAnswer[],
+  { hits, keywordOnly }: HybridHits,
+): MergedFacets {
+  const facets = facetsOf(covering, keywordOnly ? "keyword" : "semantic");
   return plan.distinct !== null && hits.length < plan.end ? hitFacets(plan, facets, hits) : facets;
 }
 
@@ -356,8 +370,9 @@ function asksForFacets(plan: SearchPlan): boolean {
   return (plan.query.facets ?? []).length > 0;
 }
 
-function facetsOf(answers: readonly PartAnswer[]): MergedFacets {
+function facetsOf(answers: readonly PartAnswer[], source: AskRole): MergedFacets {
   return {
+    source,
     distribution: sumFacets(answers.map((answer) => answer.members.get("facetDistribution"))),
     stats: mergeFacetStats(answers.map((answer) => answer.members.get("facetStats"))),
   };
@@ -406,10 +421,10 @@ function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
 /** Total and facets over the answers to one ask that gives no hits. */
 export function totalAndFacets(round: FurtherAnswers): {
   readonly total: number;
-  readonly facets: MergedFacets;
+  readonly facets: SummedFacets;
 } {
   const answers = answersOf(round.parts, 0);
-  return { total: sumOfTotals(answers), facets: facetsOf(answers) };
+  return { total: sumOfTotals(answers), facets: facetsOf(answers, "universe") };
 }
 
 /** A member that is passed on as the first part that has it printed it. */

@@ -140,8 +140,24 @@ function compareContents(fleet: SearchAnswer, whole: SearchAnswer, primaryKey: s
 const SCORES = new Set(["_rankingScore", "_rankingScoreDetails"]);
 const MATCHES = new Set([...SCORES, "_formatted", "_matchesPosition"]);
 
+/** Members of a document come in the order in which a node met the fields first, which is the node's own. */
 function visible(hit: Readonly<Record<string, unknown>>, without: ReadonlySet<string>): string {
-  return JSON.stringify(Object.entries(hit).filter(([name]) => !without.has(name)));
+  const members = Object.entries(hit).filter(([name]) => !without.has(name));
+  return JSON.stringify(
+    members
+      .map(([name, value]) => [name, BY_FIELD.has(name) ? inOrder(Object.entries(value ?? {})) : value])
+      .sort(byName),
+  );
+}
+
+const BY_FIELD = new Set(["_formatted", "_matchesPosition"]);
+
+function inOrder(members: [string, unknown][]): [string, unknown][] {
+  return members.sort(byName);
+}
+
+function byName([left]: readonly unknown[], [right]: readonly unknown[]): number {
+  return String(left) < String(right) ? -1 : 1;
 }
 
 /** Whether both answers have the same documents on their page, in whatever order. */

@@ -1,6 +1,6 @@
 import { objectMembers } from "../../json/members.js";
 import type { NodeResponse } from "../../meilisearch/transport.js";
-import { type AskFacetPart, exactFacetCounts, type FacetRestriction } from "../../merge/facet-counts.js";
+import { type AskFacetPart, exactFacetCounts } from "../../merge/facet-counts.js";
 import { type FacetHit, mergeFacetHits, recountedLists } from "../../merge/facet-search.js";
 import { facetOrderOf } from "../../merge/facets.js";
 import type { Hit } from "../../merge/hit.js";
@@ -13,6 +13,7 @@ import {
   type SearchParameters,
 } from "../../merge/index.js";
 import { standInForAttribute, standInsInAnyFilter } from "../../merge/injected-fields.js";
+import { restrictionConditions, withConditions } from "../../merge/restrictions.js";
 import { readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import type { ReadAnswer, SearchDependencies } from "./search.js";
@@ -214,8 +215,8 @@ function askPart(
 ): AskFacetPart {
   return async (part, restriction) => {
     const shards = first.answers[part]?.ask.shards ?? [];
-    const conditions = restrictionFilter(parameters.facetName, restriction);
-    const narrowed = { ...parameters, filter: [...elements(parameters.filter), ...conditions] };
+    const conditions = restrictionConditions(parameters.facetName, restriction);
+    const narrowed = { ...parameters, filter: withConditions(parameters.filter, conditions) };
     try {
       const read = {
         requests: ({ filter }: { filter: readonly number[] | null }) => [facetRequest(narrowed, filter)],
@@ -229,26 +230,6 @@ function askPart(
       throw error;
     }
   };
-}
-
-function elements(filter: JsonValue | undefined): readonly JsonValue[] {
-  if (filter === undefined || filter === null) return [];
-  return Array.isArray(filter) ? (filter as readonly JsonValue[]) : [filter];
-}
-
-function restrictionFilter(facetName: string, restriction: FacetRestriction): string[] {
-  const name = quoted(facetName);
-  if (restriction.kind === "values") return [`${name} IN [${restriction.values.map(quoted).join(", ")}]`];
-  const { after, upTo } = restriction;
-  return [
-    ...(after === null ? [] : [`${name} > ${quoted(after)}`]),
-    ...(upTo === null ? [] : [`${name} <= ${quoted(upTo)}`]),
-  ];
-}
-
-/** A word of a filter. */
-function quoted(text: string): string {
-  return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
 interface FacetAnswer {

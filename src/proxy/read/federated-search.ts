@@ -196,7 +196,7 @@ async function answerQuery(
     asked: parameters,
     weight: federationOptions?.weight ?? 1,
     plan: search.plan,
-    merged: mergedSearch(search.plan, search.parts, search.rounds),
+    merged: mergedSearch(search.plan, search.parts, search.rounds, search.facets),
     headers: readHeaders(search.result, unavailableShardPolicy),
   };
 }

@@ -1,20 +1,26 @@
 import { parseErrorBody } from "../../meilisearch/errors.js";
 import {
   type Ask,
+  type AskPart,
   askBody,
+  completeFacets,
+  type FacetCorrections,
   type FurtherAnswers,
+  mergedSearch,
   nextRound,
   type PartAnswers,
   type SearchPlan,
 } from "../../merge/index.js";
 import type { IndexView } from "../topology/topology-view.js";
-import type { ShardRead, ShardReader, ShardReadResult } from "./shard-reader.js";
+import { NodeRefusedError, type ShardRead, type ShardReader, type ShardReadResult } from "./shard-reader.js";
 
 /** One search, planned, and answered by every part. */
 export interface SearchRun {
   readonly plan: SearchPlan;
   readonly parts: readonly PartAnswers[];
   readonly rounds: readonly FurtherAnswers[];
+  /** Facets that the first answers did not tell exactly. */
+  readonly facets: FacetCorrections;
   /** The first read, with the shards that any of the rounds missed. */
   readonly result: Pick<ShardReadResult, "index" | "answers" | "missing">;
 }
@@ -55,8 +61,17 @@ export async function runSearch(
     rounds.push({ ask, parts: round.parts });
     for (const shard of round.missing) missing.add(shard);
   }
+  const facets =
+    plan.parts === "one" || (plan.query.facets ?? []).length === 0
+      ? new Map()
+      : await completeFacets(
+          plan,
+          parts,
+          mergedSearch(plan, parts, rounds),
+          askOnePart(reader, search.indexUid, result, signal),
+        );
   const covered = { ...result, missing: [...missing].sort((a, b) => a - b) };
-  return { plan, parts, rounds, result: covered };
+  return { plan, parts, rounds, facets, result: covered };
 }
 
 /** Asks every part one thing more. */
@@ -68,6 +83,29 @@ export async function askParts(
 ): Promise<{ readonly parts: readonly PartAnswers[]; readonly missing: readonly number[] }> {
   const round = await reader.read(indexUid, furtherRound(ask), signal);
   return { parts: partAnswers(round), missing: round.missing };
+}
+
+/** Asks the replicas of a part's shards a search more. */
+function askOnePart(
+  reader: ShardReader,
+  indexUid: string,
+  first: ShardReadResult,
+  signal: AbortSignal,
+): AskPart {
+  return async (part, body) => {
+    const shards = first.answers[part]?.ask.shards ?? [];
+    try {
+      const read = furtherRound({ role: "universe", body });
+      const result = await reader.read(indexUid, read, signal, () => shards);
+      return result.missing.length > 0
+        ? undefined
+        : result.answers.flatMap(({ responses }) => responses.map((response) => response.body));
+    } catch (error) {
+      // An attribute can be a facet though it may not be filtered by comparison.
+      if (error instanceof NodeRefusedError) return undefined;
+      throw error;
+    }
+  };
 }
 
 function partAnswers(result: ShardReadResult): PartAnswers[] {

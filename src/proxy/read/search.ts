@@ -63,7 +63,7 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
       try {
         const run = await runSearch(reader, { indexUid, plan, includeMetadata }, signal);
         const headers = readHeaders(run.result, dependencies.unavailableShardPolicy);
-        return { body: mergeSearch(run.plan, run.parts, run.rounds), headers };
+        return { body: mergeSearch(run.plan, run.parts, run.rounds, run.facets), headers };
       } catch (error) {
         if (error instanceof NodeRefusedError) throw await refusals.refusal(error, indexUid, original);
         throw error;
