@@ -331,4 +331,24 @@ const removals: Script = {
 };
 
 /** Requests about tasks and batches, and those that change names; they run one after the other. */
-export const taskScripts: readonly Script[] = [batches, swaps, renames, removals];
+/** Tasks whose documents nobody keeps. */
+const documents: Script = {
+  name: "documents of tasks",
+  alone: true,
+  steps: [
+    ["POST", "/indexes/td/documents", [{ id: 1 }]],
+    ["PATCH", "/experimental-features", { getTaskDocumentsRoute: false }],
+    ["GET", "/tasks/0/documents"],
+    ["GET", "/tasks/abc/documents"],
+    ["GET", "/tasks/0/documents", undefined, { authorization: null }],
+    ["PATCH", "/experimental-features", { getTaskDocumentsRoute: true }],
+    ["GET", "/tasks/9999999/documents"],
+    ["GET", "/tasks/abc/documents"],
+    ["GET", "/tasks/0/documents", undefined, { authorization: null }],
+    ["POST", "/tasks/0/documents", {}],
+    ["PATCH", "/experimental-features", { getTaskDocumentsRoute: false }],
+    ["DELETE", "/indexes/td"],
+  ],
+};
+
+export const taskScripts: readonly Script[] = [batches, swaps, renames, removals, documents];

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { DocumentService } from "../read/documents.js";
@@ -35,6 +36,8 @@ export interface RouteServices {
   readonly settings: SettingsReader;
   readonly stats: StatsService;
   readonly version: VersionReader;
+  /** What nodes keep of an addition that is not finished. @throws MeilisearchError */
+  readonly taskDocuments: (task: Task, signal: AbortSignal) => Promise<Buffer>;
   readonly refusals: NodeRefusals;
   readonly metrics: ProxyMetrics;
   readonly logger: Logger;

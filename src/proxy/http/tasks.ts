@@ -1,3 +1,4 @@
+import { printTask } from "../../tasks/print-task.js";
 import type { AuthFilter } from "../auth/auth-filter.js";
 import { getBatch, listBatches } from "../read/batches.js";
 import {
@@ -8,13 +9,22 @@ import {
   type TaskVisibility,
 } from "../read/tasks.js";
 import type { TopologySource } from "../topology/topology-view.js";
-import { parameter, type RouteTable } from "./route-table.js";
+import { requireFeature } from "./feature-gate.js";
+import { parameter, type RouteRequest, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
 import { writeRoute } from "./write-routing.js";
 
 /** Miroir's own tasks and the batches that they are, under Meilisearch's routes. */
 export function registerTasks(routes: RouteTable, services: RouteServices): void {
-  const { control, writes, topology } = services;
+  const { control, writes, topology, taskDocuments } = services;
+  const taskOf = (request: RouteRequest) =>
+    getTask(
+      control,
+      parameter(request, "taskUid"),
+      request.signal,
+      (uid) => writes.unregisteredTask(uid),
+      visibleTo(request.auth, topology),
+    );
   const removal = (kind: "delete" | "cancel") =>
     writeRoute(services, async ({ query, auth }) =>
       writes.removeTasks({
@@ -31,14 +41,13 @@ export function registerTasks(routes: RouteTable, services: RouteServices): void
   }));
   routes.on("GET", "/tasks/:taskUid", "tasks.get", async (request) => ({
     status: 200,
-    body: await getTask(
-      control,
-      parameter(request, "taskUid"),
-      request.signal,
-      (uid) => writes.unregisteredTask(uid),
-      visibleTo(request.auth, topology),
-    ),
+    body: printTask(await taskOf(request)),
   }));
+  routes.on("GET", "/tasks/:taskUid/documents", "tasks.get", async (request) => {
+    requireFeature(topology, "getTaskDocumentsRoute", "Getting the documents of an enqueued task");
+    const body = await taskDocuments(await taskOf(request), request.signal);
+    return { status: 200, body, contentType: "application/x-ndjson" };
+  });
   routes.on("GET", "/batches", "tasks.get", async (request) => ({
     status: 200,
     body: await listBatches(control, request.query, request.signal, visibleTo(request.auth, topology)),

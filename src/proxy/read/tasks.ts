@@ -259,7 +259,7 @@ export async function listPage(
 }
 
 /**
- * `GET /tasks/{uid}`. `unregistered` gives the tasks that this proxy accepted and the control plane was not told of yet.
+ * The task that a path names. `unregistered` gives the tasks that this proxy accepted and the control plane was not told of yet.
  *
  * @throws MeilisearchError
  */
@@ -269,11 +269,11 @@ export async function getTask(
   signal: AbortSignal,
   unregistered: (uid: bigint) => Task | undefined,
   visibility: TaskVisibility = { kind: "all" },
-): Promise<string> {
+): Promise<Task> {
   const uid = uidInPath(uidText, "task");
   const task = await findTask(control, uid, signal, unregistered, visibility);
   if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
-  return printTask(task);
+  return task;
 }
 
 /** The uid in the path of one task or batch. @throws MeilisearchError for what is not an unsigned number of 32 bits */
