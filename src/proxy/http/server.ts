@@ -1,7 +1,6 @@
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "pino";
 import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
-import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { createNodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
@@ -23,7 +22,6 @@ import { createSettingsReader } from "../read/settings-read.js";
 import { createShardReader, type ShardReader } from "../read/shard-reader.js";
 import { createSimilarService } from "../read/similar.js";
 import { createStatsService } from "../read/stats.js";
-import { readTaskDocuments } from "../read/task-documents.js";
 import { readTaskDocuments } from "../read/task-documents.js";
 import { createVersionReader } from "../read/version.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
@@ -225,7 +223,6 @@ function createReads(
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),
     version: createVersionReader(world, topology, transport),
-    taskDocuments: (task: Task, signal: AbortSignal) => readTaskDocuments(transport, topology, task, signal),
     taskDocuments: (task: Task, signal: AbortSignal) => readTaskDocuments(transport, topology, task, signal),
   };
 }
