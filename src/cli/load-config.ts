@@ -25,11 +25,15 @@ const NUMBERS = new Set([
   "task_retention_max",
   "task_retention_hours",
   "history_retention_hours",
+  "settings_check_seconds",
   "http_payload_size_limit",
   "spool_threshold",
   "lease_duration_ms",
   "node_write_timeout_ms",
 ]);
+
+/** Members whose environment variable holds entries between commas. */
+const LISTS = new Set(["control", "allowed_ip_networks"]);
 
 /**
  * Reads, merges and validates the configuration.
@@ -148,7 +152,7 @@ function readEnvironment(environment: ConfigSources["environment"]): Record<stri
     const text = environment[`MIROIR_${name.toUpperCase()}`];
     if (text === undefined || text === "") continue;
     if (name === "nodes") values.nodes = text.split(",").map((url) => ({ url: url.trim() }));
-    else if (name === "control") values.control = text.split(",").map((address) => address.trim());
+    else if (LISTS.has(name)) values[name] = text.split(",").map((entry) => entry.trim());
     else if (NUMBERS.has(name)) values[name] = Number(text);
     else values[name] = text;
   }

@@ -2,11 +2,13 @@ import { type Client, createClient, type Interceptor, type Transport } from "@co
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
 
 export * from "../gen/miroir/v1/cluster_pb.js";
 export * from "../gen/miroir/v1/indexes_pb.js";
+export * from "../gen/miroir/v1/settings_pb.js";
 export * from "../gen/miroir/v1/tasks_pb.js";
 export * from "../gen/miroir/v1/topology_pb.js";
 export type { GrpcCallOptions, GrpcDuplex, GrpcServiceClient } from "./grpc-adapter.js";
@@ -34,6 +36,7 @@ export interface MiroirClient {
   readonly tasks: Client<typeof TaskService>;
   readonly indexes: Client<typeof IndexService>;
   readonly cluster: Client<typeof ClusterService>;
+  readonly settings: Client<typeof SettingsService>;
   readonly topology: Client<typeof TopologyService>;
 }
 
@@ -45,6 +48,7 @@ export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
     tasks: createClient(TaskService, limited),
     indexes: createClient(IndexService, limited),
     cluster: createClient(ClusterService, limited),
+    settings: createClient(SettingsService, limited),
     topology: createClient(TopologyService, connect(options)),
   };
 }

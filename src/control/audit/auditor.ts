@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
+import { canonicalJson } from "../../json/canonical.js";
 import type { NodeClient, NodeTaskRecord } from "../../meilisearch/node-client.js";
 import type { TaskMetadata } from "../../meilisearch/task-metadata.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
+import { initialNodeSettings } from "../../settings/canonical-settings.js";
 import {
   type FencingToken,
   type IndexInstance,
@@ -39,6 +41,9 @@ export interface AuditorOptions {
   readonly reconcileSettings: (instance: IndexInstance) => void;
 }
 
+/** The details of the settings change that every new index is sent. */
+const INITIAL_DETAILS = canonicalJson(initialNodeSettings());
+
 /** One audit loop per node, and what follows from what the loops find. */
 export class Auditor {
   readonly #options: AuditorOptions;
@@ -69,6 +74,11 @@ export class Auditor {
   /** Compares a node's log with the one that was followed before. */
   async verify(id: string): Promise<void> {
     await this.#audits.get(id)?.verify();
+  }
+
+  /** Reads what the logs of all nodes hold by now; those that cannot be read are passed over. */
+  async refresh(): Promise<void> {
+    await Promise.allSettled([...this.#audits.values()].map((audit) => audit.refresh()));
   }
 
   /** Resolves when every task of the node that is open now is final; undefined where none is. */
@@ -150,8 +160,7 @@ export class Auditor {
 
   /** The settings that every new index is sent are known; another change without a task is looked into. */
   #reconcile(instance: string, record: NodeTaskRecord): void {
-    const details = JSON.stringify(record.details ?? {});
-    if (Object.keys(record.details ?? {}).length === 2 && details.includes("_miroir_shard")) return;
+    if (canonicalJson(record.details ?? {}) === INITIAL_DETAILS) return;
     this.#options.reconcileSettings(indexInstance(instance));
   }
 

@@ -6,6 +6,7 @@ import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { displayedAfter, settingsFingerprint, toClientSettings } from "../../settings/canonical-settings.js";
+import { carriesAdditions } from "../../settings/settings-drift.js";
 import {
   type FencingToken,
   type IndexInstance,
@@ -31,6 +32,8 @@ export interface SettingsCommitsOptions {
   readonly admin: (nodeId: string) => NodeClient;
   /** Resolves when the connected proxies know an epoch, or cannot be waited for any longer. */
   readonly acknowledged?: (epoch: Epoch) => Promise<void>;
+  /** Settings that nobody registered a change of are not the same everywhere, or lack Miroir's additions. */
+  readonly onDrift: (instance: IndexInstance) => void;
   /** Records the outcome of a settings task. */
   readonly conclude: (
     verdicts: readonly { readonly row: TaskRow; readonly verdict: TaskVerdict }[],
@@ -58,7 +61,9 @@ interface Work {
 type ReadBack =
   | {
       readonly kind: "equal";
+      /** As clients see them. */
       readonly settings: Record<string, unknown>;
+      readonly nodeSettings: Readonly<Record<string, unknown>>;
       readonly nodeIds: readonly string[];
     }
   | { readonly kind: "different"; readonly byFingerprint: ReadonlyMap<string, readonly string[]> }
@@ -104,7 +109,15 @@ export class SettingsCommits {
     this.#run(row.instance, work);
   }
 
-  /** Reads an index's settings back and commits what its replicas agree on: somebody changed them without a registered task. */
+  /** Whether a change of an index's settings is under way, which the topology may not tell of yet. */
+  isOpen(instance: string): boolean {
+    return this.#work.has(instance as IndexInstance);
+  }
+
+  /**
+   * Reads an index's settings back after a change without a registered task: commits what its replicas agree on, which is what
+   * became of a change whose registration was lost. Anything else is a drift, to be repaired.
+   */
   reconcile(instance: IndexInstance): void {
     const work = this.#of(instance);
     if (!work.running && work.open.size === 0) this.#run(instance, work);
@@ -157,6 +170,10 @@ export class SettingsCommits {
         if (work.decided.size === 0) return;
         continue;
       }
+      if (changes.length === 0 && (await this.#isDrift(index))) {
+        this.#options.onDrift(instance);
+        return;
+      }
       const divergent = new Set(changes.flatMap(({ verdict }) => verdict.divergent));
       const read = await this.#readBack(index, divergent);
       if (read.kind === "equal") {
@@ -179,6 +196,13 @@ export class SettingsCommits {
     }
   }
 
+  /** Whether replicas differ, or lack Miroir's additions, so that what they say cannot be committed. */
+  async #isDrift(index: Index): Promise<boolean> {
+    const read = await this.#readBack(index, new Set());
+    if (read.kind === "later") return false;
+    return read.kind === "different" || !carriesAdditions(read.nodeSettings);
+  }
+
   async #readBack(index: Index, except: ReadonlySet<string>): Promise<ReadBack> {
     const nodeIds = index.replicas
       .filter((replica) => replica.state === ReplicaState.IN_SYNC && !except.has(replica.nodeId))
@@ -186,14 +210,14 @@ export class SettingsCommits {
     const asked = nodeIds.length > 0 ? nodeIds : index.replicas.map((replica) => replica.nodeId);
     const name = physicalName(index.instance, index.generation);
     const byFingerprint = new Map<string, string[]>();
-    let settings: Record<string, unknown> = {};
+    let nodeSettings: Record<string, unknown> = {};
     try {
       const answers = await Promise.all(asked.map((id) => this.#options.admin(id).settings(name)));
       for (const [at, answer] of answers.entries()) {
         const fingerprint = settingsFingerprint(answer);
         const id = asked[at] as string;
         byFingerprint.set(fingerprint, [...(byFingerprint.get(fingerprint) ?? []), id]);
-        settings = toClientSettings(answer);
+        nodeSettings = answer;
       }
     } catch (error) {
       if (error instanceof NodeUnavailableError || error instanceof MeilisearchError)
@@ -201,7 +225,7 @@ export class SettingsCommits {
       throw error;
     }
     return byFingerprint.size === 1
-      ? { kind: "equal", settings, nodeIds: asked }
+      ? { kind: "equal", settings: toClientSettings(nodeSettings), nodeSettings, nodeIds: asked }
       : { kind: "different", byFingerprint };
   }
 

@@ -25,11 +25,11 @@ export function readHeaders(
 
 /** Which settings an answer follows, and whether some nodes may already follow others. */
 export function settingsHeaders(
-  index: Pick<IndexView, "settingsVersion" | "settingsChanging">,
+  index: Pick<IndexView, "settingsVersion" | "settingsChanging" | "drifted">,
 ): Record<string, string> {
   return {
     "x-miroir-settings-version": String(index.settingsVersion),
-    ...(index.settingsChanging ? { "x-miroir-settings-inconsistent": "true" } : {}),
+    ...(index.settingsChanging || index.drifted.size > 0 ? { "x-miroir-settings-inconsistent": "true" } : {}),
   };
 }
 

@@ -37,7 +37,7 @@ export interface ReplicaSelection {
 
 /**
  * How readable a replica is: 0 for one in sync on a node that is known to work, 1 for one in sync whose node
- * is said or seen to be away, 2 for one that is suspect, which only serves where there is no other (invariant 13).
+ * is said or seen to be away, or whose settings have drifted, 2 for one that is suspect, which only serves where there is no other (invariant 13).
  */
 type Tier = 0 | 1 | 2;
 
@@ -176,7 +176,8 @@ function tierOf(node: NodeView, index: IndexView, health: NodeHealth): Tier | un
   const state = index.replicas.get(node.id);
   if (state === "suspect" || (state === "in_sync" && node.state === "suspect")) return 2;
   if (state !== "in_sync") return undefined;
-  return node.state === "unreachable" || health.isAvoided(node.id) ? 1 : 0;
+  const isAway = node.state === "unreachable" || health.isAvoided(node.id);
+  return isAway || index.drifted.has(node.id) ? 1 : 0;
 }
 
 /** Serves each shard by a replica of the best tier that there is, from as few nodes as can be unless told otherwise. */

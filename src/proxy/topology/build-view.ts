@@ -78,6 +78,7 @@ function buildIndex(index: Index): IndexView {
     settingsChanging: index.settingsChanging,
     settings: parseSettings(index),
     placement,
+    drifted: new Set(index.replicas.flatMap((replica) => (replica.settingsDrifted ? [replica.nodeId] : []))),
     replicas: new Map(index.replicas.map((replica) => [replica.nodeId, replicaState(index, replica.state)])),
     shardsByNode,
     writer:

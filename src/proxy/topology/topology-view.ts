@@ -34,6 +34,8 @@ export interface IndexView {
   readonly settings: Readonly<Record<string, unknown>>;
   /** By shard number: ids of the nodes on which the shard is placed, whatever their health. */
   readonly placement: readonly (readonly string[])[];
+  /** Ids of nodes whose settings are not the committed ones any more: they are to be sent again. */
+  readonly drifted: ReadonlySet<string>;
   /** Health by node id, for every node that holds any shard. */
   readonly replicas: ReadonlyMap<string, ReplicaState>;
   readonly shardsByNode: ReadonlyMap<string, readonly number[]>;

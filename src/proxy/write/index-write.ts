@@ -8,6 +8,8 @@ export interface IndexWrite {
   /** The task's type as nodes print it. */
   readonly taskType: string;
   readonly touched: readonly number[] | "all";
+  /** Of the nodes that hold what is touched, the only ones to be sent it; all of them unless given. */
+  readonly only?: ReadonlySet<string>;
   /**
    * `document` writes carry `customMetadata`; nodes take none with `settings` and `index` operations. All but the last go out with
    * the key that cannot create indexes, so that one that comes late under an old name fails (invariant 7).

@@ -115,7 +115,9 @@ export class IndexWriter {
   /** Sends a write to every node that has to hold it, and settles what went wrong. */
   async send(write: IndexWrite): Promise<SentWrite> {
     const { context, state } = this;
-    const targets = targetsOf(readyStanding(state), write.touched);
+    const targets = new Map(
+      [...targetsOf(readyStanding(state), write.touched)].filter(([id]) => write.only?.has(id) ?? true),
+    );
     const sequence = state.nextSequence();
     const { session } = context.lease;
     const sending: Sending = {

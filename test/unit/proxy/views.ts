@@ -106,6 +106,7 @@ export function indexView(
     settingsChanging: false,
     settings,
     placement,
+    drifted: new Set(),
     replicas: new Map([...shardsByNode.keys()].map((id) => [id, "in_sync"])),
     shardsByNode,
     writer: undefined,
