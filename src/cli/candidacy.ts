@@ -14,6 +14,8 @@ import { createTopologyControl, type TopologyControl } from "../control/topology
 import { ClusterLostError } from "../control/topology/topology-manager.js";
 import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
+import { createIpPolicy } from "../outbound/ip-policy.js";
+import { createUndiciOutbound } from "../outbound/undici-outbound.js";
 import type { World } from "../runtime/world.js";
 import { inspectStore } from "../store/inspect.js";
 import type { Lease, TaskStore } from "../store/task-store.js";
@@ -158,9 +160,12 @@ async function lead(
     },
     proxies: { leaseMs: config.lease_duration_ms },
   });
+  const outbound = createUndiciOutbound(createIpPolicy(config.allowed_ip_networks));
+  closers.unshift(() => outbound.close());
   const plane = await createControlPlane({
     world,
     transport: options.transport,
+    outbound,
     store,
     topology: control.topology,
     fence: () => control.leadership.fence(),
@@ -168,6 +173,7 @@ async function lead(
       nodes: nodesOf(config),
       groups: config.groups,
       retention: retentionOf(config),
+      webhook: webhookOf(config),
       backups: backupsOf(config, world),
       drift: { intervalMs: config.settings_check_seconds * 1_000 },
     },
@@ -321,6 +327,10 @@ function backupsOf(config: Config, world: World): BackupsConfig {
       return { backend, schemaVersion: "version" in schema ? schema.version : 1 };
     },
   };
+}
+
+function webhookOf({ task_webhook_url: url, task_webhook_authorization_header: authorization }: Config) {
+  return url === undefined ? undefined : { url, authorization };
 }
 
 function retentionOf(config: Config): RetentionTuning {

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { isNetwork } from "../outbound/ip-policy.js";
 import { InvalidArgumentError } from "../store/errors.js";
 import { parseStoreUrl, type StoreLocation } from "../store/store-location.js";
 
@@ -87,6 +88,20 @@ export const configSchema = z
     history_retention_hours: z.number().int().min(1).max(876_000).default(168),
     /** Seconds between two comparisons of all nodes' settings with the committed ones; 0 for never. */
     settings_check_seconds: z.number().int().min(0).max(86_400).default(60),
+    /** Where finished tasks are told to, beside the webhooks that clients set. */
+    task_webhook_url: z
+      .url({ protocol: /^https?$/, error: "expected a URL that begins with http:// or https://" })
+      .optional(),
+    /** The whole `Authorization` header for that. */
+    task_webhook_authorization_header: z
+      .string()
+      .regex(/^[\t\x20-\x7e]+$/, "expected printable ASCII characters")
+      .optional(),
+    /** Networks that are called for clients' webhooks and exports although they are local; `any` for all. */
+    allowed_ip_networks: z
+      .array(z.string().refine(isNetwork, "expected an IP network such as 10.1.0.0/16, or any"))
+      .max(1_000)
+      .default([]),
     /** Clients' master key; without one the API is open. Meilisearch takes short ones outside of production, and so does this. */
     master_key: z.string().min(1).optional(),
     /** Key of the admin API; without one it is open. */

@@ -19,6 +19,7 @@ import {
   type Topology,
 } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
+import type { OutboundHttp } from "../outbound/outbound-http.js";
 import { createShardHasher } from "../placement/shard.js";
 import type { World } from "../runtime/world.js";
 import type { FencingToken, TaskStore } from "../store/task-store.js";
@@ -48,6 +49,11 @@ import { TaskRemoval } from "./tasks/task-removal.js";
 import { RetentionLoop, type RetentionTuning } from "./tasks/task-retention.js";
 import { createTaskService } from "./tasks/task-service.js";
 import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
+import { type ConfiguredWebhook, enterConfiguredWebhook } from "./webhooks/configured-webhook.js";
+import { announcing } from "./webhooks/finished-tasks.js";
+import type { WebhookTuning } from "./webhooks/webhook-delivery.js";
+import { WebhookFeed } from "./webhooks/webhook-feed.js";
+import { createWebhookMetrics } from "./webhooks/webhook-metrics.js";
 
 /** Why a node is suspect that came back. */
 const UNFINISHED = "tasks from before its return are unfinished";
@@ -67,6 +73,9 @@ export interface ControlPlaneConfig {
   readonly audit?: AuditTuning;
   readonly updatedAt?: UpdatedAtTuning;
   readonly retention?: RetentionTuning;
+  /** A webhook beside those of clients; none unless given. */
+  readonly webhook?: ConfiguredWebhook | undefined;
+  readonly webhooks?: WebhookTuning;
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
 }
@@ -75,6 +84,8 @@ export interface ControlPlaneConfig {
 export interface ControlPlaneOptions {
   readonly world: World;
   readonly transport: NodeTransport;
+  /** How addresses are called that clients have named. */
+  readonly outbound: OutboundHttp;
   readonly store: TaskStore;
   readonly topology: TopologyManager;
   /** The fencing token of the leader's term; throws where this process does not lead. */
@@ -119,7 +130,13 @@ export interface ControlPlane {
 
 /** The parts, bound together and not started. */
 export async function createControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { world, transport, store, topology, fence, config, logger } = options;
+  const { world, transport, topology, fence, config, logger } = options;
+  const webhooks = new WebhookFeed({
+    ...options,
+    metrics: createWebhookMetrics(options.metrics),
+    tuning: config.webhooks,
+  });
+  const store = announcing(options.store, (rows) => webhooks.finished(rows));
   const metrics = createControlMetrics(options.metrics);
   const directory = new NodeDirectory(transport);
   const admin = (nodeId: string) => directory.admin(nodeId);
@@ -232,7 +249,10 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         enterNodes(draft, nodes);
         // As Meilisearch does where it starts without any.
         if (draft.apiKeys.length === 0) draft.apiKeys = defaultKeys(world.clock.now(), world.random);
+        enterConfiguredWebhook(draft, config.webhook, world.clock.now());
       });
+      // Before anything is judged, so that they are told of all that becomes final.
+      webhooks.published(topology.current());
       warnOfUnconfigured(topology.current(), nodes, logger);
       await switchFeatures(
         nodes.filter(({ status }) => status.kind === "ready").map(({ id }) => admin(id)),
@@ -258,6 +278,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       drift.start();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
+        webhooks.published(change.topology);
         settle(change);
         clearSettledNodes(monitor, change.topology, logger);
       });
@@ -273,6 +294,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await monitor.stop();
       await auditor.stop();
       await settings.stop();
+      await webhooks.stop();
       await updatedAt.flush().catch((error: unknown) => {
         logger.debug({ err: error }, "could not publish when indexes were last updated");
       });

@@ -20,6 +20,8 @@ import { EpochSchema, TopologySchema } from "../../../src/gen/miroir/v1/topology
 import { createNodeClient, type NodeClient } from "../../../src/meilisearch/node-client.js";
 import type { NodeTransport } from "../../../src/meilisearch/transport.js";
 import { createUndiciTransport } from "../../../src/meilisearch/undici-transport.js";
+import { createIpPolicy } from "../../../src/outbound/ip-policy.js";
+import { createUndiciOutbound } from "../../../src/outbound/undici-outbound.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
@@ -84,10 +86,12 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
   await topology.beginTerm(leadership.fence());
   const plain = createUndiciTransport();
   const transport = options.transport ?? plain;
+  const outbound = createUndiciOutbound(createIpPolicy(["any"]));
   const metrics = new Registry();
   const control = await createControlPlane({
     world,
     transport,
+    outbound,
     store,
     topology,
     fence: () => leadership.fence(),
@@ -100,6 +104,7 @@ export async function startHarness(options: HarnessOptions): Promise<Harness> {
     await leadership.close();
     await store.close();
     await plain.close();
+    await outbound.close();
   };
   try {
     await control.start();
