@@ -27,7 +27,7 @@ export function addControlCommand(program: Command): void {
         "no nodes are configured; name each with --node URL, or under nodes: in --config FILE",
       );
     }
-    const logger = createLogger(config);
+    const { logger } = createLogger(config);
     const stop = whenToldToStop();
     const { runControl } = await import("./run-control.js");
     const control = await untilStopped(stop, runControl({ config, world: createSystemWorld(), logger }));
@@ -53,10 +53,13 @@ export function addProxyCommand(program: Command): void {
     .option("--advertise <url>", "base URL under which other proxies reach this one");
   addProxyFlags(addCommonFlags(command)).action(async (flags: SharedFlags) => {
     const config = configFromFlags(flags, process.env);
-    const logger = createLogger(config);
+    const { logger, output } = createLogger(config);
     const stop = whenToldToStop();
     const { runProxy } = await import("./run-proxy.js");
-    const proxy = await untilStopped(stop, runProxy({ config, world: createSystemWorld(), logger }));
+    const proxy = await untilStopped(
+      stop,
+      runProxy({ config, world: createSystemWorld(), logger, logs: output }),
+    );
     logger.info({ url: proxy.url, control: config.control }, "proxy is serving");
     logger.info({ signal: await stop }, "stopping");
     await proxy.close();

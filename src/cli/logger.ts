@@ -1,11 +1,23 @@
-import pino, { type Logger } from "pino";
+import pino, { type DestinationStream, type Logger } from "pino";
+import { type LogLevel, LogOutput } from "../runtime/log-output.js";
 import type { Config } from "./config.js";
 
+/** A process's logger, and where its lines go. */
+export interface ProcessLog {
+  readonly logger: Logger;
+  readonly output: LogOutput;
+}
+
 /** JSON lines on standard error, so that standard output belongs to the command. */
-export function createLogger(config: Config): Logger {
-  return pino(
+export function createLogger(config: Config): ProcessLog {
+  const stderr = pino.destination({ dest: 2, sync: false });
+  const output = new LogOutput(config.log_level === "silent" ? "off" : config.log_level, (line) => {
+    stderr.write(line);
+  });
+  const logger = pino(
     {
-      level: config.log_level,
+      // The output decides, and may be told otherwise while the process runs.
+      level: "trace",
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -14,6 +26,20 @@ export function createLogger(config: Config): Logger {
         censor: "[redacted]",
       },
     },
-    pino.destination({ dest: 2, sync: false }),
+    destinationOf(output),
   );
+  return { logger, output };
+}
+
+/** pino tells a stream with this member the level of each line before it writes it. */
+const WANTS_LEVEL = Symbol.for("pino.metadata");
+
+function destinationOf(output: LogOutput): DestinationStream {
+  return {
+    [WANTS_LEVEL]: true,
+    lastLevel: 0,
+    write(line: string) {
+      output.log(pino.levels.labels[this.lastLevel] as LogLevel, line);
+    },
+  } as DestinationStream & { readonly lastLevel: number };
 }

@@ -11,6 +11,7 @@ import { createTopologyClient } from "../proxy/topology/topology-client.js";
 import { defaultWriteConfig } from "../proxy/write/types.js";
 import { createWriteMetrics } from "../proxy/write/write-metrics.js";
 import { createWriteService } from "../proxy/write/write-service.js";
+import type { LogOutput } from "../runtime/log-output.js";
 import type { World } from "../runtime/world.js";
 import { type Config, hostInUrl, splitHostPort } from "./config.js";
 import { listenError } from "./listen-error.js";
@@ -22,6 +23,8 @@ export interface RunProxyOptions {
   readonly config: Config;
   readonly world: World;
   readonly logger: Logger;
+  /** Where the lines of `logger` go, for clients that follow them; they see none unless given. */
+  readonly logs?: LogOutput;
   /** How nodes are reached; over HTTP unless given. */
   readonly transport?: NodeTransport;
 }
@@ -109,6 +112,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       readSpread: config.read_spread,
     },
     logger,
+    ...(options.logs === undefined ? {} : { logs: options.logs }),
     metrics: createProxyMetrics(registry),
   });
   const close = async (): Promise<void> => {

@@ -1,12 +1,11 @@
 import type { Command } from "commander";
-import type { Logger } from "pino";
 import { NodeLaunchError } from "../../nodes/errors.js";
 import { assertPortFree } from "../../nodes/ports.js";
 import { createSystemWorld } from "../../runtime/world.js";
 import { type Config, hostInUrl, loopbackOf, splitHostPort } from "../config.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { listenError } from "../listen-error.js";
-import { createLogger } from "../logger.js";
+import { createLogger, type ProcessLog } from "../logger.js";
 import {
   addCommonFlags,
   addControlFlags,
@@ -49,10 +48,11 @@ export function addDevCommand(program: Command): void {
 
 async function runDev(config: Config, flags: DevFlags): Promise<void> {
   const stop = whenToldToStop();
-  const logger = createLogger(config);
+  const log = createLogger(config);
+  const { logger } = log;
   const closers: (() => Promise<void>)[] = [];
   try {
-    const control = await untilStopped(stop, start({ config, flags, logger, closers }));
+    const control = await untilStopped(stop, start({ config, flags, log, closers }));
     if (flags.check === true) return;
     await Promise.race([stop, control.failed]);
     console.log("stopping …");
@@ -71,12 +71,13 @@ async function runDev(config: Config, flags: DevFlags): Promise<void> {
 interface DevStart {
   readonly config: Config;
   readonly flags: DevFlags;
-  readonly logger: Logger;
+  readonly log: ProcessLog;
   /** Called in order at the end; what is started later goes in front. */
   readonly closers: (() => Promise<void>)[];
 }
 
-async function start({ config, flags, logger, closers }: DevStart): Promise<RunningControl> {
+async function start({ config, flags, log, closers }: DevStart): Promise<RunningControl> {
+  const { logger, output: logs } = log;
   await assertAddressesFree(config);
   // The servers are loaded where they run, so that the operator's tool starts fast.
   const [{ runControl }, { runProxy }] = await Promise.all([
@@ -94,7 +95,7 @@ async function start({ config, flags, logger, closers }: DevStart): Promise<Runn
   closers.unshift(() => control.close());
   const grpc = reachable(control.address);
   print(`  control plane at ${grpc} (gRPC, gRPC-Web, Connect JSON)`);
-  const proxy = await runProxy({ config: { ...config, control: [grpc] }, world, logger });
+  const proxy = await runProxy({ config: { ...config, control: [grpc] }, world, logger, logs });
   closers.unshift(() => proxy.close());
   await proxy.whenReady(AbortSignal.timeout(READY_TIMEOUT_MS));
   print(`  proxy at ${proxy.url} (Meilisearch's API)`);

@@ -1,10 +1,13 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { createMeilisearchCounters, type MeilisearchCounters } from "./meilisearch-counters.js";
 
 const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
 /** What the proxy counts. One per registry. */
 export interface ProxyMetrics {
   readonly registry: Registry;
+  /** The same requests under Meilisearch's names. */
+  readonly asMeilisearch: MeilisearchCounters;
   /** One client request was answered. `route` is the pattern, never the path. */
   requestDone(method: string, route: string, status: number, seconds: number): void;
   /** One call to a node ended: `ok` for any answer below 500, `error` for others, `unavailable` for none. */
@@ -69,11 +72,14 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     labelNames: ["queue"],
     registers,
   });
+  const asMeilisearch = createMeilisearchCounters();
   return {
     registry,
+    asMeilisearch,
     requestDone(method, route, status, seconds) {
       requests.inc({ method, route, status });
       requestSeconds.observe({ method, route }, seconds);
+      asMeilisearch.requestDone(method, route, status, seconds);
     },
     nodeCallDone(node, operation, outcome, seconds) {
       nodeCalls.inc({ node, operation, outcome });

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
+import type { LogOutput } from "../../runtime/log-output.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { DocumentService } from "../read/documents.js";
@@ -41,6 +42,8 @@ export interface RouteServices {
   readonly refusals: NodeRefusals;
   readonly metrics: ProxyMetrics;
   readonly logger: Logger;
+  /** Where the lines of `logger` go. */
+  readonly logs: LogOutput;
   /** Whether the server has begun to stop. */
   readonly isStopping: () => boolean;
 }

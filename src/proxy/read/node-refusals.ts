@@ -57,6 +57,8 @@ export interface NodeJudged {
   readonly path: string;
   /** JSON text. */
   readonly body: string | Buffer;
+  /** For what the key for searches and writes may not ask. */
+  readonly asAdmin?: boolean;
 }
 
 /** No index can be called that: Meilisearch reads the whole request before it complains. */
@@ -134,11 +136,11 @@ export function createNodeRefusals(
         return undefined;
       return clientError(response, IMPOSSIBLE_INDEX, IMPOSSIBLE_INDEX);
     },
-    verdict({ method, path, body }, signal, holder) {
+    verdict({ method, path, body, asAdmin }, signal, holder) {
       const request = { method, path, body, contentType: "application/json", timeoutMs: TIMEOUT_MS, signal };
       return firstRefusal(
         nodesInOrder((node) => holder === undefined || holder.replicas.get(node.id) === "in_sync"),
-        (node) => transport.request(node.writeAddress, request),
+        (node) => transport.request(asAdmin === true ? node.adminAddress : node.writeAddress, request),
         signal,
       );
     },
