@@ -217,7 +217,13 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   });
   const backups = createBackups({ ...common, registry, transport, admin, config: config.backups });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
-  const removal = new TaskRemoval({ store, fence, world, logger });
+  const removal = new TaskRemoval({
+    store,
+    fence,
+    world,
+    logger,
+    refresh: () => auditor.refresh(),
+  });
   let endListening: (() => void) | undefined;
 
   return {

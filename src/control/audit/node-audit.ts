@@ -113,6 +113,14 @@ export class NodeAudit {
     this.#wakeup.wake();
   }
 
+  /** Reads all that the log holds by now, and stores how far that is. Rejects where the node cannot be read. */
+  async refresh(): Promise<void> {
+    await this.#alone(async () => {
+      await this.#turn();
+      await this.#save();
+    });
+  }
+
   /** Resolves when every node task that is open now is final, or when the audit stops. */
   settled(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve();

@@ -8,6 +8,7 @@ import {
   type TaskErrorRow,
   type TaskFilter,
   type TaskRow,
+  type TaskStatus,
   type TaskStore,
   type TaskUid,
 } from "../../store/task-store.js";
@@ -19,6 +20,10 @@ export interface TaskRemovalOptions {
   readonly fence: () => FencingToken;
   readonly world: World;
   readonly logger: Logger;
+  /** Resolves when the store says what all nodes that answer have done by now. */
+  readonly refresh: () => Promise<void>;
+  /** How long tasks that are being processed are waited for. Milliseconds; 60,000 unless given. */
+  readonly processingPatienceMs?: number;
   /** How long the audits may take to pass the node tasks of a task before it is deleted all the same. Milliseconds; 2,000 unless given. */
   readonly patienceMs?: number;
 }
@@ -33,12 +38,15 @@ export interface TaskRemovalRequest {
 }
 
 const PAGE = 1_000;
+const PROCESSING_PATIENCE_MS = 60_000;
 const PATIENCE_MS = 2_000;
-const POLL_MS = 100;
+const POLL_MS = 50;
 /** Deletions under way at once. */
 const MAX_RUNNING = 100;
 /** Tasks kept back for the audits; more are deleted at once. */
 const MAX_LATE = 10_000;
+
+const OPEN: readonly TaskStatus[] = ["enqueued", "processing"];
 
 const INTERRUPTED: TaskErrorRow = {
   message: "The control plane stopped while it deleted tasks, so some may be left. Delete them again.",
@@ -48,8 +56,9 @@ const INTERRUPTED: TaskErrorRow = {
 };
 
 /**
- * Deletes tasks from the store, and answers requests to cancel some. A task that an audit has still to read of in a node's log would come
- * back as one that was never registered (design §5), so deletion waits a little for the stored frontiers to pass its node tasks.
+ * Deletes tasks from the store, and answers requests to cancel some. As on a node, which ends its batch before it deletes anything, tasks
+ * that are being processed when the request comes are final by then, and go too. A task that an audit has still to read of in a node's log
+ * would come back as one that was never registered (design §5), so deletion waits a little for the stored frontiers to pass its node tasks.
  */
 export class TaskRemoval {
   readonly #options: TaskRemovalOptions;
@@ -103,16 +112,23 @@ export class TaskRemoval {
   }
 
   async #matched(matching: TaskFilter | undefined): Promise<Matched> {
-    if (matching === undefined) return { total: 0, newest: -1 };
-    const page = await this.#options.store.tasks.list(matching, { limit: 1 });
-    return { total: page.total, newest: page.tasks[0]?.uid ?? -1 };
+    if (matching === undefined) return { total: 0, newest: -1, open: [] };
+    const { tasks } = this.#options.store;
+    const statuses = OPEN.filter((status) => matching.statuses?.includes(status) !== false);
+    const page = await tasks.list(matching, { limit: 1 });
+    const open =
+      statuses.length === 0
+        ? []
+        : (await tasks.list({ ...matching, statuses }, { limit: PAGE, reverse: true })).tasks;
+    return { total: page.total, newest: page.tasks[0]?.uid ?? -1, open: open.map(({ uid }) => uid) };
   }
 
   async #run(row: TaskRow, { matching }: TaskRemovalRequest, matched: Matched): Promise<void> {
     const { store, fence, world, logger } = this.#options;
     const startedAt = world.clock.now();
     try {
-      const deletedTasks = matching === undefined ? 0 : await this.#deleteMatching(matching, matched.newest);
+      await this.#processed(matched.open);
+      const deletedTasks = matching === undefined ? 0 : await this.#deleteMatching(matching, matched);
       await store.tasks.upsert([finished(row, { deletedTasks }, startedAt, world.clock.now())], fence());
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
@@ -124,8 +140,24 @@ export class TaskRemoval {
     }
   }
 
+  /** Resolves when none of these tasks is being processed any more, or after a while. */
+  async #processed(uids: readonly TaskUid[]): Promise<void> {
+    const { world, store, refresh, processingPatienceMs = PROCESSING_PATIENCE_MS } = this.#options;
+    if (uids.length === 0) return;
+    await refresh();
+    const until = world.clock.monotonic() + processingPatienceMs;
+    let left = uids;
+    while (world.clock.monotonic() < until) {
+      const rows = await store.tasks.getMany(left);
+      left = rows.filter(({ status }) => status === "processing").map(({ uid }) => uid);
+      if (left.length === 0) break;
+      await world.timers.sleep(POLL_MS, this.#stopping.signal);
+    }
+    await refresh();
+  }
+
   /** Oldest first, up to the newest task that matched when the request came. */
-  async #deleteMatching(matching: TaskFilter, newest: number): Promise<number> {
+  async #deleteMatching(matching: TaskFilter, { newest, open }: Matched): Promise<number> {
     const { store } = this.#options;
     const late: TaskRow[] = [];
     let deleted = 0;
@@ -143,6 +175,13 @@ export class TaskRemoval {
       deleted += await this.#deleteSome(rows.filter(passed));
       from = page.next;
     } while (from !== undefined && from <= newest);
+    // What was open and is final now may not match any more.
+    const known = new Set(late.map(({ uid }) => uid));
+    late.push(
+      ...(await store.tasks.getMany(open)).filter(
+        (task) => isFinalStatus(task.status) && !known.has(task.uid),
+      ),
+    );
     return deleted + (await this.#deleteLate(late));
   }
 
@@ -152,10 +191,10 @@ export class TaskRemoval {
     let deleted = 0;
     let left = late;
     while (left.length > 0 && world.clock.monotonic() < until) {
-      await world.timers.sleep(POLL_MS, this.#stopping.signal);
       const passed = await this.#passedBy();
       deleted += await this.#deleteSome(left.filter(passed));
       left = left.filter((task) => !passed(task));
+      if (left.length > 0) await world.timers.sleep(POLL_MS, this.#stopping.signal);
     }
     return deleted + (await this.#deleteSome(left));
   }
@@ -182,6 +221,8 @@ export class TaskRemoval {
 interface Matched {
   readonly total: number;
   readonly newest: number;
+  /** The oldest of those that were not final. */
+  readonly open: readonly TaskUid[];
 }
 
 function rowOf(

@@ -128,6 +128,22 @@ describe("deleting tasks", () => {
     expect(await remaining("kept")).not.toContain(task.uid);
   });
 
+  it.each([
+    ["by uid", (uid: bigint) => ({ uids: [uid] })],
+    ["by status", () => ({ statuses: [TaskStatus.ENQUEUED, TaskStatus.PROCESSING] })],
+  ])("waits for what is being processed, %s, and takes it", async (name, matching) => {
+    await harness.indexes.ensureIndex({ uid: "kept", primaryKey: "id", session: "s" });
+    const writer = new DirectWriter(harness, `processed ${name}`);
+    const text = "some words that are many ".repeat(200);
+    const documents = Array.from({ length: 500 }, (_, id) => ({ id, text: `${text} ${id}` }));
+    const task = await writer.add("kept", documents);
+    await writer.register(task);
+    const uid = await newUid();
+    await harness.tasks.deleteTasks({ taskUid: uid, matching: matching(task.uid), session: "s" });
+    expect((await harness.finished(uid)).detailsJson).toContain('"deletedTasks":1');
+    expect(await remaining("kept")).not.toContain(task.uid);
+  });
+
   it("that a stop broke off ends as failed", async () => {
     const uid = taskUid(Number(await newUid()));
     const lease = await harness.store.lease.current(leaseScope("leader"));
