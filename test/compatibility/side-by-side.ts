@@ -16,7 +16,7 @@ export interface StepOptions {
 /** A request. A string or a buffer goes as it is, anything else as JSON. */
 export type Step = readonly [method: string, path: string, body?: unknown, options?: StepOptions];
 
-/** Requests sent in order to both sides. Reads wait for the tasks of their index in front of them. `{task:n}` in a path stands for the n-th task of its side. */
+/** Requests sent in order to both sides. Reads wait for the tasks of their index in front of them. `{task:n}` in a path stands for the n-th task of its side, and `{webhook:n}` for the n-th webhook. */
 export interface Script {
   readonly name: string;
   /** Every step is {@link StepOptions.alone}. */
@@ -58,6 +58,7 @@ const VOLATILE: Volatile = [
   [/"batchUid":\d+/g, '"batchUid":"<uid>"'],
   [/"(databaseSize|usedDatabaseSize|rawDocumentDbSize|avgDocumentSize)":("[^"]*"|\d+)/g, '"$1":"<size>"'],
   [/"requestUid":"[0-9a-f-]{36}"/g, '"requestUid":"<uuid>"'],
+  [/for the webhook `[0-9a-f-]{36}`/g, "for the webhook `<uuid>`"],
   // What a batch did inside of the node.
   [/,"(progressTrace|writeChannelCongestion|internalDatabaseSizes)":\{[^{}]*\}/g, ""],
   [/\btask with id \d+/g, "task with id <uid>"],
@@ -112,7 +113,11 @@ export async function startSideBySide({ tasksInOrder = false } = {}): Promise<Si
       payloadLimitBytes: PAYLOAD_LIMIT,
     }),
   ]);
-  const sides: readonly Side[] = [urlOf(plain), fleet.api.url].map((url) => ({ url, taskUids: [] }));
+  const sides: readonly Side[] = [urlOf(plain), fleet.api.url].map((url) => ({
+    url,
+    taskUids: [],
+    webhooks: [],
+  }));
   const compareSteps = async (script: Script): Promise<ComparedStep[]> => {
     const perSide = await Promise.all(sides.map((side) => runScript(side, script)));
     const [wanted = [], got = []] = perSide;
@@ -148,6 +153,8 @@ interface Side {
   readonly url: string;
   /** Of every task enqueued so far, in order. */
   readonly taskUids: number[];
+  /** The uuid of every webhook made so far, in order. */
+  readonly webhooks: string[];
 }
 
 async function runScript(side: Side, script: Script): Promise<Seen[]> {
@@ -164,11 +171,15 @@ async function runScript(side: Side, script: Script): Promise<Seen[]> {
     const alone = script.alone === true || options.alone === true;
     if (alone) await settle();
     else if (isRead(method, path)) await settle(/^\/indexes\/([^/?]+)/.exec(path)?.[1]);
-    const asked = path.replace(/\{task:(\d+)\}/g, (_, at: string) => String(side.taskUids[Number(at)]));
+    const asked = path.replace(/\{(task|webhook):(\d+)\}/g, (_, kind: string, at: string) =>
+      String((kind === "task" ? side.taskUids : side.webhooks)[Number(at)]),
+    );
     const seen = await send(side.url, method, asked, body, options);
     const enqueued = /^\{"taskUid":(\d+)/.exec(seen.body)?.[1];
     const taskUid = enqueued === undefined ? undefined : Number(enqueued);
     if (taskUid !== undefined) side.taskUids.push(taskUid);
+    const webhook = seen.status === 201 ? /^\{"uuid":"([0-9a-f-]{36})"/.exec(seen.body)?.[1] : undefined;
+    if (webhook !== undefined) side.webhooks.push(webhook);
     answers.push({ seen, taskUid });
     if (alone) await settle();
   }
@@ -184,9 +195,10 @@ function isRead(method: string, path: string): boolean {
   return method === "GET" || /\/(search|fetch|facet-search|similar|fields)(\?|$)/.test(path);
 }
 
-/** Task uids as their places in the order of tasks: Miroir's grow, but leave gaps. */
+/** Task uids, and uuids of webhooks, as their places in the order in which they were made: Miroir's uids grow, but leave gaps. */
 function withOrdinals(text: string, side: Side): string {
-  return text.replace(/"(taskUid|uid|from|next)":(\d+)/g, (found, name: string, uid: string) => {
+  const named = side.webhooks.reduce((found, uuid, at) => found.replaceAll(uuid, `<webhook ${at}>`), text);
+  return named.replace(/"(taskUid|uid|from|next)":(\d+)/g, (found, name: string, uid: string) => {
     const at = side.taskUids.indexOf(Number(uid));
     return at === -1 ? found : `"${name}":${at}`;
   });

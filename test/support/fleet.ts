@@ -31,6 +31,8 @@ export interface FleetOptions {
   readonly settingsCheckSeconds?: number;
   /** Largest body that the proxy takes, in bytes; its default unless given. */
   readonly payloadLimitBytes?: number;
+  /** Further members of the control plane's configuration. */
+  readonly controlConfig?: Readonly<Record<string, unknown>>;
 }
 
 /** A whole fleet: nodes as processes, a control plane and a proxy over real sockets. */
@@ -89,6 +91,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
           key: node.masterKey,
           group: at % groups,
         })),
+        ...options.controlConfig,
       }),
       world,
       logger,

@@ -194,7 +194,7 @@ export class WebhookDelivery {
           "content-encoding": "gzip",
           "content-type": "application/x-ndjson",
           "user-agent": "Miroir",
-          ...Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), value])),
+          ...Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), asBytes(value)])),
         },
         body,
         timeoutMs: tuning?.timeoutMs ?? TIMEOUT_MS,
@@ -239,4 +239,9 @@ export class WebhookDelivery {
   #isNew({ finishedAt }: FinishedTask): boolean {
     return finishedAt !== null && finishedAt >= this.#webhook.createdAt;
   }
+}
+
+/** A header's value goes out in UTF-8, and is given as one character for each byte. */
+function asBytes(value: string): string {
+  return Buffer.from(value, "utf8").toString("latin1");
 }

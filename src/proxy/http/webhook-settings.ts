@@ -87,7 +87,7 @@ function checked(webhook: Webhook): Webhook {
     if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,65535}$/.test(name)) {
       throw apiError(400, HEADERS_CODE, `Invalid header name \`${name}\`: invalid HTTP header name`);
     }
-    if (!/^[\t\x20-\x7e]*$/.test(value)) {
+    if (!/^(?:\t|[^\p{Cc}]|[\u0080-\u009f])*$/u.test(value)) {
       throw apiError(400, HEADERS_CODE, `Invalid header value \`${name}\`: failed to parse header value`);
     }
   }

@@ -75,8 +75,8 @@ export function registerWebhooks(routes: RouteTable, services: RouteServices): v
   });
 
   routes.on("PATCH", "/webhooks/:webhookUuid", "webhooks.update", async (request) => {
-    const uuid = uuidOf(request);
     const settings = await readSettings(request);
+    const uuid = uuidOf(request);
     if (uuid === CONFIGURED_UUID) throw configuredIsImmutable();
     const made = await change(request, (webhooks) => {
       const webhook = changedWebhook(find(webhooks, uuid), settings);
