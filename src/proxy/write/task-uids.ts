@@ -11,7 +11,7 @@ export interface TaskUids {
 interface Block {
   next: bigint;
   readonly end: bigint;
-  readonly reservedAt: number;
+  reservedAt: number;
 }
 
 const MAX_BLOCK = 2_000;
@@ -20,8 +20,8 @@ const COVERED_MS = 6_000;
 
 /**
  * Task uids from small blocks that the control plane reserves, larger the faster they are used. A new block is asked for before
- * the old one is used up, so that writes go on for a while without a control plane; a block that has grown old is dropped, so that
- * the uids of an idle proxy do not come back long after others were given out.
+ * the old one is used up, so that writes go on for a while without a control plane; a block that has grown old is dropped where others have
+ * reserved uids since, so that the uids of an idle proxy do not come back long after those.
  *
  * @param options.block uids of the smallest block
  * @param options.ttlMs age at which a block is dropped, as long as the control plane gives another one
@@ -38,22 +38,24 @@ export function createTaskUids(
   let reservedAt = Number.NEGATIVE_INFINITY;
   let taken = 0;
 
-  const reserve = async (): Promise<void> => {
+  const left = (): number => blocks.reduce((sum, block) => sum + Number(block.end - block.next), 0);
+  /** A whole block, or what is missing to one. */
+  const reserve = async (kind: "whole" | "missing"): Promise<void> => {
     const now = world.clock.monotonic();
     const perMs = taken / Math.max(1, now - reservedAt);
     size = Math.min(MAX_BLOCK, Math.max(options.block, Math.ceil(perMs * COVERED_MS)));
-    const answer = await control.allocateTaskUids({ count: size, session }, { timeoutMs: options.timeoutMs });
+    const count = kind === "whole" ? size : Math.max(1, size - left());
+    const answer = await control.allocateTaskUids({ count, session }, { timeoutMs: options.timeoutMs });
     taken = 0;
     reservedAt = now;
     blocks.push({ next: answer.firstUid, end: answer.firstUid + BigInt(answer.count), reservedAt: now });
   };
-  const reserveOnce = (): Promise<void> => {
-    refill ??= reserve().finally(() => {
+  const reserveOnce = (kind: "whole" | "missing" = "whole"): Promise<void> => {
+    refill ??= reserve(kind).finally(() => {
       refill = undefined;
     });
     return refill;
   };
-  const left = (): number => blocks.reduce((sum, block) => sum + Number(block.end - block.next), 0);
   const takeNow = (): bigint | undefined => {
     blocks = blocks.filter((block) => block.next < block.end);
     const [block] = blocks;
@@ -63,21 +65,26 @@ export function createTaskUids(
     taken++;
     return uid;
   };
-  /** Exchanges old uids for new ones; while the control plane is away, old ones are better than no writes. */
+  /** Whether nobody has reserved uids between this block and the newest one. */
+  const isNewest = (at: number): boolean => {
+    const [block, following] = [blocks[at], blocks[at + 1]];
+    return following === undefined || (block?.end === following.next && isNewest(at + 1));
+  };
+  /** Exchanges old uids for new ones, unless nothing lies in between; while the control plane is away, old ones are better than no writes. */
   const dropOld = async (): Promise<void> => {
     const now = world.clock.monotonic();
     const isOld = (block: Block) => now - block.reservedAt >= options.ttlMs;
     if (!blocks.some(isOld)) return;
-    const old = blocks.filter(isOld);
     if (!blocks.some((block) => !isOld(block))) {
       try {
-        await reserveOnce();
+        await reserveOnce("missing");
       } catch (error) {
         if (left() === 0) throw refused(error);
         return;
       }
     }
-    blocks = blocks.filter((block) => !old.includes(block));
+    blocks = blocks.filter((block, at) => !isOld(block) || isNewest(at));
+    for (const block of blocks) block.reservedAt = Math.max(block.reservedAt, reservedAt);
   };
 
   return {

@@ -70,10 +70,21 @@ describe("task uids", () => {
     const uids = createTaskUids(control, "s", world, { block: 16, ttlMs: 10_000, timeoutMs: 1_000 });
     expect(await finish(world, uids.take())).toBe(0n);
     await finish(world, world.timers.sleep(20_000));
-    expect(await finish(world, uids.take())).toBe(16n);
+    state.next = 100n;
+    expect(await finish(world, uids.take())).toBe(100n);
     await finish(world, world.timers.sleep(20_000));
     state.away = true;
-    expect(await finish(world, uids.take())).toBe(17n);
+    expect(await finish(world, uids.take())).toBe(101n);
+  });
+
+  it("have no gaps where nobody else has reserved any, however long ago they were reserved", async () => {
+    const world = createVirtualWorld(1);
+    const { control } = controlPlane();
+    const uids = createTaskUids(control, "s", world, { block: 16, ttlMs: 10_000, timeoutMs: 1_000 });
+    for (let uid = 0n; uid < 60n; uid += 1n) {
+      expect(await finish(world, uids.take())).toBe(uid);
+      await finish(world, world.timers.sleep(uid % 5n === 0n ? 20_000 : 3_000));
+    }
   });
 });
 
