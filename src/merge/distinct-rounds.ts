@@ -1,7 +1,7 @@
 import { DistinctValues, distinctKeys } from "./distinct.js";
 import { type Hit, sequenceOf } from "./hit.js";
 import { mergeHits, type RankedHits } from "./merge-hits.js";
-import type { Ask } from "./part-request.js";
+import { type Ask, NO_FORMATTING } from "./part-request.js";
 import { conditionOn, withConditions } from "./restrictions.js";
 
 /** The hits of every part, in the answers to one ask. */
@@ -60,6 +60,15 @@ function endsCutList(lists: Round, hit: Hit, end: number): boolean {
 export function distinctRound(page: Ask, distinct: string, open: ReadonlySet<string>): Ask {
   const filter = withConditions(page.body.filter, [conditionOn(distinct, valuesOf(open), "NOT IN")]);
   return { role: "page", body: { ...page.body, facets: undefined, filter } };
+}
+
+/** Asks every part for all that it gives, as far as it takes to find the ties of a page's last document and their values. */
+export function tiesRound(page: Ask, distinct: string, maxTotalHits: number): Ask {
+  const body = { ...page.body, ...NO_FORMATTING, showRankingScoreDetails: true, facets: undefined };
+  return {
+    role: "ties",
+    body: { ...body, attributesToRetrieve: [distinct], offset: 0, limit: maxTotalHits },
+  };
 }
 
 /** Asks every part how many documents have one of these values. */

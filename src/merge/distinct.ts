@@ -4,8 +4,8 @@ import { normalizeFacet } from "./text-order.js";
 
 /**
  * The values under which a node knows a hit's distinct attribute: strings and booleans in normalised
- * form, numbers as doubles. Empty for a document without a value (missing, null, an object, an empty
- * string or array): such documents are all distinct.
+ * form, numbers as doubles. Empty for a document without a value (missing, null, an object, an empty array): such
+ * documents are all distinct. An empty string is a value here, though facets do not show it.
  *
  * @param attribute a path; a dot leads into objects and arrays of objects
  */
@@ -78,7 +78,7 @@ function collectValues(value: Buffer, values: AttributeValue[]): void {
       return;
     case 0x22: {
       const text = String(JSON.parse(value.toString("utf8")));
-      if (text !== "") values.push({ key: `s${normalizeFacet(text)}`, label: text });
+      values.push({ key: `s${normalizeFacet(text)}`, label: text });
       return;
     }
     case 0x74:

@@ -13,10 +13,11 @@ import {
 } from "./facets.js";
 import type { Hit } from "./hit.js";
 import { sequenceOf } from "./hit.js";
-import type { MergedSearch, PartAnswers } from "./merge-search.js";
+import type { MergedSearch } from "./merge-search.js";
 import { type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
 import { NO_FORMATTING, type SearchPlan } from "./part-request.js";
 import { conditionOn, restrictionConditions, withConditions } from "./restrictions.js";
+import type { PartAnswers } from "./round-answers.js";
 import type { JsonObject } from "./search-parameters.js";
 
 /** Facets that replace those summed from the parts' first answers, by attribute. */

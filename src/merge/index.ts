@@ -11,16 +11,9 @@ export {
 } from "./federated-facets.js";
 export { type MergedIndex, mergeIndexes, mergeQueries } from "./federated-merge.js";
 export { type AnsweredQuery, type Union, unionAsks, unionOf } from "./federated-union.js";
+export { nextRound } from "./further-rounds.js";
 export { hideInjectedFields } from "./injected-fields.js";
-export {
-  type FurtherAnswers,
-  type MergedSearch,
-  mergedSearch,
-  mergeSearch,
-  nextRound,
-  type PartAnswers,
-  totalAndFacets,
-} from "./merge-search.js";
+export { type MergedSearch, mergedSearch, mergeSearch, totalAndFacets } from "./merge-search.js";
 export {
   type Ask,
   type AskRole,
@@ -30,6 +23,7 @@ export {
   type SearchPlan,
 } from "./part-request.js";
 export { type RankedQuery, rankingIncompatibility } from "./ranking-compatibility.js";
+export type { FurtherAnswers, PartAnswers } from "./round-answers.js";
 export { parseScoreDetails, type RuleDetails, type ScoreDetails } from "./score-details.js";
 export type {
   FacetOrder,

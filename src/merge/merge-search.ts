@@ -2,7 +2,8 @@ import { removeMembers } from "../json/edit.js";
 import { objectMembers } from "../json/members.js";
 import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
-import { countRound, distinctRound, rankDistinct } from "./distinct-rounds.js";
+import { rankDistinct } from "./distinct-rounds.js";
+import { distinctTotal, settledHits } from "./distinct-total.js";
 import type { FacetCorrections } from "./facet-completion.js";
 import {
   type FacetCounts,
@@ -17,17 +18,9 @@ import type { Hit } from "./hit.js";
 import { type HybridHits, mergeHybrid } from "./hybrid.js";
 import { isInjectedField } from "./injected-fields.js";
 import { mergeHits, type RankedHits, takeHits } from "./merge-hits.js";
-import { numberMember, type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
-import { type Ask, type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
-
-/** The bodies that one part answered, in the order of the plan's asks. */
-export type PartAnswers = {
-  /**
-   * Null for a semantic half whose text could not be embedded: Meilisearch then answers with the keyword
-   * half alone. Every other answer must be there.
-   */
-  readonly answers: readonly (Buffer | null)[];
-};
+import { numberMember, type PartAnswer, parsePartAnswer, sumOfTotals, totalOf } from "./part-answer.js";
+import { type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
+import { answersOf, type FurtherAnswers, furtherHits, type PartAnswers } from "./round-answers.js";
 
 /**
  * Merges the parts' raw answers into the body that one Meilisearch holding all of their documents would
@@ -77,73 +70,6 @@ function checkAnswers(plan: SearchPlan, parts: readonly PartAnswers[]): void {
     }
   }
 }
-
-/**
- * What every part has to be asked once more before {@link mergeSearch} can tell the page's hits for certain;
- * undefined for most searches: only under a distinct attribute with several values in one document do parts
- * drop documents that the whole would show, and only there, or beyond `maxValuesPerFacet` values, are documents of
- * the shown values to be counted. Each round settles at least one such document; a caller that stops
- * before gets hits of which some may be missing.
- *
- * @param rounds the answers to the rounds so far
- */
-export function nextRound(
-  plan: SearchPlan,
-  parts: readonly PartAnswers[],
-  rounds: readonly FurtherAnswers[],
-): Ask | undefined {
-  const { distinct, facts, query } = plan;
-  if (plan.parts === "one" || plan.kind === "hybrid" || distinct === null || parts.length < 2)
-    return undefined;
-  const isFilterable = typeof query.distinct === "string" || facts.distinctAttributeIsFilterable;
-  const at = plan.asks.findIndex((ask) => ask.role === "page");
-  const page = plan.asks[at];
-  if (!isFilterable || page === undefined) return undefined;
-  const ranked = rankDistinct([pageHits(parts, at), ...furtherHits(rounds)], plan.end, distinct);
-  if (ranked.open !== undefined && ranked.hits.length > 0) return distinctRound(page, distinct, ranked.open);
-  const universe = plan.asks.findIndex((ask) => ask.role === "universe");
-  const count = plan.asks[universe];
-  if (!plan.countsDistinctValues || count === undefined || plan.pagination.style === "page") return undefined;
-  if (ranked.hits.length < plan.end || ranked.distinctValues.size === 0 || countsOf(rounds)) return undefined;
-  return countsExactly(plan, distinct, answersOf(parts, universe))
-    ? undefined
-    : countRound(count, distinct, ranked.distinctValues);
-}
-
-/** Whether the facet of the distinct attribute shows every value, and no document under two of them. */
-function countsExactly(plan: SearchPlan, distinct: string, universe: readonly PartAnswer[]): boolean {
-  const parts = universe.map((answer) => sumFacets([answer.members.get("facetDistribution")]).get(distinct));
-  if (parts.some((counts) => (counts?.size ?? 0) >= plan.facts.maxValuesPerFacet)) return false;
-  const counted = parts.flatMap((counts) => [...(counts?.values() ?? [])]);
-  return counted.reduce((sum, { count }) => sum + count, 0) <= sumOfTotals(universe);
-}
-
-/** How many documents have one of the values on the page, where that was asked for. */
-function countsOf(rounds: readonly FurtherAnswers[]): readonly PartAnswer[] | undefined {
-  const round = rounds.find(({ ask }) => ask.role === "universe");
-  return round && answersOf(round.parts, 0);
-}
-
-function furtherHits(rounds: readonly FurtherAnswers[]): Hit[][][] {
-  return rounds.filter(({ ask }) => ask.role === "page").map((round) => pageHits(round.parts, 0));
-}
-
-function answersOf(parts: readonly PartAnswers[], at: number): PartAnswer[] {
-  return parts.flatMap(({ answers }, part) => {
-    const body = answers[at];
-    return body === null || body === undefined ? [] : [parsePartAnswer(body, part)];
-  });
-}
-
-function pageHits(parts: readonly PartAnswers[], at: number): Hit[][] {
-  return parts.map(({ answers }, part) => {
-    const body = answers[at];
-    return body === null || body === undefined ? [] : [...parsePartAnswer(body, part).hits];
-  });
-}
-
-/** What the parts answered to one {@link nextRound}. */
-export type FurtherAnswers = { readonly ask: Ask; readonly parts: readonly PartAnswers[] };
 
 /** What the body is printed from. */
 export type MergedSearch = {
@@ -196,7 +122,7 @@ function rankedResult(
   const facets = rankedFacets(plan, answers, universe, isFilled, ranked);
   return {
     page,
-    total: rankedTotal(plan, byRole, ranked, isFilled, countsOf(rounds)),
+    total: rankedTotal(plan, byRole, ranked, isFilled, rounds),
     facets,
     semanticHitCount: plan.kind === "semantic" ? page.length : undefined,
     answers: [...answers, ...(universe ?? [])],
@@ -208,7 +134,7 @@ function rankedTotal(
   byRole: AnswersByRole,
   ranked: RankedHits,
   isFilled: boolean,
-  withShownValues: readonly PartAnswer[] | undefined,
+  rounds: readonly FurtherAnswers[],
 ): number {
   const values = byRole.get("values");
   if (values !== undefined && plan.distinct !== null) return countDistinct(values, plan.distinct);
@@ -218,12 +144,14 @@ function rankedTotal(
   const universe = byRole.get("universe");
   if (universe === undefined) return total;
   if (plan.distinct === null) return sumOfTotals(universe);
-  if (withShownValues !== undefined) {
-    const { distinct } = plan;
-    const shown = ranked.hits.filter((hit) => distinctKeys(hit, distinct).length > 0).length;
-    return sumOfTotals(universe) - sumOfTotals(withShownValues) + shown;
-  }
-  return plan.countsDistinctValues ? withoutDuplicates(plan.distinct, universe, ranked) : total;
+  return plan.countsDistinctValues
+    ? distinctTotal(
+        plan.distinct,
+        universe,
+        settledHits(byRole.get("page") ?? [], ranked, rounds, plan.distinct),
+        rounds,
+      )
+    : total;
 }
 
 /**
@@ -236,19 +164,6 @@ function stopsEarly(plan: SearchPlan, found: number): boolean {
 
 function hasThreshold(plan: SearchPlan): boolean {
   return plan.query.rankingScoreThreshold !== null && plan.query.rankingScoreThreshold !== undefined;
-}
-
-/** How many documents are left once each shown value has taken its other documents away. */
-function withoutDuplicates(distinct: string, universe: readonly PartAnswer[], ranked: RankedHits): number {
-  const everything = sumOfTotals(universe);
-  const counts = sumFacets(universe.map((answer) => answer.members.get("facetDistribution"))).get(distinct);
-  if (counts === undefined) return everything;
-  let duplicates = 0;
-  for (const { key, isNumber, count } of counts.values()) {
-    if (hasFacetValue(ranked.distinctValues, key, isNumber)) duplicates += count;
-  }
-  const shownWithValue = ranked.hits.filter((hit) => distinctKeys(hit, distinct).length > 0).length;
-  return Math.max(ranked.hits.length, everything - duplicates + shownWithValue);
 }
 
 function countDistinct(answers: readonly PartAnswer[], distinct: string): number {
@@ -361,7 +276,7 @@ function hybridTotal(
     if (merged.hits.length < plan.end) return merged.hits.length;
     const universe = byRole.get("universe");
     if (universe === undefined || merged.keywordOnly) return total;
-    return withoutDuplicates(plan.distinct, universe, merged);
+    return distinctTotal(plan.distinct, universe, merged, []);
   }
   return merged.keywordOnly ? total : Math.max(total, sumOfTotals(byRole.get("keyword") ?? []));
 }
@@ -376,10 +291,6 @@ function facetsOf(answers: readonly PartAnswer[], source: AskRole): MergedFacets
     distribution: sumFacets(answers.map((answer) => answer.members.get("facetDistribution"))),
     stats: mergeFacetStats(answers.map((answer) => answer.members.get("facetStats"))),
   };
-}
-
-function sumOfTotals(answers: readonly PartAnswer[]): number {
-  return answers.reduce((sum, answer) => sum + totalOf(answer), 0);
 }
 
 /** Prints the members in Meilisearch's order. */

@@ -46,6 +46,11 @@ export function totalOf(answer: PartAnswer): number {
   return numberMember(answer, answer.members.has("totalHits") ? "totalHits" : "estimatedTotalHits");
 }
 
+/** How many documents all parts say matched. */
+export function sumOfTotals(answers: readonly PartAnswer[]): number {
+  return answers.reduce((sum, answer) => sum + totalOf(answer), 0);
+}
+
 function hitsOf(bytes: Buffer, spans: readonly JsonSpan[], part: number): Hit[] {
   return spans.map((span, position) => hitAt(bytes.subarray(span.start, span.end), part, position));
 }

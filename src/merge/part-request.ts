@@ -16,8 +16,9 @@ export type Pagination =
  * - `universe`: no hits, only totals and facets of everything that matches, before `distinct` or a score
  *   threshold took anything away.
  * - `values`: the distinct attribute of every hit that can count towards an exact total.
+ * - `ties`: as many hits as there are, for those that tie with the page's last one.
  */
-export type AskRole = "page" | "keyword" | "semantic" | "universe" | "values";
+export type AskRole = "page" | "keyword" | "semantic" | "universe" | "values" | "ties";
 
 /** One search that every part is asked, still without the shards that it is to be narrowed to. */
 export type Ask = { readonly role: AskRole; readonly body: JsonObject };
@@ -56,8 +57,8 @@ const ALMOST_SEMANTIC = 0.999999;
  * Turns a client's search into what each part is asked.
  *
  * @param query the client's validated parameters
- * @param parts `one` where a single part holds the whole index: its own answer is then the answer;
- *   `many` by default
+ * @param parts `one` where a single part holds the whole index: its own answer is then the answer, unless it
+ *   would count otherwise than a node without Miroir's rules; `many` by default
  * @param alsoNeeded attributes that hits have to hold besides, whatever the client wants to see
  */
 export function planSearch(
@@ -72,7 +73,14 @@ export function planSearch(
   const asked = query.distinct ?? facts.distinctAttribute;
   const distinct = asked === null ? null : standInForAttribute(asked);
   const plan = { parts, kind, query, facts, pagination, from, end, distinct };
-  if (parts === "one") {
+  const countsDistinctValues =
+    distinct !== null &&
+    end > 0 &&
+    (pagination.style === "offset" || kind !== "keyword") &&
+    (query.distinct !== null && query.distinct !== undefined ? true : facts.distinctAttributeIsFilterable);
+  // The sequence rule separates ties, which a node without it counts together.
+  const countsAlike = !countsDistinctValues || kind === "hybrid";
+  if (parts === "one" && countsAlike) {
     const view = attributeView(query, facts.displayedAttributes, []);
     const body = commonBody(query, view);
     return { ...plan, view, countsDistinctValues: false, asks: [{ role: "page", body }] };
@@ -87,13 +95,9 @@ export function planSearch(
     needed.push(facts.primaryKey);
   }
   const view = attributeView(query, facts.displayedAttributes, needed);
-  const countsDistinctValues =
-    distinct !== null &&
-    end > 0 &&
-    (pagination.style === "offset" || kind !== "keyword") &&
-    (query.distinct !== null && query.distinct !== undefined ? true : facts.distinctAttributeIsFilterable);
   return {
     ...plan,
+    parts: "many",
     view,
     countsDistinctValues,
     asks: asksFor(query, view, pagination, end, kind, distinct, countsDistinctValues, facts),

@@ -1,0 +1,59 @@
+import { countRound, distinctRound, rankDistinct, tiesRound } from "./distinct-rounds.js";
+import { lacksTies, settledHits } from "./distinct-total.js";
+import { sumFacets } from "./facets.js";
+import { type PartAnswer, sumOfTotals } from "./part-answer.js";
+import type { Ask, SearchPlan } from "./part-request.js";
+import {
+  answersOf,
+  countsOf,
+  type FurtherAnswers,
+  furtherHits,
+  type PartAnswers,
+  tiedHits,
+} from "./round-answers.js";
+
+/**
+ * What every part has to be asked once more before the parts' answers can be merged for certain;
+ * undefined for most searches: only under a distinct attribute with several values in one document do parts
+ * drop documents that the whole would show, and only there, or beyond `maxValuesPerFacet` values, are documents of
+ * the shown values to be counted; and only where documents tie with the page's last one is it to be known what they are. Each
+ * round settles at least one such document; a caller that stops before gets hits of which some may be missing.
+ *
+ * @param rounds the answers to the rounds so far
+ */
+export function nextRound(
+  plan: SearchPlan,
+  parts: readonly PartAnswers[],
+  rounds: readonly FurtherAnswers[],
+): Ask | undefined {
+  const { distinct, facts, query } = plan;
+  if (plan.parts === "one" || plan.kind === "hybrid" || distinct === null) return undefined;
+  const isFilterable = typeof query.distinct === "string" || facts.distinctAttributeIsFilterable;
+  const at = plan.asks.findIndex((ask) => ask.role === "page");
+  const page = plan.asks[at];
+  if (!isFilterable || page === undefined) return undefined;
+  const first = answersOf(parts, at);
+  const lists = first.map(({ hits }) => [...hits]);
+  const ranked = rankDistinct([lists, ...furtherHits(rounds)], plan.end, distinct);
+  if (ranked.open !== undefined && ranked.hits.length > 0) return distinctRound(page, distinct, ranked.open);
+  const universe = plan.asks.findIndex((ask) => ask.role === "universe");
+  const count = plan.asks[universe];
+  const last = ranked.hits.at(-1);
+  if (!plan.countsDistinctValues || count === undefined || plan.pagination.style === "page") return undefined;
+  if (ranked.hits.length < plan.end || last === undefined || countsOf(rounds) !== undefined) return undefined;
+  if (tiedHits(rounds) === undefined && plan.end < facts.maxTotalHits && lacksTies(lists, plan.end, last)) {
+    return tiesRound(page, distinct, facts.maxTotalHits);
+  }
+  const { distinctValues } = settledHits(first, ranked, rounds, distinct);
+  if (distinctValues.size === 0 || countsExactly(plan, distinct, answersOf(parts, universe)))
+    return undefined;
+  return countRound(count, distinct, distinctValues);
+}
+
+/** Whether the facet of the distinct attribute shows every value, and no document under two of them. */
+function countsExactly(plan: SearchPlan, distinct: string, universe: readonly PartAnswer[]): boolean {
+  const parts = universe.map((answer) => sumFacets([answer.members.get("facetDistribution")]).get(distinct));
+  if (parts.some((counts) => (counts?.size ?? 0) >= plan.facts.maxValuesPerFacet)) return false;
+  const counted = parts.flatMap((counts) => [...(counts?.values() ?? [])]);
+  return counted.reduce((sum, { count }) => sum + count, 0) <= sumOfTotals(universe);
+}
