@@ -5,6 +5,7 @@ import { type Hit, sequenceOf } from "./hit.js";
 import { mergeHits, type RankedHits, takeHits } from "./merge-hits.js";
 import { type PartAnswer, sumOfTotals } from "./part-answer.js";
 import { countsOf, type FurtherAnswers, tiedHits } from "./round-answers.js";
+import type { ScoreDetails } from "./score-details.js";
 
 /**
  * How many documents one node holds to be left under a distinct attribute once its page is full: all that match, but for the
@@ -34,7 +35,7 @@ export function distinctTotal(
 
 /**
  * The documents that one node keeps until its page is full. It takes documents with equal details together, so that all ties of
- * the page's last document belong to them, though they are not shown.
+ * the page's last document belong to them, though they are not shown. Where no rule applies at all, it takes them one by one.
  *
  * @param answers the parts' first answers
  */
@@ -45,7 +46,7 @@ export function settledHits(
   distinct: string,
 ): RankedHits {
   const last = ranked.hits.at(-1);
-  if (last === undefined) return ranked;
+  if (last === undefined || !hasRules(last)) return ranked;
   const lists = tiedHits(rounds) ?? answers.map(({ hits }) => hits);
   const settled = lists.map((hits) => hits.filter((hit) => compareIgnoringSequence(hit, last) <= 0));
   const kept = takeHits(mergeHits(settled), Number.POSITIVE_INFINITY, distinct);
@@ -54,16 +55,25 @@ export function settledHits(
 
 /** Whether a part's list, cut at `end` hits, may lack ties of the page's last document. */
 export function lacksTies(answers: readonly (readonly Hit[])[], end: number, last: Hit): boolean {
+  if (!hasRules(last)) return false;
   return answers.some((hits) => {
     const own = hits.at(-1);
     return own !== undefined && hits.length >= end && compareIgnoringSequence(own, last) <= 0;
   });
 }
 
+function hasRules(hit: Hit): boolean {
+  return ownRules(hit).length > 0;
+}
+
+/** What rules say of a hit, but for the sequence rule. */
+function ownRules(hit: Hit): ScoreDetails {
+  return sequenceOf(hit) === undefined ? hit.details : hit.details.slice(0, -1);
+}
+
 /** The order in which a node without the sequence rule would have the two. */
 function compareIgnoringSequence(a: Hit, b: Hit): number {
-  const rules = sequenceOf(a) === undefined ? a.details.length : a.details.length - 1;
-  for (const [at, rule] of a.details.slice(0, rules).entries()) {
+  for (const [at, rule] of ownRules(a).entries()) {
     const other = b.details[at];
     const order = other === undefined ? 0 : compareRule(rule, other);
     if (order !== 0) return order;

@@ -130,7 +130,8 @@ function compareContents(fleet: SearchAnswer, whole: SearchAnswer, primaryKey: s
   for (const hit of fleet.hits) {
     const counterpart = reference.get(JSON.stringify(hit[primaryKey]));
     if (counterpart === undefined || visible(hit, SCORES) === visible(counterpart, SCORES)) continue;
-    const typos = Number(detailsOf(hit).typo?.typoCount ?? 0);
+    // A word may be found with typos in one attribute and without in another one that counts.
+    const typos = Number(detailsOf(hit).typo?.maxTypoCount ?? 0);
     if (typos === 0 || visible(hit, MATCHES) !== visible(counterpart, MATCHES)) return "different";
     contents = "highlighted-differently";
   }
