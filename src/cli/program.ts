@@ -4,8 +4,10 @@ import { addIndexCommands } from "./ctl/indexes.js";
 import { addStatusCommand } from "./ctl/status.js";
 import { addTaskCommands } from "./ctl/tasks.js";
 import { addTopologyCommands } from "./ctl/topology.js";
+import { addVerifyCommand } from "./ctl/verify.js";
 import { addDevCommand } from "./dev/dev.js";
 import { packageVersion } from "./options.js";
+import { addRestoreCommand } from "./restore/restore-command.js";
 import { addStoreCommands } from "./store/commands.js";
 
 /** The command line of `miroir`: every command and its options. A wrong command line throws a `CommanderError`. */
@@ -20,7 +22,7 @@ export function createProgram(): Command {
       "after",
       `
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server does not answer;
-4 not found; 5 a key is missing or refused.`,
+4 not found; 5 a key is missing or refused; 6 a comparison found differences.`,
     );
   addDevCommand(program);
   addControlCommand(program);
@@ -33,7 +35,9 @@ Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server 
   addIndexCommands(ctl);
   addTaskCommands(ctl);
   addTopologyCommands(ctl);
+  addVerifyCommand(ctl);
   addStoreCommands(program);
+  addRestoreCommand(program);
   inheritExitOverride(program);
   return program;
 }

@@ -9,7 +9,7 @@ export const DUMP_VERSION = 1;
 export const MANIFEST_FILE = "manifest.json";
 /** The file with the SHA-256 of every other one, in the form that `sha256sum --check` reads. */
 export const SUMS_FILE = "SHA256SUMS";
-/** Clients' API keys without their secrets, one JSON object a line. */
+/** Clients' API keys without their secrets, one JSON object a line, the oldest first. */
 export const KEYS_FILE = "keys.ndjson";
 /** Finished tasks, one JSON object a line, in ascending order of uid. */
 export const TASKS_FILE = "tasks.ndjson.gz";

@@ -1,5 +1,5 @@
 import { CommandError, ExitCode } from "../exit-codes.js";
-import type { EnqueuedAnswer, ProxyApi } from "./proxy-api.js";
+import type { EnqueuedAnswer, ProxyApi } from "../proxy-api.js";
 
 const CHECK_INDEX = "miroir-self-check";
 const DOCUMENTS = 60;

@@ -13,11 +13,11 @@ import {
   configFromFlags,
   type SharedFlags,
 } from "../options.js";
+import { createProxyApi } from "../proxy-api.js";
 import type { RunningControl } from "../run-control.js";
 import { StoppedError, untilStopped, whenToldToStop } from "../shutdown.js";
 import { checkFleet } from "./check.js";
 import { type DevNodes, nodesToBe, startDevNodes } from "./dev-nodes.js";
-import { createProxyApi } from "./proxy-api.js";
 import { assertSameFleet } from "./same-fleet.js";
 import { importSample, SAMPLE_INDEX } from "./sample.js";
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { startProgress } from "../progress.js";
-import type { EnqueuedAnswer, ProxyApi } from "./proxy-api.js";
+import type { EnqueuedAnswer, ProxyApi } from "../proxy-api.js";
 
 /** The index that holds the sample corpus. */
 export const SAMPLE_INDEX = "movies";

@@ -108,7 +108,13 @@ async function writeDump(
       logger.info({ index: index.uid, dumpUid }, "an index was deleted while it was dumped, and is left out");
     }
   }
-  await target.write(KEYS_FILE, topology.apiKeys.map((key) => `${JSON.stringify(printKey(key))}\n`).join(""));
+  await target.write(
+    KEYS_FILE,
+    [...topology.apiKeys]
+      .sort(oldestFirst)
+      .map((key) => `${JSON.stringify(printKey(key))}\n`)
+      .join(""),
+  );
   let tasks = 0;
   const lines = finishedTasks(store, () => {
     tasks += 1;
@@ -145,6 +151,12 @@ export function printEpoch({ epoch }: Topology): { readonly term: string; readon
 
 function detailsOf(dumpUid: string | null): string {
   return JSON.stringify({ dumpUid });
+}
+
+function oldestFirst(a: ApiKey, b: ApiKey): number {
+  const [first, second] = [a.createdAt, b.createdAt];
+  if (first?.seconds !== second?.seconds) return (first?.seconds ?? 0n) < (second?.seconds ?? 0n) ? -1 : 1;
+  return (first?.nanos ?? 0) - (second?.nanos ?? 0);
 }
 
 function printKey({ uid, name, description, actions, indexes, expiresAt, ...times }: ApiKey): object {
