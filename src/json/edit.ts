@@ -1,4 +1,4 @@
-import { asBuffer, objectMembers } from "./members.js";
+import { asBuffer, findMember, objectMembers } from "./members.js";
 import { skipWhitespace, syntaxErrorAt } from "./scan.js";
 
 const CLOSE_BRACE = 0x7d;
@@ -80,4 +80,20 @@ function lastNonWhitespace(bytes: Uint8Array, from: number): number {
     i--;
   }
   return i;
+}
+
+/**
+ * The object with that value for `key`: in place of the present one, or behind all members where there is none. Every other byte
+ * stays as it is.
+ *
+ * @throws JsonSyntaxError where `object` is not an object
+ */
+export function setMember(object: Buffer, key: string, rawJson: string | Buffer): Buffer {
+  const member = findMember(object, key);
+  if (member === undefined) return appendMembers(object, [[key, rawJson]]);
+  return Buffer.concat([
+    object.subarray(0, member.valueStart),
+    typeof rawJson === "string" ? Buffer.from(rawJson) : rawJson,
+    object.subarray(member.valueEnd),
+  ]);
 }

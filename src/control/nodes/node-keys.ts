@@ -48,6 +48,7 @@ const ACTIONS: Readonly<Record<KeyRole, readonly string[]>> = {
     "experimental.get",
     "experimental.update",
     "network.update",
+    "chats.*",
     "chatsSettings.*",
     "chatCompletions",
     "version",

@@ -1,5 +1,4 @@
-import { appendMembers } from "../../json/edit.js";
-import { findMember } from "../../json/members.js";
+import { setMember } from "../../json/edit.js";
 import { hideInjectedFields } from "../../merge/index.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import { combineCounts, planCounts } from "../../placement/task-counts.js";
@@ -278,7 +277,7 @@ function finalDetails(
   let details = task.detailsJson ?? rebuiltDetails(task, counted, count);
   for (const counter of counters) {
     const value = status === "succeeded" ? count(counter, task.documentsByShard) : 0;
-    details = setMember(details, counter, JSON.stringify(value));
+    details = setMember(Buffer.from(details), counter, JSON.stringify(value)).toString();
   }
   return details;
 }
@@ -296,7 +295,7 @@ function rebuiltDetails(
   const providedIds = numberIn(text, "providedIds");
   return providedIds === undefined || providedIds === 0
     ? text
-    : setMember(text, "providedIds", JSON.stringify(count("providedIds")));
+    : setMember(Buffer.from(text), "providedIds", JSON.stringify(count("providedIds"))).toString();
 }
 
 /** The node's own print of the change (sets sorted, secrets masked), where the client's resets stay resets. */
@@ -311,17 +310,6 @@ function settingsDetails(task: TaskRow, counted: readonly NodeTaskRow[]): string
   if (registered.displayedAttributes !== undefined)
     printed.displayedAttributes = registered.displayedAttributes;
   return JSON.stringify(printed);
-}
-
-function setMember(object: string, name: string, valueJson: string): string {
-  const bytes = Buffer.from(object);
-  const member = findMember(bytes, name);
-  if (member === undefined) return appendMembers(bytes, [[name, valueJson]]).toString();
-  return Buffer.concat([
-    bytes.subarray(0, member.valueStart),
-    Buffer.from(valueJson),
-    bytes.subarray(member.valueEnd),
-  ]).toString();
 }
 
 function numberIn(detailsJson: string | null, member: string): number | undefined {

@@ -81,7 +81,7 @@ export function listOf<T>(read: Reader<T>): Reader<readonly T[]> {
 /** An object with any members, each of which `read` reads. */
 export function mapOf<T>(read: Reader<T>): Reader<ReadonlyMap<string, T>> {
   return (value, path, code) => {
-    const members = Object.entries(asMembers(value, path, code));
+    const members = Object.entries(membersOf(value, path, code));
     return new Map(members.map(([name, entry]) => [name, read(entry, `${path}.${name}`, code)]));
   };
 }
@@ -117,7 +117,7 @@ export function object<S extends MemberSpecs>(members: S, options: ObjectOptions
   return (value, path, inherited) => {
     const own = options.code ?? inherited;
     const result: Record<string, unknown> = {};
-    for (const [name, entry] of Object.entries(asMembers(value, path, own))) {
+    for (const [name, entry] of Object.entries(membersOf(value, path, own))) {
       const spec = Object.hasOwn(members, name) ? members[name] : undefined;
       if (spec !== undefined) result[name] = spec.read(entry, `${path}.${name}`, spec.code ?? own);
       else if (options.open !== true) throw unknownMember(name, names, path, own);
@@ -135,8 +135,11 @@ export function invalidValue(path: string, fault: string, code: string) {
   return apiError(400, code, `Invalid value${path === "" ? "" : ` at \`${path}\``}: ${fault}`);
 }
 
-function asMembers(value: unknown, path: string, code: string): object {
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+/** The members of an object. @throws MeilisearchError for any other value */
+export function membersOf(value: unknown, path: string, code: string): Readonly<Record<string, unknown>> {
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+    return value as Readonly<Record<string, unknown>>;
+  }
   throw wrongType(path, "an object", value, code);
 }
 

@@ -10,12 +10,15 @@ import { timeOrderedUuid } from "../../runtime/uuid.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import { createAdmission } from "../read/admission.js";
+import { DefaultPrompts } from "../read/chat-prompts.js";
 import { createDocumentService } from "../read/documents.js";
 import { createFacetSearchService } from "../read/facet-search.js";
 import { createFieldsService } from "../read/fields.js";
 import { createMultiSearchService } from "../read/multi-search.js";
+import { createNodeAnswers } from "../read/node-answers.js";
 import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
 import { createNodeRefusals } from "../read/node-refusals.js";
+import { createRenderService } from "../read/render-template.js";
 import { createReplicaSelection } from "../read/replica-selection.js";
 import { createSearchService } from "../read/search.js";
 import { createSettingsReader } from "../read/settings-read.js";
@@ -30,6 +33,8 @@ import { registerAdmin } from "./admin.js";
 import { apiError, indexUidFault, overloaded } from "./api-errors.js";
 import { createAuthentication } from "./authentication.js";
 import { registerBackups } from "./backups.js";
+import { registerChats } from "./chats.js";
+import { registerCompaction } from "./compaction.js";
 import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
 import { corsHeaders, registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
@@ -46,8 +51,10 @@ import { registerNetwork } from "./network.js";
 import { countNodeCalls } from "./node-metrics.js";
 import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
 import { registerPrometheus } from "./prometheus.js";
+import { registerRenderTemplate } from "./render-template.js";
 import { createRouteTable } from "./route-table.js";
 import { registerSearch } from "./search.js";
+import { registerSearchRules } from "./search-rules.js";
 import type { RouteServices } from "./services.js";
 import { registerSettings } from "./settings.js";
 import { withSettingsFloor } from "./settings-floor.js";
@@ -148,6 +155,10 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerLogs(routes, services);
   registerPrometheus(routes, services);
   registerNetwork(routes, services);
+  registerChats(routes, services);
+  registerSearchRules(routes, services);
+  registerCompaction(routes, services);
+  registerRenderTemplate(routes, services, authentication);
   registerAdmin(routes, services);
   registerWebhooks(routes, services);
   registerUnserved(routes);
@@ -208,6 +219,8 @@ function createReads(
   const refusals = createNodeRefusals(transport, topology, health);
   const searching = { topology, reader, refusals, unavailableShardPolicy };
   const search = createSearchService(searching);
+  const nodes = createNodeAnswers(transport, topology, health);
+  const documents = createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy });
   return {
     refusals,
     search,
@@ -219,7 +232,9 @@ function createReads(
     facetSearch: createFacetSearchService({ topology, reader, refusals, unavailableShardPolicy }),
     similar: createSimilarService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
     fields: createFieldsService({ topology, reader, refusals, unavailableShardPolicy }),
-    documents: createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
+    documents,
+    render: createRenderService({ topology, nodes, documents, hasher }),
+    defaultPrompts: new DefaultPrompts(nodes),
     settings: createSettingsReader(reader),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),
     version: createVersionReader(world, topology, transport),

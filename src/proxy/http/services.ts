@@ -3,11 +3,13 @@ import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { LogOutput } from "../../runtime/log-output.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
+import type { DefaultPrompts } from "../read/chat-prompts.js";
 import type { DocumentService } from "../read/documents.js";
 import type { FacetSearchService } from "../read/facet-search.js";
 import type { FieldsService } from "../read/fields.js";
 import type { MultiSearchService } from "../read/multi-search.js";
 import type { NodeRefusals } from "../read/node-refusals.js";
+import type { RenderService } from "../read/render-template.js";
 import type { SearchService } from "../read/search.js";
 import type { SettingsReader } from "../read/settings-read.js";
 import type { SimilarService } from "../read/similar.js";
@@ -35,6 +37,8 @@ export interface RouteServices {
   readonly fields: FieldsService;
   readonly documents: DocumentService;
   readonly settings: SettingsReader;
+  readonly render: RenderService;
+  readonly defaultPrompts: DefaultPrompts;
   readonly stats: StatsService;
   readonly version: VersionReader;
   /** What nodes keep of an addition that is not finished. @throws MeilisearchError */
