@@ -58,6 +58,8 @@ const VOLATILE: Volatile = [
   [/"batchUid":\d+/g, '"batchUid":"<uid>"'],
   [/"(databaseSize|usedDatabaseSize|rawDocumentDbSize|avgDocumentSize)":("[^"]*"|\d+)/g, '"$1":"<size>"'],
   [/"requestUid":"[0-9a-f-]{36}"/g, '"requestUid":"<uuid>"'],
+  [/"version":"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}"/g, '"version":"<uuid>"'],
+  [/"(preCompactionSize|postCompactionSize)":"[^"]*"/g, '"$1":"<size>"'],
   [/for the webhook `[0-9a-f-]{36}`/g, "for the webhook `<uuid>`"],
   // What a batch did inside of the node.
   [/,"(progressTrace|writeChannelCongestion|internalDatabaseSizes)":\{[^{}]*\}/g, ""],

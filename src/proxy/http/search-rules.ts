@@ -1,4 +1,4 @@
-import { parseInstant } from "../../tasks/rfc3339.js";
+import { type Instant, parseInstant } from "../../tasks/rfc3339.js";
 import { apiError, indexUidFault } from "./api-errors.js";
 import {
   flag,
@@ -30,10 +30,16 @@ const DEFAULT_LIMIT = 20;
 const CHANGE_PARAMETERS = { customMetadata: { code: "bad_request", read: parameterText } } as const;
 const CONDITIONS_CODE = "invalid_dynamic_search_rule_conditions";
 
-const time: Reader<unknown> = (value, path, code) => {
+interface Time {
+  readonly instant: Instant;
+  /** As the client wrote it. */
+  readonly text: string;
+}
+
+const time: Reader<Time> = (value, path, code) => {
   const given = text(value, path, code);
   const instant = parseInstant(given, "that-day");
-  if (instant !== undefined && given.includes("T")) return instant;
+  if (instant !== undefined && given.includes("T")) return { instant, text: given };
   throw invalidValue(
     path,
     `\`${given}\` is not a valid date. It should follow the RFC 3339 format to represents a date or datetime in the future or specified as a null value. e.g. 'YYYY-MM-DD' or 'YYYY-MM-DD HH:MM:SS'.\n`,
@@ -60,7 +66,7 @@ const conditionMembers = object({
 });
 
 const conditions: Reader<unknown> = (value, path, code) => {
-  const { query } = conditionMembers(value, path, code);
+  const { query, time: span } = conditionMembers(value, path, code);
   if (query?.isEmpty === true && typeof query.words === "string") {
     throw invalidValue(
       `${path}.query`,
@@ -68,8 +74,28 @@ const conditions: Reader<unknown> = (value, path, code) => {
       "bad_request",
     );
   }
+  const { start, end } = span ?? {};
+  if (start && end && isLater(start.instant, end.instant)) {
+    throw invalidValue(
+      `${path}.time`,
+      `\`end\` (\`${printTime(end)}\`) should be later than \`start\` (\`${printTime(start)}\`)`,
+      "bad_request",
+    );
+  }
   return undefined;
 };
+
+function isLater(a: Instant, b: Instant): boolean {
+  return a.seconds === b.seconds ? a.nanos > b.nanos : a.seconds > b.seconds;
+}
+
+/** `2025-11-28 0:00:00.0 +00:00:00`. */
+function printTime({ text: given }: Time): string {
+  const [, date = "", hour = "", rest = "", fraction = "0", zone = "Z"] =
+    /^(.{10})T(\d\d)(:\d\d:\d\d)(?:\.(\d+))?(.*)$/.exec(given) ?? [];
+  const offset = zone.toUpperCase() === "Z" ? "+00:00" : zone;
+  return `${date} ${Number(hour)}${rest}.${fraction.replace(/0+$/, "") || "0"} ${offset}:00`;
+}
 
 const pinMembers = object({ position: { read: unsigned32, required: true } });
 
@@ -77,7 +103,7 @@ const pinMembers = object({ position: { read: unsigned32, required: true } });
 const action: Reader<unknown> = (value, path, code) => {
   const { type, ...members } = membersOf(value, path, code);
   if (type === undefined) throw apiError(400, code, `Missing field \`type\` inside \`${path}\``);
-  if (text(type, path, code) !== "pin") throw invalidValue(path, "Incorrect tag value", code);
+  if (text(type, `${path}.type`, code) !== "pin") throw invalidValue(path, "Incorrect tag value", code);
   return pinMembers(members, path, code);
 };
 
@@ -129,7 +155,10 @@ export function registerSearchRules(routes: RouteTable, { topology, config }: Ro
     (handle: (request: RouteRequest, uid: string) => Promise<RouteAnswer>) =>
     async (request: RouteRequest): Promise<RouteAnswer> => {
       const uid = parameter(request, "ruleUid");
-      return indexUidFault(uid) === undefined ? handle(request, uid) : { status: 404 };
+      const fault = indexUidFault(uid);
+      return fault === undefined
+        ? handle(request, uid)
+        : { status: 404, body: fault, contentType: "text/plain; charset=utf-8" };
     };
 
   routes.on("POST", "/dynamic-search-rules", "dynamicSearchRules.get", async (request) => {

@@ -94,7 +94,7 @@ export function createNodeRefusals(
       try {
         const response = await askNode(node);
         const { status } = response;
-        if (status === 401 || status === 403 || status >= 500) continue;
+        if (status === 401 || status === 403 || (status >= 500 && status !== 501)) continue;
         return status >= 400 && codeOf(response) !== undefined ? response : undefined;
       } catch (error) {
         if (!(error instanceof NodeUnavailableError)) throw error;
