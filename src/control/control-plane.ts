@@ -3,6 +3,7 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { BackupService } from "../gen/miroir/v1/backups_pb.js";
+import type { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
@@ -18,6 +19,7 @@ import {
   ReplicaState,
   type Topology,
 } from "../gen/miroir/v1/topology_pb.js";
+import type { VerifyService } from "../gen/miroir/v1/verify_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
 import type { OutboundHttp } from "../outbound/outbound-http.js";
 import { createShardHasher } from "../placement/shard.js";
@@ -26,6 +28,8 @@ import type { FencingToken, TaskStore } from "../store/task-store.js";
 import type { AuditTuning } from "./audit/audit-options.js";
 import { Auditor } from "./audit/auditor.js";
 import { type BackupsConfig, createBackups } from "./backups/backups.js";
+import { DocumentReader } from "./documents/document-reader.js";
+import { ExportTasks, type ExportTuning } from "./exports/export-tasks.js";
 import { createFeatureService } from "./features/feature-service.js";
 import { switchFeatures } from "./features/node-features.js";
 import { IndexCompaction } from "./indexes/index-compaction.js";
@@ -49,6 +53,7 @@ import { TaskRemoval } from "./tasks/task-removal.js";
 import { RetentionLoop, type RetentionTuning } from "./tasks/task-retention.js";
 import { createTaskService } from "./tasks/task-service.js";
 import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
+import { createVerifyService } from "./verify/verify-service.js";
 import { type ConfiguredWebhook, enterConfiguredWebhook } from "./webhooks/configured-webhook.js";
 import { announcing } from "./webhooks/finished-tasks.js";
 import type { WebhookTuning } from "./webhooks/webhook-delivery.js";
@@ -76,6 +81,7 @@ export interface ControlPlaneConfig {
   /** A webhook beside those of clients; none unless given. */
   readonly webhook?: ConfiguredWebhook | undefined;
   readonly webhooks?: WebhookTuning;
+  readonly exports?: ExportTuning;
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
 }
@@ -105,10 +111,12 @@ export interface ControlPlane {
   readonly services: {
     readonly tasks: ServiceImpl<typeof TaskService>;
     readonly backups: ServiceImpl<typeof BackupService>;
+    readonly exports: ServiceImpl<typeof ExportService>;
     readonly indexes: ServiceImpl<typeof IndexService>;
     readonly keys: ServiceImpl<typeof KeyService>;
     readonly features: ServiceImpl<typeof FeatureService>;
     readonly settings: ServiceImpl<typeof SettingsService>;
+    readonly verify: ServiceImpl<typeof VerifyService>;
     readonly resources: ServiceImpl<typeof ResourceService>;
   };
   /** Health by node id, for every node of the topology. */
@@ -206,9 +214,10 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
   });
   const compaction = new IndexCompaction({ ...common, registry, admin });
+  const hasher = await createShardHasher();
   const indexes = createIndexService({
     ...common,
-    hasher: await createShardHasher(),
+    hasher,
     creator,
     registry,
     names,
@@ -216,6 +225,13 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     updatedAt: (instance) => updatedAt.pending(instance),
   });
   const backups = createBackups({ ...common, registry, transport, admin, config: config.backups });
+  const exports = new ExportTasks({
+    ...common,
+    registry,
+    documents: new DocumentReader({ ...common, transport, admin }),
+    outbound: options.outbound,
+    tuning: config.exports,
+  });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
   const removal = new TaskRemoval({
     store,
@@ -228,12 +244,14 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
 
   return {
     services: {
-      tasks: createTaskService({ store, registry, removal, fence, world }),
+      tasks: createTaskService({ store, topology, registry, removal, fence, world }),
       backups: backups.service,
+      exports: exports.service,
       indexes,
       keys: createKeyService({ topology, clock: world.clock }),
       resources: createResourceService(topology),
       settings: createSettingsService(drift),
+      verify: createVerifyService({ topology, transport, admin, world, hasher, logger }),
       features: createFeatureService({
         topology,
         nodes: () => topology.current().nodes.map(({ id }) => admin(id)),
@@ -278,6 +296,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await compaction.resume();
       await removal.resume();
       await backups.resume();
+      await exports.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
       retention.start();
@@ -294,6 +313,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await names.stop();
       await compaction.stop();
       await backups.stop();
+      await exports.stop();
       await removal.stop();
       await retention.stop();
       await drift.stop();

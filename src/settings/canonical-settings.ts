@@ -194,7 +194,8 @@ function maskMembers(value: unknown): unknown {
   );
 }
 
-function maskSecret(secret: string): string {
+/** A secret as Meilisearch shows it: its beginning. */
+export function maskSecret(secret: string): string {
   const length = Buffer.byteLength(secret);
   if (length < 10) return "XXX...";
   const [shown, mask] = length < 20 ? [2, "XXXX..."] : length < 30 ? [3, "XXXXX..."] : [5, "XXXXXX..."];

@@ -1,10 +1,13 @@
 import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import type { MeilisearchHttp } from "../support/meilisearch-http.js";
+import { realNodeOnly } from "../support/nodes.js";
 import { miroir } from "./cli-process.js";
 
 const MASTER_KEY = "master-key-of-both-fleets";
@@ -102,6 +105,30 @@ async function fill({ api }: Fleet): Promise<void> {
   });
 }
 
+/** An embedding service that answers whoever shows the right key, and counts what it is asked for. */
+async function startEmbedder(key: string): Promise<{ url: string; texts(): number; stop(): void }> {
+  let texts = 0;
+  const server = createServer((request, response) => {
+    let body = "";
+    request.setEncoding("utf8").on("data", (text: string) => {
+      body += text;
+    });
+    request.on("end", () => {
+      const { input } = JSON.parse(body) as { readonly input: readonly string[] };
+      if (request.headers.authorization !== `Bearer ${key}`) {
+        response.writeHead(401).end("{}");
+        return;
+      }
+      texts += input.length;
+      const data = input.map((text) => [text.length / 10, 1]);
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ data }));
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return { url: `http://127.0.0.1:${port}`, texts: () => texts, stop: () => server.close() };
+}
+
 describe("dumps, and what is restored of them", () => {
   let source: Fleet;
   let target: Fleet;
@@ -196,4 +223,73 @@ describe("dumps, and what is restored of them", () => {
     expect([code, stderr]).toEqual([0, expect.anything()]);
     expect(await differences(source.api, target.api)).toEqual([]);
   }, 60_000);
+});
+
+const realIt = realNodeOnly();
+
+describe("dumps of indexes with a remote embedder", () => {
+  const KEY = "sk-embedder-0123456789";
+  realIt("have its key, and vectors that are not made anew", { timeout: 60_000 }, async () => {
+    const nodeArgs = ["--experimental-allowed-ip-networks", "127.0.0.0/8"];
+    const embedder = await startEmbedder(KEY);
+    const [source, target] = await Promise.all([
+      startFleet({ nodes: 2, replicationFactor: 1, shards: 4, nodeArgs }),
+      startFleet({ nodes: 2, replicationFactor: 1, shards: 4, nodeArgs }),
+    ]);
+    try {
+      const done = async (method: string, path: string, body: unknown): Promise<void> => {
+        await source.api.waitForTask((await source.api.ok<{ taskUid: number }>(method, path, body)).taskUid);
+      };
+      await done("PATCH", "/indexes/notes/settings", {
+        embedders: {
+          remote: {
+            source: "rest",
+            url: embedder.url,
+            apiKey: KEY,
+            dimensions: 2,
+            documentTemplate: "{{doc.text}}",
+            request: { input: ["{{text}}", "{{..}}"] },
+            response: { data: ["{{embedding}}", "{{..}}"] },
+          },
+        },
+      });
+      await done(
+        "POST",
+        "/indexes/notes/documents?primaryKey=id",
+        Array.from({ length: 20 }, (_, id) => ({ id, text: "x".repeat(id + 1) })),
+      );
+      const { taskUid } = await source.api.ok<{ taskUid: number }>("POST", "/dumps");
+      const { details } = await source.api.waitForTask(taskUid);
+      const folder = join(source.dataDir, "dumps", `${(details as { dumpUid: string }).dumpUid}.dump`);
+      const settings = JSON.parse(await readFile(join(folder, "indexes", "0", "settings.json"), "utf8"));
+      expect(settings.embedders.remote.apiKey).toBe(KEY);
+      const shown = await source.api.ok<{ embedders: { remote: { apiKey: string } } }>(
+        "GET",
+        "/indexes/notes/settings",
+      );
+      expect(shown.embedders.remote.apiKey).toBe("sk-XXXXX...");
+
+      const before = embedder.texts();
+      const { code, stderr } = await miroir(["restore", "--from", folder, "--url", target.api.url]);
+      expect([code, stderr]).toEqual([0, expect.anything()]);
+      expect(embedder.texts()).toBe(before);
+      for (const path of [
+        "/indexes/notes/documents?limit=20&retrieveVectors=true",
+        "/indexes/notes/settings",
+      ]) {
+        expect((await target.api.send("GET", path)).text).toBe((await source.api.send("GET", path)).text);
+      }
+      // The key works, and the vectors are made anew where the document changes.
+      const { taskUid: update } = await target.api.ok<{ taskUid: number }>(
+        "PUT",
+        "/indexes/notes/documents",
+        [{ id: 3, text: "changed" }],
+      );
+      await target.api.waitForTask(update);
+      expect(embedder.texts()).toBe(before + 1);
+    } finally {
+      embedder.stop();
+      await Promise.all([source.stop(), target.stop()]);
+    }
+  });
 });

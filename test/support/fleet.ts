@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pino from "pino";
 import { configSchema } from "../../src/cli/config.js";
+import { createLogger } from "../../src/cli/logger.js";
 import { type RunningControl, runControl } from "../../src/cli/run-control.js";
 import { type RunningProxy, runProxy } from "../../src/cli/run-proxy.js";
 import type { NodeProcess } from "../../src/nodes/launch.js";
@@ -14,6 +14,8 @@ import { type Relay, startRelay } from "./relay.js";
 /** What fleet to start. */
 export interface FleetOptions {
   readonly nodes: number;
+  /** Further command-line arguments of each node; none unless given. */
+  readonly nodeArgs?: readonly string[];
   /** 1 unless given. */
   readonly groups?: number;
   readonly replicationFactor: number;
@@ -66,9 +68,10 @@ const LOOK_MS = 5;
 /** Starts nodes, control plane and proxy, and resolves once the proxy holds the write lease. */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const world = createSystemWorld();
-  const logger = pino({ level: process.env.MIROIR_TEST_LOG ?? "silent" }, pino.destination(2));
+  const config = configSchema.parse({ log_level: process.env.MIROIR_TEST_LOG ?? "silent" });
+  const { logger, output: logs } = createLogger(config);
   const folder = mkdtempSync(join(tmpdir(), "miroir-fleet-"));
-  const started = await startNodes(options.nodes);
+  const started = await startNodes(options.nodes, { args: options.nodeArgs ?? [] });
   const relays: Relay[] = [];
   let control: RunningControl | undefined;
   let proxy: RunningProxy | undefined;
@@ -112,6 +115,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       }),
       world,
       logger,
+      logs,
     });
     http = new URL(proxy.url).host;
     await proxy.whenReady(AbortSignal.timeout(PATIENCE_MS));

@@ -15,6 +15,7 @@ import { isFinalStatus, type TaskStore, type TaskUid, taskStatuses } from "../..
 import { printTask } from "../../tasks/print-task.js";
 import { type DocumentReader, IndexUnreadableError } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
+import { keptSecrets } from "../settings/secret-keeper.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import { taskToProto } from "../tasks/task-codec.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
@@ -91,8 +92,9 @@ async function writeDump(
   metrics.dumpDocuments.set(0);
   for (const index of topology.indexes) {
     const folder = `indexes/${indexes.length}`;
+    const secrets = await keptSecrets(topology, store, index.instance);
     try {
-      const contents = await dumpIndex(options, { index, folder, target, signal });
+      const contents = await dumpIndex(options, { index, secrets, folder, target, signal });
       indexes.push({
         uid: index.uid,
         primaryKey: index.primaryKey ?? null,

@@ -4,6 +4,7 @@ import { type DumpedIndex, documentsFile, settingsFile } from "../../dumps/manif
 import type { Index } from "../../gen/miroir/v1/topology_pb.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
+import { unmaskSecrets } from "../../settings/embedder-secrets.js";
 import type { DocumentReader } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
 import { type NodeTaskSource, quietMark } from "./quiet-mark.js";
@@ -21,6 +22,8 @@ export interface DumpIndexOptions {
 export interface IndexDump {
   /** As the catalogue has it when the dump begins. */
   readonly index: Index;
+  /** The embedders' API keys, as `unmaskSecrets` takes them. */
+  readonly secrets: readonly unknown[];
   readonly folder: string;
   readonly target: BackupFolder;
   readonly signal: AbortSignal;
@@ -43,11 +46,12 @@ const LINE_END = Buffer.from("\n");
  */
 export async function dumpIndex(
   options: DumpIndexOptions,
-  { index, folder, target, signal }: IndexDump,
+  { index, secrets, folder, target, signal }: IndexDump,
 ): Promise<IndexContents> {
   const { world, logger, metrics } = options;
-  const settings = index.settingsJson === "" ? "{}" : index.settingsJson;
-  await target.write(settingsFile({ folder }), `${settings}\n`);
+  const shown = JSON.parse(index.settingsJson === "" ? "{}" : index.settingsJson) as Record<string, unknown>;
+  const { settings, masked } = unmaskSecrets(shown, secrets);
+  await target.write(settingsFile({ folder }), `${JSON.stringify(settings)}\n`);
   const contents = { documents: 0, documentBytes: 0 };
   const lines = async function* (): AsyncGenerator<Buffer> {
     let logged = world.clock.monotonic();
@@ -68,7 +72,7 @@ export async function dumpIndex(
   await target.write(documentsFile({ folder }), lines());
   const unchanged = before !== undefined && before === (await markOf(options, index));
   logger.info({ index: index.uid, documents: contents.documents, unchanged }, "an index is in the dump");
-  return { ...contents, unchanged, maskedEmbedders: maskedIn(settings) };
+  return { ...contents, unchanged, maskedEmbedders: [...masked] };
 }
 
 /** A document as one line: strings hold no line ends, so those that there are stand between values. */
@@ -85,14 +89,5 @@ async function markOf({ admin, logger }: DumpIndexOptions, index: Index): Promis
   return quietMark(
     index.replicas.map(({ nodeId }) => nodeId),
     { admin, logger, indexUid: name },
-  );
-}
-
-/** Embedders with a masked key: Meilisearch shows no more than the beginning of one. */
-function maskedIn(settingsJson: string): string[] {
-  const { embedders } = JSON.parse(settingsJson) as { readonly embedders?: unknown };
-  if (typeof embedders !== "object" || embedders === null) return [];
-  return Object.entries(embedders).flatMap(([name, embedder]) =>
-    /"apiKey":"[^"]*\.\.\."/.test(JSON.stringify(embedder)) ? [name] : [],
   );
 }

@@ -4,6 +4,7 @@ import {
   type CreateSnapshotRequest,
   CreateSnapshotRequestSchema,
 } from "../../gen/miroir/v1/backups_pb.js";
+import { ExportRequestSchema } from "../../gen/miroir/v1/exports_pb.js";
 import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
   CommitGenerationRequestSchema,
@@ -39,7 +40,7 @@ import {
   TaskStatus,
   TaskType,
 } from "../../gen/miroir/v1/tasks_pb.js";
-import type { ApiKey } from "../../gen/miroir/v1/topology_pb.js";
+import type { ApiKey, Writer } from "../../gen/miroir/v1/topology_pb.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
 const MAX_NAME = 512;
@@ -82,12 +83,22 @@ export function createValidators(): ValidatorTable {
     .add(CreateDumpRequestSchema, checkBackup)
     .add(CreateSnapshotRequestSchema, checkBackup)
     .add(CancelTasksRequestSchema, checkTaskRemoval)
-    .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session }, faults) => {
+    .add(ExportRequestSchema, ({ taskUid, session, indexes }, faults) => {
+      checkUid(taskUid, "task_uid", faults);
+      checkSession(session, faults);
+      faults.check(indexes.length <= MAX_LIST, "indexes", `at most ${MAX_LIST}, not ${indexes.length}`);
+      for (const { filterJson } of indexes.slice(0, MAX_LIST)) {
+        if (filterJson !== undefined) checkJson(filterJson, "indexes.filter_json", faults);
+      }
+    })
+    .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session, writer }, faults) => {
       checkIndexUid(uid, "uid", faults);
       checkPrimaryKey(primaryKey, faults);
+      checkWriter(writer, faults);
       checkSession(session, faults);
     })
-    .add(CreateIndexRequestSchema, ({ taskUid, uid, primaryKey, session }, faults) => {
+    .add(CreateIndexRequestSchema, ({ taskUid, uid, primaryKey, session, writer }, faults) => {
+      checkWriter(writer, faults);
       checkUid(taskUid, "task_uid", faults);
       checkIndexUid(uid, "uid", faults);
       checkPrimaryKey(primaryKey, faults);
@@ -137,10 +148,7 @@ export function createValidators(): ValidatorTable {
       faults.check(staleNodeIds.length <= 1_000, "stale_node_ids", "at most 1,000");
       for (const [position, id] of staleNodeIds.entries())
         checkName(id, `stale_node_ids[${position}]`, faults);
-      if (writer !== undefined) {
-        checkName(writer.proxyId, "writer.proxy_id", faults);
-        checkName(writer.session, "writer.session", faults);
-      }
+      checkWriter(writer, faults);
       faults.check(reason.length <= 1_000, "reason", "at most 1,000 characters");
     })
     .add(GetIndexRequestSchema, ({ uid }, faults) => checkIndexUid(uid, "uid", faults))
@@ -200,6 +208,12 @@ function checkTaskList(request: ListTasksRequest, faults: Faults): void {
   for (const [position, type] of types.entries()) checkType(type, `types[${position}]`, faults);
 }
 
+function checkWriter(writer: Writer | undefined, faults: Faults): void {
+  if (writer === undefined) return;
+  checkName(writer.proxyId, "writer.proxy_id", faults);
+  checkName(writer.session, "writer.session", faults);
+}
+
 function checkTaskRemoval(request: DeleteTasksRequest | CancelTasksRequest, faults: Faults): void {
   const { taskUid, matching, originalFilter, session } = request;
   checkUid(taskUid, "task_uid", faults);
@@ -232,6 +246,7 @@ function checkTask(task: Task, path: string, faults: Faults): void {
   if (task.indexUid !== "") checkIndexUid(task.indexUid, `${path}.index_uid`, faults);
   faults.check(task.instance.length <= MAX_NAME, `${path}.instance`, `at most ${MAX_NAME} characters`);
   checkJson(task.detailsJson, `${path}.details_json`, faults);
+  checkJson(task.embedderSecretsJson, `${path}.embedder_secrets_json`, faults);
   faults.check(
     task.nodeTasks.length <= MAX_NODE_TASKS,
     `${path}.node_tasks`,

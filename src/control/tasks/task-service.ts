@@ -13,6 +13,8 @@ import {
   type TaskUid,
   taskUid,
 } from "../../store/task-store.js";
+import { keepEmbedderSecrets } from "../settings/secret-keeper.js";
+import type { TopologyManager } from "../topology/topology-manager.js";
 import { statusFromProto, taskFromProto, taskToProto, timeFromProto, typeFromProto } from "./task-codec.js";
 import type { TaskRegistry } from "./task-registry.js";
 import type { TaskRemoval, TaskRemovalRequest } from "./task-removal.js";
@@ -20,6 +22,7 @@ import type { TaskRemoval, TaskRemovalRequest } from "./task-removal.js";
 /** What {@link createTaskService} works with. */
 export interface TaskServiceOptions {
   readonly store: TaskStore;
+  readonly topology: TopologyManager;
   readonly registry: TaskRegistry;
   readonly removal: TaskRemoval;
   readonly fence: () => FencingToken;
@@ -32,13 +35,14 @@ const MAX_COMPACTED_BYTES = 256 * 1024 * 1024;
 
 /** Serves Miroir's own tasks. Requests are within the bounds that the proto files state. */
 export function createTaskService(options: TaskServiceOptions): ServiceImpl<typeof TaskService> {
-  const { store, registry, removal, fence, world } = options;
+  const { store, topology, registry, removal, fence, world } = options;
   return {
     async allocateTaskUids({ count }) {
       return { firstUid: BigInt(await store.tasks.allocateUids(count, fence())), count };
     },
     async registerTasks({ tasks }) {
       const now = world.clock.now();
+      await keepEmbedderSecrets(topology, tasks);
       await registry.register(tasks.map((task) => taskFromProto(task, now)));
       return {};
     },

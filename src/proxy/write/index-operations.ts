@@ -8,6 +8,7 @@ import {
   reservedSettingsName,
   toNodeSettings,
 } from "../../settings/canonical-settings.js";
+import { embedderSecrets } from "../../settings/embedder-secrets.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import { checkedIndexUid } from "../http/api-errors.js";
@@ -43,7 +44,13 @@ export class IndexOperations {
       const enqueuedAt = this.core.now();
       const call = () =>
         control.createIndex(
-          { taskUid, uid, session: lease.session, ...(primaryKey === undefined ? {} : { primaryKey }) },
+          {
+            taskUid,
+            uid,
+            session: lease.session,
+            writer: { proxyId: lease.proxyId, session: lease.session },
+            ...(primaryKey === undefined ? {} : { primaryKey }),
+          },
           { timeoutMs: config.controlTimeoutMs },
         );
       const answer = await untilAnswered(this.core.context, call, taskUid, "creating the index");
@@ -142,6 +149,7 @@ export class IndexOperations {
       type: TaskType.SETTINGS_UPDATE,
       indexUid,
       detailsJson: JSON.stringify(maskSecrets(change.details)),
+      embedderSecretsJson: embedderSecrets(change.patch),
     };
     return this.core.inLane(indexUid, signal, () =>
       this.settingsInLane(indexUid, change, draft, mayCreateIndex),

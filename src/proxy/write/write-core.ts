@@ -31,6 +31,8 @@ export interface TaskDraft {
   readonly indexUid: string;
   readonly detailsJson: string;
   readonly customMetadata?: string | undefined;
+  /** API keys of embedders that the details mask, JSON. */
+  readonly embedderSecretsJson?: string | undefined;
   readonly documentsByShard?: Readonly<Record<number, bigint>>;
 }
 
@@ -346,6 +348,7 @@ export class WriteCore {
         detailsJson: draft.detailsJson,
         enqueuedAt: now,
         customMetadata: draft.customMetadata ?? "",
+        embedderSecretsJson: draft.embedderSecretsJson ?? "",
         documentsByShard: { ...draft.documentsByShard },
         nodeTasks: nodeTasks.map((task) => ({
           nodeId: task.nodeId,

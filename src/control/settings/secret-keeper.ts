@@ -1,0 +1,77 @@
+import { create } from "@bufbuild/protobuf";
+import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
+import { ResourceSchema, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { type TaskStore, taskUid } from "../../store/task-store.js";
+import { findInstance } from "../tasks/index-replicas.js";
+import type { TopologyManager } from "../topology/topology-manager.js";
+
+/** What the names of the resources begin with that hold embedders' keys; an instance follows. */
+const PREFIX = "secrets/";
+/** Changes with secrets that are kept of one index. */
+const MAX_CHANGES = 20;
+
+/** The secrets of one settings change. */
+interface KeptChange {
+  readonly taskUid: number;
+  readonly embedders: unknown;
+}
+
+/**
+ * Keeps the API keys of embedders that settings changes bring. Nodes show them masked, and a dump without them could not be restored. They
+ * lie among the topology's resources, which `GetTopology` shows without their contents; those of indexes that are gone go with the next
+ * change.
+ */
+export async function keepEmbedderSecrets(topology: TopologyManager, tasks: readonly Task[]): Promise<void> {
+  const changes = tasks.filter(
+    ({ embedderSecretsJson, instance }) => embedderSecretsJson !== "" && instance !== "",
+  );
+  if (changes.length === 0) return;
+  await topology.change("API keys of embedders", (draft) => {
+    for (const { uid, instance, embedderSecretsJson } of changes) {
+      const kept = keptOf(draft, instance).filter(({ taskUid }) => taskUid !== Number(uid));
+      kept.push({ taskUid: Number(uid), embedders: JSON.parse(embedderSecretsJson) as unknown });
+      keep(draft, instance, kept.slice(-MAX_CHANGES));
+    }
+    draft.resources = draft.resources.filter(
+      ({ name }) => !name.startsWith(PREFIX) || findInstance(draft, name.slice(PREFIX.length)) !== undefined,
+    );
+  });
+}
+
+/** The secrets of the changes to an index that were made, the last one first, as `unmaskSecrets` takes them. */
+export async function keptSecrets(
+  topology: Topology,
+  store: TaskStore,
+  instance: string,
+): Promise<readonly unknown[]> {
+  const kept = keptOf(topology, instance);
+  const rows = await store.tasks.getMany(kept.map(({ taskUid: uid }) => taskUid(uid)));
+  const statuses = new Map(rows.map(({ uid, status }) => [Number(uid), status]));
+  return kept
+    .filter(({ taskUid: uid }) => {
+      const status = statuses.get(uid);
+      // One that is no longer known ended long ago.
+      return status === undefined || status === "succeeded";
+    })
+    .map(({ embedders }) => embedders)
+    .reverse();
+}
+
+function keptOf(topology: Topology, instance: string): KeptChange[] {
+  const held = topology.resources.find(({ name }) => name === PREFIX + instance);
+  return held === undefined ? [] : (JSON.parse(held.json) as KeptChange[]);
+}
+
+function keep(draft: Topology, instance: string, changes: readonly KeptChange[]): void {
+  const name = PREFIX + instance;
+  const held = draft.resources.find((resource) => resource.name === name);
+  const json = JSON.stringify(changes);
+  if (held === undefined) {
+    draft.resources = [...draft.resources, create(ResourceSchema, { name, json, version: 1n })].sort(
+      (a, b) => (a.name < b.name ? -1 : 1),
+    );
+    return;
+  }
+  held.json = json;
+  held.version += 1n;
+}
