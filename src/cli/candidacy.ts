@@ -228,6 +228,7 @@ async function lead(
     keys: plane.services.keys,
     features: plane.services.features,
     backups: plane.services.backups,
+    exports: plane.services.exports,
     settings: plane.services.settings,
     resources: plane.services.resources,
     cluster: createClusterService({

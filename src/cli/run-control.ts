@@ -14,6 +14,7 @@ import {
 } from "../control/topology/topology-manager.js";
 import { BackupService } from "../gen/miroir/v1/backups_pb.js";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
+import { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
@@ -147,6 +148,7 @@ class ControlProcess {
     keys: forward(KeyService, () => this.#current().keys),
     features: forward(FeatureService, () => this.#current().features),
     backups: forward(BackupService, () => this.#current().backups),
+    exports: forward(ExportService, () => this.#current().exports),
     settings: forward(SettingsService, () => this.#current().settings),
     resources: forward(ResourceService, () => this.#current().resources),
   };

@@ -5,6 +5,7 @@ import type {
   CreateSnapshotRequestSchema,
   CreateSnapshotResponse,
 } from "../gen/miroir/v1/backups_pb.js";
+import type { ExportRequestSchema, ExportResponse } from "../gen/miroir/v1/exports_pb.js";
 import type { SetFeaturesRequestSchema, SetFeaturesResponse } from "../gen/miroir/v1/features_pb.js";
 import type {
   CommitGenerationRequestSchema,
@@ -160,6 +161,7 @@ export interface ControlTransport {
     request: Init<typeof CreateSnapshotRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<CreateSnapshotResponse>;
+  export(request: Init<typeof ExportRequestSchema>, options?: ControlCallOptions): Promise<ExportResponse>;
   close(): void;
 }
 

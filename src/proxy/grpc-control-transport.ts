@@ -6,6 +6,7 @@ import {
   type GrpcServiceClient,
 } from "../client/grpc-adapter.js";
 import { BackupService } from "../gen/miroir/v1/backups_pb.js";
+import { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../gen/miroir/v1/keys_pb.js";
@@ -59,6 +60,7 @@ interface Services {
   readonly keys: GrpcServiceClient<typeof KeyService>;
   readonly features: GrpcServiceClient<typeof FeatureService>;
   readonly backups: GrpcServiceClient<typeof BackupService>;
+  readonly exports: GrpcServiceClient<typeof ExportService>;
   readonly resources: GrpcServiceClient<typeof ResourceService>;
 }
 
@@ -126,6 +128,7 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
     createDump: (request, call) => unary((s, o) => s.backups.createDump(request, o), call),
     createSnapshot: (request, call) => unary((s, o) => s.backups.createSnapshot(request, o), call),
+    export: (request, call) => unary((s, o) => s.exports.export(request, o), call),
     setFeatures: (request, call) => unary((s, o) => s.features.setFeatures(request, o), call),
     setResource: (request, call) => unary((s, o) => s.resources.setResource(request, o), call),
     deleteKey: (request, call) => unary((s, o) => s.keys.deleteKey(request, o), call),
@@ -166,6 +169,7 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
     keys: createGrpcServiceClient(KeyService, client, metadata),
     features: createGrpcServiceClient(FeatureService, client, metadata),
     backups: createGrpcServiceClient(BackupService, client, metadata),
+    exports: createGrpcServiceClient(ExportService, client, metadata),
     resources: createGrpcServiceClient(ResourceService, client, metadata),
   };
 }

@@ -1,6 +1,6 @@
-import type { Script, Step } from "./side-by-side.js";
+import type { Script, Step, StepOptions } from "./side-by-side.js";
 
-const post = (body: unknown, options?: Step[3]): Step => ["POST", "/webhooks", body, options];
+const post = (body: unknown, options: StepOptions = {}): Step => ["POST", "/webhooks", body, options];
 const patch = (path: string, body: unknown): Step => ["PATCH", `/webhooks/${path}`, body];
 const uuid = "c2f0a1d4-6d2e-4a3b-9a55-0e1f2a3b4c5d";
 const nil = "00000000-0000-0000-0000-000000000000";

@@ -166,6 +166,7 @@ export class SimulatedControl {
       deleteKey: notSimulated,
       setFeatures: notSimulated,
       createDump: notSimulated,
+      export: notSimulated,
       createSnapshot: notSimulated,
       countTasks: notSimulated,
       compactTaskStore: notSimulated,

@@ -57,6 +57,7 @@ export function createSimulatedTransport(
     deleteKey: missing,
     setFeatures: missing,
     createDump: missing,
+    export: missing,
     createSnapshot: missing,
     close: () => undefined,
   };

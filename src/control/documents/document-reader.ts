@@ -95,6 +95,30 @@ export class DocumentReader {
     }
   }
 
+  /**
+   * Has a node judge a filter, as the client wrote it.
+   *
+   * @throws IndexUnreadableError, and MeilisearchError where the nodes refuse the filter
+   */
+  async check({ instance, filter, signal }: DocumentRead): Promise<void> {
+    const { admin, transport } = this.#options;
+    for (const part of documentParts(this.#index(instance), new Set()) ?? []) {
+      const { nodeId, physicalName } = part;
+      try {
+        await fetchDocuments(
+          transport,
+          admin(nodeId),
+          physicalName,
+          { filter, fields: [], limit: 0 },
+          signal,
+        );
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
+    }
+  }
+
   #index(instance: string): Index {
     const index = findInstance(this.#options.topology.current(), instance);
     if (index === undefined) throw new IndexUnreadableError("the index was deleted while it was read");

@@ -21,6 +21,7 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js"
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { BackupService } from "../../gen/miroir/v1/backups_pb.js";
 import { ClusterService } from "../../gen/miroir/v1/cluster_pb.js";
+import { ExportService } from "../../gen/miroir/v1/exports_pb.js";
 import { FeatureService } from "../../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../../gen/miroir/v1/keys_pb.js";
@@ -49,6 +50,7 @@ export interface ControlServices {
   readonly keys: ServiceImpl<typeof KeyService>;
   readonly features: ServiceImpl<typeof FeatureService>;
   readonly backups: ServiceImpl<typeof BackupService>;
+  readonly exports: ServiceImpl<typeof ExportService>;
   readonly settings: ServiceImpl<typeof SettingsService>;
   readonly resources: ServiceImpl<typeof ResourceService>;
 }
@@ -153,6 +155,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     KeyService,
     FeatureService,
     BackupService,
+    ExportService,
     SettingsService,
     ResourceService,
     Health,
@@ -168,6 +171,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     .service(KeyService, services.keys)
     .service(FeatureService, services.features)
     .service(BackupService, services.backups)
+    .service(ExportService, services.exports)
     .service(SettingsService, services.settings)
     .service(ResourceService, services.resources)
     .service(

@@ -1,4 +1,4 @@
-import { matchesIndex } from "./index-pattern.js";
+import { matchesIndex } from "../../meilisearch/index-pattern.js";
 
 /** What a tenant token adds to searches of one index; `filter` as JSON value, undefined for none. */
 export interface IndexSearchRules {

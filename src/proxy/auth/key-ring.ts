@@ -1,9 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
+import { matchesIndex } from "../../meilisearch/index-pattern.js";
 import type { Instant } from "../../tasks/rfc3339.js";
 import { type Action, concernsKeys, grantedActions, indexScope } from "./actions.js";
 import { type ApiKey, apiKeySecret } from "./api-key.js";
 import { AuthFilter, type SearchRules } from "./auth-filter.js";
-import { matchesIndex } from "./index-pattern.js";
 import { readTenantToken } from "./tenant-token.js";
 
 /** What a request wants to do. */

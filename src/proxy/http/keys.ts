@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { ApiKeySchema, type ApiKey as ProtoApiKey } from "../../gen/miroir/v1/topology_pb.js";
+import { indexPatternFault, isIndexPattern } from "../../meilisearch/index-pattern.js";
 import { randomUuid } from "../../runtime/uuid.js";
 import { formatInstant, type Instant, parseInstant } from "../../tasks/rfc3339.js";
 import { type Action, actionNames, indexScope, isAction } from "../auth/actions.js";
 import { type ApiKey, normalizedUuid, uuidFault } from "../auth/api-key.js";
-import { indexPatternFault, isIndexPattern } from "../auth/index-pattern.js";
 import { currentView } from "../read/indexes.js";
 import { apiError } from "./api-errors.js";
 import type { Authentication } from "./authentication.js";

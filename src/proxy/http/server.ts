@@ -40,6 +40,7 @@ import { corsHeaders, registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
 import { registerExperimentalFeatures } from "./experimental-features.js";
+import { registerExport } from "./export.js";
 import { registerFacetSearch } from "./facet-search.js";
 import { registerFields } from "./fields.js";
 import { registerIndexes } from "./indexes.js";
@@ -161,6 +162,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerRenderTemplate(routes, services, authentication);
   registerAdmin(routes, services);
   registerWebhooks(routes, services);
+  registerExport(routes, services);
   registerUnserved(routes);
   routes.finish();
   registerGauges(metrics, services, health);

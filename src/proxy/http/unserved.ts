@@ -3,7 +3,6 @@ import type { RouteAccess, RouteMethod, RouteTable } from "./route-table.js";
 
 /** What Meilisearch serves and Miroir does not; a plain 404 would read as a misspelt route. */
 const UNSERVED: readonly (readonly [RouteMethod, string, RouteAccess])[] = [
-  ["POST", "/export", "export"],
   ["POST", "/indexes/:indexUid/documents/edit", "documents.*"],
 ];
 

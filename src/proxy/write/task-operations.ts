@@ -3,7 +3,7 @@ import { type DeleteTasksRequestSchema, TaskType } from "../../gen/miroir/v1/tas
 import { formatInstant } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import { untilAnswered } from "./control-calls.js";
-import type { BackupKind, TaskRemovalWrite, WriteAnswer, WriteResult } from "./types.js";
+import type { BackupKind, ExportRequest, TaskRemovalWrite, WriteAnswer, WriteResult } from "./types.js";
 import type { WriteCore } from "./write-core.js";
 
 /** Work on the server rather than on documents: the control plane's, under uids of this proxy, so that they follow those of its writes. */
@@ -50,6 +50,25 @@ export class TaskOperations {
     );
     const type = kind === "delete" ? TaskType.TASK_DELETION : TaskType.TASK_CANCELATION;
     return { status: 200, body: enqueued(taskUid, type, enqueuedAt) };
+  }
+
+  /** Has the control plane copy indexes to another Meilisearch. */
+  async export(request: ExportRequest): Promise<WriteResult> {
+    this.core.requireWritable();
+    const { control, lease, config } = this.core.context;
+    const taskUid = await this.core.uids.take();
+    const enqueuedAt = this.core.now();
+    await untilAnswered<unknown>(
+      this.core.context,
+      () =>
+        control.export(
+          { ...request, taskUid, session: lease.session },
+          { timeoutMs: config.controlTimeoutMs },
+        ),
+      taskUid,
+      "exporting indexes",
+    );
+    return { status: 200, body: enqueued(taskUid, TaskType.EXPORT, enqueuedAt) };
   }
 
   /** Has the control plane back the fleet up. */

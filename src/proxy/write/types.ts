@@ -1,5 +1,6 @@
 import type { Readable } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ExportRequestSchema } from "../../gen/miroir/v1/exports_pb.js";
 import type { ListTasksRequestSchema } from "../../gen/miroir/v1/tasks_pb.js";
 
 /** What a document write does. */
@@ -68,6 +69,12 @@ export interface TaskRemovalWrite {
   /** The query as it was sent, with its question mark. */
   readonly originalFilter: string;
 }
+
+/** Which indexes are copied to which other Meilisearch; members as in the API. */
+export type ExportRequest = Pick<
+  MessageInitShape<typeof ExportRequestSchema>,
+  "url" | "apiKey" | "payloadSize" | "indexes"
+>;
 
 /** How the whole fleet is backed up. */
 export type BackupKind = "dump" | "snapshot";

@@ -19,6 +19,7 @@ import { createTaskUids } from "./task-uids.js";
 import type {
   BackupKind,
   DocumentWriteRequest,
+  ExportRequest,
   IndexSwap,
   SettingsWrite,
   TaskRemovalWrite,
@@ -57,6 +58,8 @@ export interface WriteService {
   removeTasks(request: TaskRemovalWrite): Promise<WriteResult>;
   /** Has an index's nodes give back the space that they do not use; contents stay as they are. */
   compactIndex(indexUid: string): Promise<WriteResult>;
+  /** Copies indexes to another Meilisearch. */
+  export(request: ExportRequest): Promise<WriteResult>;
   /** Backs the whole fleet up. */
   backUp(kind: BackupKind): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
@@ -170,6 +173,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     compactIndex: (indexUid) => counted(() => tasks.compactIndex(indexUid)),
     removeTasks: (request) => counted(() => tasks.remove(request)),
     backUp: (kind) => counted(() => tasks.backUp(kind)),
+    export: (request) => counted(() => tasks.export(request)),
     swapIndexes: (swaps, signal) => counted(() => names.swap(swaps, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
     updateSettings: (write, signal) => counted(() => indexes.updateSettings(write, signal)),

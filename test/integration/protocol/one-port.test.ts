@@ -245,6 +245,7 @@ describe("limits", () => {
             keys: {} as never,
             features: {} as never,
             backups: {} as never,
+            exports: {} as never,
             settings: {} as never,
             resources: {} as never,
           },

@@ -142,6 +142,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       },
       features: { getFeatures: refuse, setFeatures: refuse },
       backups: { createDump: refuse, createSnapshot: refuse },
+      exports: { export: refuse },
       settings: { listDrifts: refuse },
       resources: { setResource: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },

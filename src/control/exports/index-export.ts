@@ -1,0 +1,101 @@
+import type { Index } from "../../gen/miroir/v1/topology_pb.js";
+import { MeilisearchError } from "../../meilisearch/errors.js";
+import type { JsonValue } from "../../merge/index.js";
+import { hideInjectedFields, standInsInAnyFilter } from "../../merge/injected-fields.js";
+import { DEFAULT_CLIENT_SETTINGS } from "../../settings/canonical-settings.js";
+import type { DocumentReader } from "../documents/document-reader.js";
+import type { RemoteMeilisearch } from "./remote-meilisearch.js";
+
+/** What {@link exportIndex} works with. */
+export interface IndexExportOptions {
+  readonly documents: DocumentReader;
+  readonly remote: RemoteMeilisearch;
+  /** Names of the experimental features that are on. */
+  readonly features: readonly string[];
+  /** Bytes of documents in one request. */
+  readonly payloadSize: number;
+  readonly signal: AbortSignal;
+}
+
+/** Which part of an index is exported. */
+export interface IndexExport {
+  readonly index: Index;
+  readonly filter: JsonValue | undefined;
+  readonly overrideSettings: boolean;
+}
+
+/** The nodes refuse an export's filter, in Meilisearch's words. */
+export class ExportFilterError extends Error {
+  override readonly name = "ExportFilterError";
+}
+
+/** Settings that only are where an experimental feature is on. */
+const EXPERIMENTAL = [
+  ["chat", "chatCompletions"],
+  ["foreignKeys", "foreignKeys"],
+] as const;
+
+/**
+ * Copies an index: its settings where the remote has no such index or they are to replace the remote's own, then its documents, in
+ * the order of insertion. Resolves with the number of documents.
+ *
+ * @throws ExportFilterError, ExportRefusedError, IndexUnreadableError
+ */
+export async function exportIndex(
+  { documents, remote, features, payloadSize, signal }: IndexExportOptions,
+  { index, filter, overrideSettings }: IndexExport,
+): Promise<number> {
+  const { uid, instance, primaryKey } = index;
+  const read = { instance, filter: filter === undefined ? undefined : standInsInAnyFilter(filter), signal };
+  if (read.filter !== undefined) await documents.check(read).catch(throwFilterError(uid));
+  const exists = await remote.hasIndex(uid);
+  if (!exists) await remote.createIndex(uid, primaryKey);
+  else if (overrideSettings) await remote.setPrimaryKey(uid, primaryKey);
+  if (!exists || overrideSettings) await remote.setSettings(uid, settingsOf(index, features));
+  let count = 0;
+  let payload: Buffer[] = [];
+  let bytes = 0;
+  const send = async (): Promise<void> => {
+    if (payload.length === 0) return;
+    await remote.addDocuments(uid, payload);
+    count += payload.length;
+    payload = [];
+    bytes = 0;
+  };
+  for await (const batch of documents.read(read)) {
+    for (const document of batch) {
+      if (bytes + document.length > payloadSize) await send();
+      payload.push(document);
+      bytes += document.length;
+    }
+  }
+  await send();
+  return count;
+}
+
+/** As clients see them, without what the remote could not take: masked keys of embedders, and members of features that are off. */
+function settingsOf({ settingsJson }: Index, features: readonly string[]): Record<string, unknown> {
+  const settings = settingsJson === "" ? DEFAULT_CLIENT_SETTINGS : (JSON.parse(settingsJson) as object);
+  const sent: Record<string, unknown> = { ...settings };
+  for (const [member, feature] of EXPERIMENTAL) if (!features.includes(feature)) delete sent[member];
+  if (typeof sent.embedders === "object" && sent.embedders !== null) {
+    sent.embedders = Object.fromEntries(
+      Object.entries(sent.embedders).map(([name, embedder]) => [name, withoutKey(embedder)]),
+    );
+  }
+  return sent;
+}
+
+function withoutKey(embedder: unknown): unknown {
+  if (typeof embedder !== "object" || embedder === null) return embedder;
+  const { apiKey: _, ...rest } = embedder as Record<string, unknown>;
+  return rest;
+}
+
+function throwFilterError(uid: string): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof MeilisearchError) || error.body.code !== "invalid_document_filter") throw error;
+    const message = hideInjectedFields(error.body.message).replace(/^Index `[^`]*`: /, "");
+    throw new ExportFilterError(`Index \`${uid}\`: ${message}`, { cause: error });
+  };
+}
