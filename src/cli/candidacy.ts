@@ -230,6 +230,7 @@ async function lead(
     backups: plane.services.backups,
     exports: plane.services.exports,
     settings: plane.services.settings,
+    verify: plane.services.verify,
     resources: plane.services.resources,
     cluster: createClusterService({
       topology: control.topology,

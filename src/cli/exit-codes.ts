@@ -11,6 +11,8 @@ export const ExitCode = {
   notFound: 4,
   /** A key is missing or refused. */
   refused: 5,
+  /** A comparison found differences. */
+  different: 6,
 } as const;
 
 /** One of {@link ExitCode}. */

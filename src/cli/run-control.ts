@@ -22,6 +22,7 @@ import { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
+import { VerifyService } from "../gen/miroir/v1/verify_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
 import { createUndiciTransport } from "../meilisearch/undici-transport.js";
 import type { World } from "../runtime/world.js";
@@ -150,6 +151,7 @@ class ControlProcess {
     backups: forward(BackupService, () => this.#current().backups),
     exports: forward(ExportService, () => this.#current().exports),
     settings: forward(SettingsService, () => this.#current().settings),
+    verify: forward(VerifyService, () => this.#current().verify),
     resources: forward(ResourceService, () => this.#current().resources),
   };
 

@@ -5,12 +5,14 @@ import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
+import { VerifyService } from "../gen/miroir/v1/verify_pb.js";
 
 export * from "../gen/miroir/v1/cluster_pb.js";
 export * from "../gen/miroir/v1/indexes_pb.js";
 export * from "../gen/miroir/v1/settings_pb.js";
 export * from "../gen/miroir/v1/tasks_pb.js";
 export * from "../gen/miroir/v1/topology_pb.js";
+export * from "../gen/miroir/v1/verify_pb.js";
 export type { GrpcCallOptions, GrpcDuplex, GrpcServiceClient } from "./grpc-adapter.js";
 export { createGrpcServiceClient, GrpcError } from "./grpc-adapter.js";
 
@@ -25,7 +27,7 @@ export interface MiroirClientOptions {
    * needed for `topology.subscribe`, the only method that streams in both directions.
    */
   readonly httpVersion?: "1.1" | "2";
-  /** Milliseconds that a call may take; 30,000 unless given, and no limit for `topology.subscribe`. */
+  /** Milliseconds that a call may take; 30,000 unless given, and no limit for `topology.subscribe` and `verify.verify`. */
   readonly timeoutMs?: number;
   /** Authorities to trust, as PEM, for `https`; the system's unless given. */
   readonly ca?: string | Buffer;
@@ -38,6 +40,7 @@ export interface MiroirClient {
   readonly cluster: Client<typeof ClusterService>;
   readonly settings: Client<typeof SettingsService>;
   readonly topology: Client<typeof TopologyService>;
+  readonly verify: Client<typeof VerifyService>;
 }
 
 /** A typed client of the control plane's services, over the Connect protocol. It holds nothing that needs closing. */
@@ -50,6 +53,7 @@ export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
     cluster: createClient(ClusterService, limited),
     settings: createClient(SettingsService, limited),
     topology: createClient(TopologyService, connect(options)),
+    verify: createClient(VerifyService, connect(options)),
   };
 }
 

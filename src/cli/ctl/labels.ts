@@ -1,6 +1,7 @@
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
 import { TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { type Epoch, NodeState, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
+import { DifferenceKind } from "../../gen/miroir/v1/verify_pb.js";
 
 /** An enum value's name as people read it: `IN_SYNC` becomes `in sync`. */
 function words(name: string | undefined): string {
@@ -27,6 +28,9 @@ export function taskType(type: TaskType): string {
 export function epoch(value: Epoch | undefined): string {
   return value === undefined ? "-" : `${value.term}.${value.counter}`;
 }
+
+/** `settings`, `unexpected index` … */
+export const differenceKind = (kind: DifferenceKind): string => words(DifferenceKind[kind]);
 
 /** ISO 8601 in UTC, or a dash. */
 export function time(value: Timestamp | undefined): string {

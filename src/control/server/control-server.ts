@@ -29,6 +29,7 @@ import { ResourceService } from "../../gen/miroir/v1/resources_pb.js";
 import { SettingsService } from "../../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../../gen/miroir/v1/topology_pb.js";
+import { VerifyService } from "../../gen/miroir/v1/verify_pb.js";
 import type { World } from "../../runtime/world.js";
 import { requireAdminKey } from "./admin-key.js";
 import { logCalls } from "./call-log.js";
@@ -52,6 +53,7 @@ export interface ControlServices {
   readonly backups: ServiceImpl<typeof BackupService>;
   readonly exports: ServiceImpl<typeof ExportService>;
   readonly settings: ServiceImpl<typeof SettingsService>;
+  readonly verify: ServiceImpl<typeof VerifyService>;
   readonly resources: ServiceImpl<typeof ResourceService>;
 }
 
@@ -157,6 +159,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     BackupService,
     ExportService,
     SettingsService,
+    VerifyService,
     ResourceService,
     Health,
   ];
@@ -173,6 +176,7 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
     .service(BackupService, services.backups)
     .service(ExportService, services.exports)
     .service(SettingsService, services.settings)
+    .service(VerifyService, services.verify)
     .service(ResourceService, services.resources)
     .service(
       Health,

@@ -247,6 +247,7 @@ describe("limits", () => {
             backups: {} as never,
             exports: {} as never,
             settings: {} as never,
+            verify: {} as never,
             resources: {} as never,
           },
         },
@@ -329,14 +330,17 @@ describe("health and reflection", () => {
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
+        "miroir.v1.BackupService",
         "miroir.v1.ClusterService",
+        "miroir.v1.ExportService",
         "miroir.v1.FeatureService",
-        "miroir.v1.SettingsService",
-        "miroir.v1.ResourceService",
         "miroir.v1.IndexService",
         "miroir.v1.KeyService",
+        "miroir.v1.ResourceService",
+        "miroir.v1.SettingsService",
         "miroir.v1.TaskService",
         "miroir.v1.TopologyService",
+        "miroir.v1.VerifyService",
       ]);
       const files = new Map<string, FileDescriptorProto>();
       for (const symbol of names) {

@@ -144,6 +144,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       backups: { createDump: refuse, createSnapshot: refuse },
       exports: { export: refuse },
       settings: { listDrifts: refuse },
+      verify: { verify: refuse },
       resources: { setResource: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
     },
