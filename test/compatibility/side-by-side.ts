@@ -54,6 +54,7 @@ const VOLATILE: Volatile = [
     '"$1":"<time>"',
   ],
   [/"duration":"PT[0-9.]+S"/g, '"duration":"<duration>"'],
+  [/"dumpUid":"\d{8}-\d{9}"/g, '"dumpUid":"<uid>"'],
   [/"processingTimeMs":\d+/g, '"processingTimeMs":"<ms>"'],
   [/"batchUid":\d+/g, '"batchUid":"<uid>"'],
   [/"(databaseSize|usedDatabaseSize|rawDocumentDbSize|avgDocumentSize)":("[^"]*"|\d+)/g, '"$1":"<size>"'],
