@@ -1,4 +1,4 @@
-import { clone, create } from "@bufbuild/protobuf";
+import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
 import { changeNames, type NameChange } from "../../src/control/indexes/name-changes.js";
 import {
   CommitGenerationResponseSchema,
@@ -23,6 +23,7 @@ import {
   ReplicaState,
   type Topology,
   TopologySchema,
+  type WriterSchema,
 } from "../../src/gen/miroir/v1/topology_pb.js";
 import { newInstance, physicalName } from "../../src/placement/physical-name.js";
 import {
@@ -195,7 +196,8 @@ export class SimulatedControl {
           return create(GetTaskResponseSchema, { task });
         }),
       listTasks: () => call(() => create(ListTasksResponseSchema)),
-      ensureIndex: ({ uid, primaryKey }) => call(() => this.ensureIndex(uid ?? "", primaryKey)),
+      ensureIndex: ({ uid, primaryKey, writer }) =>
+        call(() => this.ensureIndex(uid ?? "", primaryKey, writer)),
       createIndex: () => call(() => create(CreateIndexResponseSchema)),
       swapIndexes: ({ taskUid, swaps }) =>
         call(() => {
@@ -247,9 +249,13 @@ export class SimulatedControl {
     return nodeTasks.length === 0 ? undefined : create(TaskSchema, { uid, nodeTasks });
   }
 
-  private ensureIndex(uid: string, primaryKey: string | undefined) {
+  private ensureIndex(
+    uid: string,
+    primaryKey: string | undefined,
+    writer: MessageInitShape<typeof WriterSchema> | undefined,
+  ) {
     const known = this.index(uid);
-    if (known === undefined) this.create(uid);
+    if (known === undefined) this.create(uid, writer);
     if (primaryKey !== undefined && this.index(uid)?.primaryKey === undefined) {
       this.change((draft) => {
         const index = draft.indexes.find((candidate) => candidate.uid === uid);
@@ -265,7 +271,7 @@ export class SimulatedControl {
     });
   }
 
-  private create(uid: string): void {
+  private create(uid: string, writer: MessageInitShape<typeof WriterSchema> | undefined): void {
     const instance = newInstance(this.world.random.bytes(8));
     const ids = [...this.nodes.keys()];
     const { shards, copies } = this.layout;
@@ -281,6 +287,7 @@ export class SimulatedControl {
           uid,
           instance,
           generation: 1n,
+          ...(writer === undefined ? {} : { writer }),
           shards,
           settingsJson: "{}",
           createdAt: { seconds: 1n },

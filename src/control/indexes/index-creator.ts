@@ -8,6 +8,7 @@ import {
   ReplicaState,
   ShardPlacementSchema,
   type Topology,
+  type Writer,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeClient } from "../../meilisearch/node-client.js";
@@ -23,6 +24,14 @@ import { choosePlacement, NoPlacementError, type PlacementChoice } from "./place
 /** The index cannot be created now; nothing of it is left in the catalogue. Trying again later can succeed. */
 export class IndexCreationError extends Error {
   override readonly name = "IndexCreationError";
+}
+
+/** What index is to be created. */
+export interface NewIndex {
+  readonly uid: string;
+  readonly primaryKey: string | undefined;
+  /** Its writer from the beginning; the first one to claim it where none is given. */
+  readonly writer?: Writer | undefined;
 }
 
 /** A task on a node that belongs to the creation of an index. */
@@ -83,11 +92,12 @@ export class IndexCreator {
   }
 
   /**
-   * A new index called `uid`, which the catalogue must not hold.
+   * A new index, whose uid the catalogue must not hold.
    *
    * @throws IndexCreationError
    */
-  async create(uid: string, primaryKey: string | undefined, taskUid?: number): Promise<CreatedIndex> {
+  async create(wanted: NewIndex, taskUid?: number): Promise<CreatedIndex> {
+    const { uid } = wanted;
     const unusable = new Set<string>();
     let last: Error | undefined;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt += 1) {
@@ -102,7 +112,7 @@ export class IndexCreator {
           last === undefined ? error.message : `${error.message}; the last failure: ${last.message}`;
         throw new IndexCreationError(`index ${uid} cannot be created: ${why}`, { cause: last ?? error });
       }
-      const outcome = await this.#attempt(uid, instance, primaryKey, choice, taskUid);
+      const outcome = await this.#attempt(wanted, instance, choice, taskUid);
       if (outcome.kind === "created") {
         this.#options.metrics.indexCreations.inc({ outcome: "created" });
         return outcome.created;
@@ -160,15 +170,15 @@ export class IndexCreator {
   }
 
   async #attempt(
-    uid: string,
+    wanted: NewIndex,
     instance: string,
-    primaryKey: string | undefined,
     choice: PlacementChoice,
     taskUid: number | undefined,
   ): Promise<
     | { readonly kind: "created"; readonly created: CreatedIndex }
     | { readonly kind: "failed"; readonly failures: ReadonlyMap<string, Error> }
   > {
+    const { uid, primaryKey } = wanted;
     const nodeIds = [...choice.replicas].flatMap(([id, state]) =>
       state === ReplicaState.IN_SYNC ? [id] : [],
     );
@@ -198,7 +208,7 @@ export class IndexCreator {
     const nodeTasks = sent.flatMap((result) => (result.kind === "accepted" ? result.tasks : []));
     if (taskUid !== undefined) await this.#remember({ ...state, nodeTasks }, "publish");
     try {
-      const topology = await this.#publish(uid, instance, primaryKey, choice);
+      const topology = await this.#publish(wanted, instance, choice);
       const index = topology.indexes.find((candidate) => candidate.instance === instance);
       if (index === undefined) throw new Error(`the published topology lacks the new index ${uid}`);
       if (taskUid === undefined) await this.#close(instance);
@@ -242,9 +252,8 @@ export class IndexCreator {
   }
 
   #publish(
-    uid: string,
+    { uid, primaryKey, writer }: NewIndex,
     instance: string,
-    primaryKey: string | undefined,
     choice: PlacementChoice,
   ): Promise<Topology> {
     const now = timestampFromMs(this.#options.world.clock.now());
@@ -252,6 +261,7 @@ export class IndexCreator {
       uid,
       instance,
       generation: 1n,
+      ...(writer === undefined ? {} : { writer }),
       ...(primaryKey === undefined ? {} : { primaryKey }),
       shards: choice.placement.length,
       createdAt: now,

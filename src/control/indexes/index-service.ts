@@ -32,7 +32,7 @@ import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { IndexCompaction } from "./index-compaction.js";
-import { type CreatedIndex, IndexCreationError, type IndexCreator } from "./index-creator.js";
+import { type CreatedIndex, IndexCreationError, type IndexCreator, type NewIndex } from "./index-creator.js";
 import type { IndexNames } from "./index-names.js";
 
 /** What {@link createIndexService} works with. */
@@ -63,9 +63,10 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
   const alone = <T>(uid: string, work: () => Promise<T>): Promise<T> =>
     inTurn(queues, uid, options.maxCreations ?? 1_000, work);
   return {
-    ensureIndex: ({ uid, primaryKey }) => alone(uid, () => ensureIndex(options, uid, primaryKey)),
-    createIndex: ({ uid, primaryKey, taskUid: task }) =>
-      alone(uid, () => createIndex(options, Number(task), uid, primaryKey)),
+    ensureIndex: ({ uid, primaryKey, writer }) =>
+      alone(uid, () => ensureIndex(options, { uid, primaryKey, writer })),
+    createIndex: ({ uid, primaryKey, writer, taskUid: task }) =>
+      alone(uid, () => createIndex(options, Number(task), { uid, primaryKey, writer })),
     removeIndex: ({ instance }) => removeIndex(options, instance),
     swapIndexes: async ({ taskUid: task, swaps, waitMs }) => {
       const pairs = swaps.map(({ leftUid, rightUid, rename }) => ({
@@ -117,13 +118,13 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
 
 async function ensureIndex(
   options: IndexServiceOptions,
-  uid: string,
-  primaryKey: string | undefined,
+  wanted: NewIndex,
 ): Promise<{ index: Index; epoch: Epoch; created: boolean }> {
   const { topology, creator } = options;
+  const { uid, primaryKey } = wanted;
   const held = topology.current().indexes.find((index) => index.uid === uid);
   if (held === undefined) {
-    const created = await creating(() => creator.create(uid, primaryKey));
+    const created = await creating(() => creator.create(wanted));
     return { index: created.index, epoch: epochOf(created.topology), created: true };
   }
   if (primaryKey === undefined || held.primaryKey !== undefined) {
@@ -139,17 +140,17 @@ async function ensureIndex(
 async function createIndex(
   options: IndexServiceOptions,
   task: number,
-  uid: string,
-  primaryKey: string | undefined,
+  wanted: NewIndex,
 ): Promise<{ epoch: Epoch }> {
   const { store, topology, creator, registry, world } = options;
+  const { uid, primaryKey } = wanted;
   if ((await store.tasks.get(taskUid(task))) !== undefined) return { epoch: epochOf(topology.current()) };
   const earlier = await creator.publishedFor(task);
   if (earlier === undefined && topology.current().indexes.some((index) => index.uid === uid)) {
     await registry.register([alreadyExists(task, uid, primaryKey, world.clock.now())]);
     return { epoch: epochOf(topology.current()) };
   }
-  const created = earlier ?? (await creating(() => creator.create(uid, primaryKey, task)));
+  const created = earlier ?? (await creating(() => creator.create(wanted, task)));
   await recordCreation(options, created, task);
   return { epoch: epochOf(topology.current()) };
 }

@@ -5,7 +5,6 @@ import {
   CreateSnapshotRequestSchema,
 } from "../../gen/miroir/v1/backups_pb.js";
 import { ExportRequestSchema } from "../../gen/miroir/v1/exports_pb.js";
-import { ExportRequestSchema } from "../../gen/miroir/v1/exports_pb.js";
 import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
   CommitGenerationRequestSchema,
@@ -84,14 +83,6 @@ export function createValidators(): ValidatorTable {
     .add(CreateDumpRequestSchema, checkBackup)
     .add(CreateSnapshotRequestSchema, checkBackup)
     .add(CancelTasksRequestSchema, checkTaskRemoval)
-    .add(ExportRequestSchema, ({ taskUid, session, indexes }, faults) => {
-      checkUid(taskUid, "task_uid", faults);
-      checkSession(session, faults);
-      faults.check(indexes.length <= MAX_LIST, "indexes", `at most ${MAX_LIST}, not ${indexes.length}`);
-      for (const { filterJson } of indexes.slice(0, MAX_LIST)) {
-        if (filterJson !== undefined) checkJson(filterJson, "indexes.filter_json", faults);
-      }
-    })
     .add(ExportRequestSchema, ({ taskUid, session, indexes }, faults) => {
       checkUid(taskUid, "task_uid", faults);
       checkSession(session, faults);

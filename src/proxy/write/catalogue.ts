@@ -20,7 +20,12 @@ export class Catalogue {
     const { control, config, lease } = this.context;
     const answer = await this.call("creating the index", () =>
       control.ensureIndex(
-        { uid: indexUid, session: lease.session, ...(primaryKey === undefined ? {} : { primaryKey }) },
+        {
+          uid: indexUid,
+          session: lease.session,
+          writer: { proxyId: lease.proxyId, session: lease.session },
+          ...(primaryKey === undefined ? {} : { primaryKey }),
+        },
         { timeoutMs: config.controlTimeoutMs },
       ),
     );
