@@ -21,6 +21,8 @@ const LOOK_UP = 500;
 /** Accounted tasks remembered above the frontier; what is forgotten is applied again, without effect. */
 const MAX_ACCOUNTED = 200_000;
 const FAILURE_BACKOFF_MS = 1_000;
+/** The pause before the next turn, as a part of the time in which nothing has changed. */
+const QUIET_SHARE = 0.15;
 const SAVE_INTERVAL_MS = 1_000;
 
 /**
@@ -137,15 +139,18 @@ export class NodeAudit {
   }
 
   async #run(): Promise<void> {
-    const { tuning, logger, nodeId } = this.#options;
+    const { tuning, logger, nodeId, world } = this.#options;
     const busy = tuning.busyIntervalMs ?? 25;
-    let interval = busy;
+    let interval: number;
+    let changedAt = world.clock.monotonic();
     while (!this.#stopped) {
       try {
-        const changed = await this.#alone(() => this.#turn());
+        if (await this.#alone(() => this.#turn())) changedAt = world.clock.monotonic();
         const slowest =
           this.#open.size > 0 ? (tuning.waitingIntervalMs ?? 150) : (tuning.idleIntervalMs ?? 1_000);
-        interval = changed ? busy : Math.min(Math.max(interval, busy) * 1.5, slowest);
+        // What took long already may be seen a little late: a client notices the part, not the milliseconds.
+        const quietMs = world.clock.monotonic() - changedAt;
+        interval = Math.min(Math.max(quietMs * QUIET_SHARE, busy), slowest);
         if (this.#pending.size > 0) interval = Math.min(interval, 250);
       } catch (error) {
         this.#mustVerify ||= error instanceof NodeUnavailableError;
@@ -153,7 +158,7 @@ export class NodeAudit {
         interval = FAILURE_BACKOFF_MS;
       }
       if (this.#stopped) break;
-      if (await this.#wakeup.wait(interval)) interval = busy;
+      if (await this.#wakeup.wait(interval)) changedAt = world.clock.monotonic();
     }
     this.#releaseWaiting();
     await this.#save().catch((error: unknown) => {
