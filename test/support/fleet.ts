@@ -14,8 +14,10 @@ import { type Relay, startRelay } from "./relay.js";
 /** What fleet to start. */
 export interface FleetOptions {
   readonly nodes: number;
-  /** Further command-line arguments of each node; none unless given. */
-  readonly nodeArgs?: readonly string[];
+  /** Further command-line arguments of each node, by its position; none unless given. */
+  readonly nodeArgs?: readonly string[] | ((at: number) => readonly string[]);
+  /** Puts something where the control plane keeps what it has, before it starts. */
+  readonly prepare?: (dataDir: string) => Promise<void>;
   /** 1 unless given. */
   readonly groups?: number;
   readonly replicationFactor: number;
@@ -129,6 +131,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   };
   try {
     if (options.relays === true) for (const node of started.nodes) relays.push(await startRelay(node.url));
+    await options.prepare?.(folder);
     await startControl();
     await startProxy();
   } catch (error) {

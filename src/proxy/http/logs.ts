@@ -21,8 +21,12 @@ const readStream = object({
 });
 const readStderr = object({ target: { read: logTarget } });
 
-/** This proxy's own log, under Meilisearch's experimental routes: one client at a time may follow it. */
-export function registerLogs(routes: RouteTable, { topology, config, logs }: RouteServices): void {
+/**
+ * This proxy's own log, under Meilisearch's experimental routes: one client at a time may follow it.
+ *
+ * @returns ends the answer to the client that follows
+ */
+export function registerLogs(routes: RouteTable, { topology, config, logs }: RouteServices): () => void {
   const readBody = async (request: RouteRequest): Promise<unknown> =>
     parseJsonBody(await readJsonBody(bodySource(request), config.maxBodyBytes));
   let followed: LogStream | undefined;
@@ -30,6 +34,13 @@ export function registerLogs(routes: RouteTable, { topology, config, logs }: Rou
     if (followed !== stream) return;
     followed = undefined;
     logs.unfollow();
+  };
+
+  const stop = (): void => {
+    const stream = followed;
+    if (stream === undefined) return;
+    end(stream);
+    stream.push(null);
   };
 
   routes.on("POST", "/logs/stream", "metrics.get", async (request) => {
@@ -62,11 +73,7 @@ export function registerLogs(routes: RouteTable, { topology, config, logs }: Rou
 
   routes.on("DELETE", "/logs/stream", "metrics.get", async () => {
     requireFeature(topology, "logsRoute", ACTION);
-    const stream = followed;
-    if (stream !== undefined) {
-      end(stream);
-      stream.push(null);
-    }
+    stop();
     return { status: 204 };
   });
 
@@ -76,6 +83,7 @@ export function registerLogs(routes: RouteTable, { topology, config, logs }: Rou
     logs.setLevel(target);
     return { status: 204 };
   });
+  return stop;
 }
 
 /** Lines on their way to a client. */

@@ -1,5 +1,5 @@
 import { type IncomingHttpHeaders, METHODS } from "node:http";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { Logger } from "pino";
 import { MeilisearchError } from "../../meilisearch/errors.js";
@@ -194,7 +194,10 @@ function send(reply: FastifyReply, answer: RouteAnswer): FastifyReply {
   if (answer.body === undefined) return reply.header("content-length", "0").send();
   reply.header("content-type", answer.contentType ?? "application/json");
   // As bytes: for text the server would append a charset that Meilisearch does not send.
-  return reply.send(typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body);
+  reply.send(typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body);
+  // The first bytes of a stream may be long in coming.
+  if (answer.body instanceof Readable) reply.raw.flushHeaders();
+  return reply;
 }
 
 /** The answer that tells of an error; an unexpected one is logged and answered without its details. */

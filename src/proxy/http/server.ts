@@ -153,7 +153,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerKeys(routes, services, authentication);
   registerBackups(routes, services);
   registerExperimentalFeatures(routes, services);
-  registerLogs(routes, services);
+  const endLogStream = registerLogs(routes, services);
   registerPrometheus(routes, services);
   registerNetwork(routes, services);
   registerChats(routes, services);
@@ -169,6 +169,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
 
   const stop = async (): Promise<void> => {
     isStopping = true;
+    endLogStream();
     const timer = world.timers.after(config.closeTimeoutMs, () => app.server.closeAllConnections());
     await app.close();
     timer.cancel();
