@@ -4,7 +4,6 @@ import type { Logger } from "pino";
 import type { Registry } from "prom-client";
 import type { BackupService } from "../gen/miroir/v1/backups_pb.js";
 import type { ExportService } from "../gen/miroir/v1/exports_pb.js";
-import type { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
@@ -29,8 +28,6 @@ import type { FencingToken, TaskStore } from "../store/task-store.js";
 import type { AuditTuning } from "./audit/audit-options.js";
 import { Auditor } from "./audit/auditor.js";
 import { type BackupsConfig, createBackups } from "./backups/backups.js";
-import { DocumentReader } from "./documents/document-reader.js";
-import { ExportTasks, type ExportTuning } from "./exports/export-tasks.js";
 import { DocumentReader } from "./documents/document-reader.js";
 import { ExportTasks, type ExportTuning } from "./exports/export-tasks.js";
 import { createFeatureService } from "./features/feature-service.js";
@@ -85,7 +82,6 @@ export interface ControlPlaneConfig {
   readonly webhook?: ConfiguredWebhook | undefined;
   readonly webhooks?: WebhookTuning;
   readonly exports?: ExportTuning;
-  readonly exports?: ExportTuning;
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
 }
@@ -115,7 +111,6 @@ export interface ControlPlane {
   readonly services: {
     readonly tasks: ServiceImpl<typeof TaskService>;
     readonly backups: ServiceImpl<typeof BackupService>;
-    readonly exports: ServiceImpl<typeof ExportService>;
     readonly exports: ServiceImpl<typeof ExportService>;
     readonly indexes: ServiceImpl<typeof IndexService>;
     readonly keys: ServiceImpl<typeof KeyService>;
@@ -237,13 +232,6 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     outbound: options.outbound,
     tuning: config.exports,
   });
-  const exports = new ExportTasks({
-    ...common,
-    registry,
-    documents: new DocumentReader({ ...common, transport, admin }),
-    outbound: options.outbound,
-    tuning: config.exports,
-  });
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
   const removal = new TaskRemoval({
     store,
@@ -258,7 +246,6 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     services: {
       tasks: createTaskService({ store, topology, registry, removal, fence, world }),
       backups: backups.service,
-      exports: exports.service,
       exports: exports.service,
       indexes,
       keys: createKeyService({ topology, clock: world.clock }),
@@ -310,7 +297,6 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await removal.resume();
       await backups.resume();
       await exports.resume();
-      await exports.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
       retention.start();
@@ -327,7 +313,6 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await names.stop();
       await compaction.stop();
       await backups.stop();
-      await exports.stop();
       await exports.stop();
       await removal.stop();
       await retention.stop();
