@@ -16,8 +16,8 @@ export type NodeBackend =
 export interface StartNodesOptions {
   /** Master key of every node; default `node-master-key-0123456789`. */
   readonly masterKey?: string;
-  /** Further command-line arguments of each node. */
-  readonly args?: readonly string[];
+  /** Further command-line arguments of each node, by its position. */
+  readonly args?: readonly string[] | ((at: number) => readonly string[]);
   /** Serves the fault endpoint; needs `backend: "embedded"`. */
   readonly faultControl?: boolean;
   /** Forces a backend for this call, whatever the environment offers. */
@@ -60,7 +60,7 @@ export async function startNodes(count: number, options: StartNodesOptions = {})
   announce(backend);
   const root = mkdtempSync(join(tmpdir(), "miroir-nodes-"));
   const started = await Promise.allSettled(
-    Array.from({ length: count }, (_, i) => startOne(backend, join(root, `node-${i}`), options)),
+    Array.from({ length: count }, (_, i) => startOne(backend, join(root, `node-${i}`), i, options)),
   );
   const nodes = started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
   const stop = async () => {
@@ -81,9 +81,14 @@ function resolveBackend(options: StartNodesOptions): NodeBackend {
   return nodeBackend;
 }
 
-function startOne(backend: NodeBackend, dataDir: string, options: StartNodesOptions): Promise<NodeProcess> {
+function startOne(
+  backend: NodeBackend,
+  dataDir: string,
+  at: number,
+  options: StartNodesOptions,
+): Promise<NodeProcess> {
   const masterKey = options.masterKey ?? DEFAULT_MASTER_KEY;
-  const args = options.args ?? [];
+  const args = typeof options.args === "function" ? options.args(at) : (options.args ?? []);
   switch (backend.kind) {
     case "container":
       return startContainerNode(masterKey, args);

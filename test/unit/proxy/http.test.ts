@@ -475,9 +475,9 @@ describe("load", () => {
 describe("routes that Miroir does not serve", () => {
   it("say so, where Meilisearch has them", async () => {
     const { url } = await start();
-    const answer = await send(url, "POST", "/snapshots");
-    expect(answer.status).toBe(501);
-    expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_not_served" });
+    const answer = await send(url, "POST", "/indexes/books/documents/edit");
+    expect(answer.status).toBe(400);
+    expect(JSON.parse(answer.text)).toMatchObject({ code: "feature_not_available" });
   });
 });
 
