@@ -112,9 +112,9 @@ export function controlUnavailable(cause: unknown): MeilisearchError {
   );
 }
 
-/** 501: Meilisearch has the route, Miroir does not serve it. */
-export function notServed(method: string, route: string): MeilisearchError {
-  return apiError(501, "miroir_not_served", `Miroir does not serve \`${method} ${route}\`.`, "system");
+/** 400: Meilisearch can do that, a fleet cannot; `why` as whole sentences. */
+export function featureNotAvailable(what: string, why: string): MeilisearchError {
+  return apiError(400, "feature_not_available", `${what} is not available in Miroir. ${why}`);
 }
 
 /** 500 without the cause, which goes to the log. */

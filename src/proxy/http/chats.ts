@@ -1,6 +1,6 @@
 import { compareUtf8 } from "../../merge/text-order.js";
 import { currentView } from "../read/indexes.js";
-import { apiError, checkedIndexUid } from "./api-errors.js";
+import { apiError, checkedIndexUid, featureNotAvailable } from "./api-errors.js";
 import {
   type ChatSettings,
   changedChatSettings,
@@ -8,7 +8,7 @@ import {
   printChatSettings,
   readChatSettings,
 } from "./chat-settings.js";
-import { featureNotAvailable, requireFeature } from "./feature-gate.js";
+import { requireFeature } from "./feature-gate.js";
 import { parseJsonBody } from "./json-values.js";
 import { nodeVerdict } from "./node-verdict.js";
 import { readParameters, unsigned64 } from "./query-parameters.js";

@@ -38,8 +38,3 @@ export function requireFeature(
     `${action} requires enabling the \`${name}\` experimental feature. See https://github.com/${discussion}`,
   );
 }
-
-/** 400: Meilisearch can do that, a fleet cannot; `why` as a sentence. */
-export function featureNotAvailable(what: string, why: string) {
-  return apiError(400, "feature_not_available", `${what} is not available in Miroir. ${why}`);
-}

@@ -1,8 +1,8 @@
 import { Readable } from "node:stream";
 import type { LogLevel } from "../../runtime/log-output.js";
-import { apiError } from "./api-errors.js";
+import { apiError, featureNotAvailable } from "./api-errors.js";
 import { flag, invalidValue, object, oneOf } from "./body-schema.js";
-import { featureNotAvailable, requireFeature } from "./feature-gate.js";
+import { requireFeature } from "./feature-gate.js";
 import { parseJsonBody } from "./json-values.js";
 import { logTarget } from "./log-target.js";
 import { readJsonBody } from "./request-body.js";

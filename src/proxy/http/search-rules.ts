@@ -1,5 +1,5 @@
 import { type Instant, parseInstant } from "../../tasks/rfc3339.js";
-import { apiError, indexUidFault } from "./api-errors.js";
+import { apiError, featureNotAvailable, indexUidFault } from "./api-errors.js";
 import {
   flag,
   invalidValue,
@@ -12,7 +12,7 @@ import {
   unsigned32,
   unsigned64,
 } from "./body-schema.js";
-import { featureNotAvailable, requireFeature } from "./feature-gate.js";
+import { requireFeature } from "./feature-gate.js";
 import { parseJsonBody } from "./json-values.js";
 import { text as parameterText, readParameters } from "./query-parameters.js";
 import { readJsonBody } from "./request-body.js";

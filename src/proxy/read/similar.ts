@@ -11,7 +11,7 @@ import {
 } from "../../merge/similar.js";
 import type { ShardHasher } from "../../placement/shard.js";
 import { DEFAULT_RANKING_RULES } from "../../settings/canonical-settings.js";
-import { apiError, shardUnavailable } from "../http/api-errors.js";
+import { apiError, featureNotAvailable, shardUnavailable } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { combinedHeaders, readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
@@ -190,11 +190,9 @@ function rankOf(index: IndexView): "first" | "later" {
   const { rankingRules } = index.settings;
   const rank = similarityRule(Array.isArray(rankingRules) ? rankingRules.map(String) : DEFAULT_RANKING_RULES);
   if (rank !== "never") return rank;
-  throw apiError(
-    501,
-    "miroir_not_served",
-    "Miroir finds similar documents by a vector search, and the index's ranking rules have no rule in whose place one ranks. Add `words` to `rankingRules`.",
-    "system",
+  throw featureNotAvailable(
+    "`/similar` under these ranking rules",
+    "Similar documents of a fleet are found by a vector search, and the index's ranking rules have no rule in whose place one ranks. Add `words` to `rankingRules`.",
   );
 }
 
