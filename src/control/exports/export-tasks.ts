@@ -184,7 +184,7 @@ function asAsked({ pattern, filterJson, overrideSettings }: ExportRequest["index
 }
 
 function taskError(error: unknown): TaskErrorRow {
-  if (error instanceof ExportFilterError) return failure(error.message, "invalid_document_filter");
+  if (error instanceof ExportFilterError) return failure(error.message, error.code);
   const isKnown = error instanceof ExportRefusedError || error instanceof IndexUnreadableError;
   return failure(isKnown ? error.message : "The export met an internal error; the log has it.", "internal");
 }

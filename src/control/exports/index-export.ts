@@ -27,7 +27,19 @@ export interface IndexExport {
 /** The nodes refuse an export's filter, in Meilisearch's words. */
 export class ExportFilterError extends Error {
   override readonly name = "ExportFilterError";
+
+  /** @param code of the task's error */
+  constructor(
+    message: string,
+    readonly code: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }
+
+/** Codes that a task keeps; a filter that is refused with another one fails it as an internal error, as in Meilisearch. */
+const FILTER_CODES = ["invalid_document_filter", "feature_not_enabled"];
 
 /** Settings that only are where an experimental feature is on. */
 const EXPERIMENTAL = [
@@ -94,8 +106,9 @@ function withoutKey(embedder: unknown): unknown {
 
 function throwFilterError(uid: string): (error: unknown) => never {
   return (error) => {
-    if (!(error instanceof MeilisearchError) || error.body.code !== "invalid_document_filter") throw error;
+    if (!(error instanceof MeilisearchError) || error.status >= 500) throw error;
     const message = hideInjectedFields(error.body.message).replace(/^Index `[^`]*`: /, "");
-    throw new ExportFilterError(`Index \`${uid}\`: ${message}`, { cause: error });
+    const code = FILTER_CODES.includes(error.body.code) ? error.body.code : "internal";
+    throw new ExportFilterError(`Index \`${uid}\`: ${message}`, code, { cause: error });
   };
 }
