@@ -67,6 +67,15 @@ describe("two proxies over one fleet", () => {
     expect(most).toBeLessThan(1_000);
   });
 
+  it("a webhook made through one is shown by the other within a second", async () => {
+    const most = await longest("a webhook", async (at) => {
+      const url = `http://example.com/${at}`;
+      await here.ok("POST", "/webhooks", { url });
+      return async () => (await there.send("GET", "/webhooks")).text.includes(url);
+    });
+    expect(most).toBeLessThan(1_000);
+  });
+
   it("an index made through one is there at the other within a second", async () => {
     const most = await longest("an index", async (at) => {
       const { taskUid } = await here.ok<{ taskUid: number }>("POST", "/indexes", { uid: `index-${at}` });
