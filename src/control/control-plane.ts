@@ -74,6 +74,8 @@ export interface ControlPlaneConfig {
   readonly bootstrapTimeoutMs?: number;
   /** Milliseconds that a node may take to accept an index's creation; 3,000 unless given. */
   readonly nodeTimeoutMs?: number;
+  /** Milliseconds that a node may be away before an index is compacted without it; 60,000 unless given. */
+  readonly compactionPatienceMs?: number;
   readonly monitor?: NodeMonitorTuning;
   readonly audit?: AuditTuning;
   readonly updatedAt?: UpdatedAtTuning;
@@ -213,7 +215,12 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     registry,
     ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
   });
-  const compaction = new IndexCompaction({ ...common, registry, admin });
+  const compaction = new IndexCompaction({
+    ...common,
+    registry,
+    admin,
+    ...(config.compactionPatienceMs === undefined ? {} : { patienceMs: config.compactionPatienceMs }),
+  });
   const hasher = await createShardHasher();
   const indexes = createIndexService({
     ...common,

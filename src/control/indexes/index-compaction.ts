@@ -45,7 +45,7 @@ const MAX_WAITING = 1_000;
 const MAX_NAMES = 20;
 
 /** What compacting an index on one node came to; undefined where the node was left out. */
-type NodeOutcome = NodeTaskRecord | undefined;
+type NodeOutcome = Pick<NodeTaskRecord, "details" | "error"> | undefined;
 
 /**
  * Compacts indexes on the nodes that hold them. A node runs a compaction before its ordinary tasks, and writes wait for it, so
@@ -124,7 +124,7 @@ export class IndexCompaction {
     const index = this.#index(row.instance);
     if (index === undefined) return this.#conclude(row, "failed", startedAt, [], notFound(row.indexUid));
     await this.#conclude(row, "processing", startedAt, []);
-    const outcomes: NodeTaskRecord[] = [];
+    const outcomes: NonNullable<NodeOutcome>[] = [];
     for (const nodeId of nodesOf(index)) {
       const outcome = await this.#onNode(index.instance, nodeId);
       if (outcome !== undefined) outcomes.push(outcome);
@@ -132,7 +132,7 @@ export class IndexCompaction {
     if (this.#index(row.instance) === undefined) {
       return this.#conclude(row, "failed", startedAt, [], notFound(row.indexUid));
     }
-    const failed = outcomes.find(({ status }) => status !== "succeeded");
+    const failed = outcomes.find(({ error }) => error !== null);
     if (failed !== undefined || outcomes.length === 0) {
       const error = failed?.error ?? noNode(row.indexUid);
       return this.#conclude(row, "failed", startedAt, [], cleanError(error, row.indexUid));
@@ -161,6 +161,7 @@ export class IndexCompaction {
         names++;
         heard = world.clock.monotonic();
       } catch (error) {
+        if (error instanceof MeilisearchError) return { details: null, error: error.body };
         if (!(error instanceof NodeUnavailableError)) throw error;
         if (world.clock.monotonic() - heard > patienceMs) {
           logger.warn(
@@ -186,6 +187,7 @@ export class IndexCompaction {
       await world.timers.sleep(pause, this.#stopping.signal);
       try {
         const task = await node.task(uid);
+        if (task.status === "canceled") return { details: null, error: canceled() };
         if (isFinalStatus(task.status)) return task;
       } catch (error) {
         // Finished tasks are pruned from a node's log.
@@ -199,7 +201,7 @@ export class IndexCompaction {
     row: TaskRow,
     status: TaskStatus,
     startedAt: number,
-    outcomes: readonly NodeTaskRecord[],
+    outcomes: readonly NonNullable<NodeOutcome>[],
     error: TaskErrorRow | null = null,
   ): Promise<void> {
     const { registry, world } = this.#options;
@@ -225,7 +227,7 @@ function nodesOf(index: Index): readonly string[] {
 }
 
 /** Sizes over all nodes that have compacted; none before the end. */
-function detailsOf(outcomes: readonly NodeTaskRecord[]): string {
+function detailsOf(outcomes: readonly NonNullable<NodeOutcome>[]): string {
   const sum = (member: "preCompactionSize" | "postCompactionSize"): string =>
     printBytes(
       outcomes.reduce((total, { details }) => total + (parseBytes(String(details?.[member])) ?? 0), 0),
@@ -244,6 +246,10 @@ function notFound(indexUid: string | null): TaskErrorRow {
 
 function noNode(indexUid: string | null): TaskErrorRow {
   return failure("internal", `No node that holds index \`${indexUid}\` could compact it.`, "internal");
+}
+
+function canceled(): TaskErrorRow {
+  return failure("internal", "A node's own task was canceled past Miroir.", "internal");
 }
 
 function failure(code: string, message: string, type: string): TaskErrorRow {
