@@ -107,7 +107,8 @@ export function collect(value: string, previous: readonly string[] | undefined):
   return [...(previous ?? []), value];
 }
 
-function parseWholeNumber(text: string): number {
+/** A flag's value as a whole number. @throws InvalidArgumentError */
+export function parseWholeNumber(text: string): number {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError("expected a whole number.");
   return Number(text);
 }

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import type { MeilisearchHttp } from "../support/meilisearch-http.js";
 import { realNodeOnly } from "../support/nodes.js";
-import { miroir } from "./cli-process.js";
+import { miroir, spawnMiroir } from "./cli-process.js";
 
 const MASTER_KEY = "master-key-of-both-fleets";
 
@@ -191,6 +191,33 @@ describe("dumps, and what is restored of them", () => {
     const own = await miroir(["restore", "--from", dump, "--url", source.api.url, "--key", MASTER_KEY]);
     expect([own.code, own.stderr]).toEqual([1, expect.stringContaining("has these indexes already: books")]);
     expect((await target.api.ok("GET", "/indexes")).total).toBe(0);
+  }, 60_000);
+
+  it("goes on where it was killed", async () => {
+    const running = spawnMiroir([
+      ...["restore", "--from", dump, "--url", target.api.url, "--key", MASTER_KEY, "--batch-bytes", "300"],
+    ]);
+    await target.eventually(async () => {
+      const { numberOfDocuments } = await target.api.ok<{ numberOfDocuments: number }>(
+        "GET",
+        "/indexes/books/stats",
+      );
+      return numberOfDocuments > 50 ? true : undefined;
+    });
+    running.child.kill("SIGKILL");
+    await running.ended;
+    const { code, stderr } = await restore("--index", "books", "--batch-bytes", "5000");
+    expect([code, stderr]).toEqual([0, expect.anything()]);
+    const ranges = (
+      await target.api.ok<{ results: { customMetadata: string }[] }>(
+        "GET",
+        "/tasks?indexUids=books&types=documentAdditionOrUpdate&limit=1000&reverse=true",
+      )
+    ).results.map(({ customMetadata }) => customMetadata.split(" ").at(-1));
+    const ends = ranges.map((range) => Number(range?.split("-")[1]));
+    expect(ends).toEqual([...ends].sort((a, b) => a - b));
+    expect(ranges.length).toBeGreaterThan(5);
+    expect(ends.at(-1)).toBe(BOOKS.length);
   }, 60_000);
 
   it("gives the same answers in another fleet, and the same again after a second run", async () => {

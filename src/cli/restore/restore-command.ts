@@ -3,7 +3,7 @@ import { type Dump, openDump } from "../../dumps/dump-reader.js";
 import { DumpFaultError } from "../../dumps/manifest.js";
 import { createSystemWorld, type World } from "../../runtime/world.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
-import { collect } from "../options.js";
+import { collect, parseWholeNumber } from "../options.js";
 import { createOutput } from "../output.js";
 import { startProgress } from "../progress.js";
 import { createProxyApi, type ProxyApi, withPatience } from "../proxy-api.js";
@@ -17,6 +17,7 @@ interface RestoreFlags {
   readonly index?: readonly string[];
   readonly overwrite?: readonly string[];
   readonly embedderKey?: readonly string[];
+  readonly batchBytes: number;
   readonly verify?: boolean;
   readonly json?: boolean;
 }
@@ -34,12 +35,18 @@ export function addRestoreCommand(program: Command): void {
     .requiredOption("--from <folder>", "the dump: a folder that POST /dumps has made")
     .option("--url <url>", "a proxy of the fleet", "http://127.0.0.1:7700")
     .option("--key <key>", "the fleet's master key (or MIROIR_MASTER_KEY)")
-    .option("--index <uid>", "restore this index only; give it once for each", collect)
+    .option("--index <uid>", "restore this index and nothing else; give it once for each", collect)
     .option("--overwrite <uid>", "delete this index of the fleet first; give it once for each", collect)
     .option(
       "--embedder-key <index:embedder=key>",
       "the API key of an embedder, in place of the dump's; give it once for each",
       collect,
+    )
+    .option(
+      "--batch-bytes <bytes>",
+      "bytes of documents in one request; below the proxies' http_payload_size_limit",
+      parseWholeNumber,
+      8_388_608,
     )
     .option("--verify", "read the dump, compare it with its sums, and write nothing")
     .option("--json", "print one JSON document instead of text")
@@ -54,6 +61,7 @@ async function restore(flags: RestoreFlags, world: World): Promise<void> {
     indexes: flags.index ?? [],
     overwrite: flags.overwrite ?? [],
     embedderKeys: parseEmbedderKeys(flags.embedderKey ?? []),
+    batchBytes: flags.batchBytes,
   };
   const dump = await open(flags.from);
   try {
@@ -71,7 +79,7 @@ async function restore(flags: RestoreFlags, world: World): Promise<void> {
     const json = {
       indexes: indexes.map((index) => ({ ...index })),
       experimentalFeatures: [...experimentalFeatures],
-      keys: keys === null ? null : { ...keys },
+      keys: { ...keys },
     };
     output.result(json, () => {
       for (const line of describe(report)) output.line(line);
@@ -138,7 +146,7 @@ function apiOf({ url, key = process.env.MIROIR_MASTER_KEY }: RestoreFlags, world
 function* describe({ indexes, keys, experimentalFeatures }: RestoreReport): Generator<string> {
   for (const { uid, documents } of indexes) yield `${uid}: ${documents} documents`;
   if (experimentalFeatures.length > 0) yield `experimental features: ${experimentalFeatures.join(", ")}`;
-  if (keys === null) yield "keys: left out, the fleet has no master key";
+  if ("leftOut" in keys) yield `keys: left out, ${keys.leftOut}`;
   else {
     const { created, present, expired, replaced } = keys;
     yield `keys: ${created} created, ${present} there already, ${expired} expired and left out, ${replaced} default keys of the new fleet replaced`;

@@ -8,11 +8,13 @@ import { type RestoredKeys, restoreKeys } from "./restore-keys.js";
 
 /** What is restored of a dump, and over what. */
 export interface RestoreChoice {
-  /** Uids of indexes; all of the dump where it is empty. */
+  /** Uids of the indexes that are restored and nothing else; where it is empty, all of the dump, with features and keys. */
   readonly indexes: readonly string[];
   /** Uids of indexes of the fleet that may be deleted to make room. */
   readonly overwrite: readonly string[];
   readonly embedderKeys: EmbedderKeys;
+  /** Bytes of documents that are sent at once. */
+  readonly batchBytes: number;
 }
 
 /** What there is to do; nothing of it is done yet. */
@@ -20,8 +22,10 @@ export interface RestorePlan {
   readonly indexes: readonly PlannedIndex[];
   /** Of all planned indexes. */
   readonly documents: number;
-  /** Whether everything is restored, and nothing that was there before is kept. */
+  /** Whether features and keys are restored too. */
   readonly isWhole: boolean;
+  /** Whether the fleet is empty, or holds what an earlier attempt has restored. */
+  readonly isFresh: boolean;
 }
 
 /** One index of a plan. */
@@ -37,11 +41,11 @@ export interface PlannedIndex {
 export interface RestoreReport {
   readonly indexes: readonly { readonly uid: string; readonly documents: number }[];
   readonly experimentalFeatures: readonly string[];
-  /** Null where the fleet has no master key. */
-  readonly keys: RestoredKeys | null;
+  readonly keys: RestoredKeys | { readonly leftOut: string };
 }
 
 const PAGE = 1_000;
+const NOT_ASKED = { leftOut: "only indexes were asked for" } as const;
 const TASK_TIMEOUT_MS = 24 * 3_600_000;
 
 /**
@@ -91,7 +95,8 @@ export async function planRestore(api: ProxyApi, dump: Dump, choice: RestoreChoi
   return {
     indexes,
     documents: chosen.reduce((sum, { documents }) => sum + documents, 0),
-    isWhole: choice.indexes.length === 0 && indexes.every(({ overwrites }) => !overwrites),
+    isWhole: choice.indexes.length === 0,
+    isFresh: indexes.every(({ overwrites }) => !overwrites),
   };
 }
 
@@ -100,11 +105,11 @@ export async function runRestore(
   api: ProxyApi,
   dump: Dump,
   plan: RestorePlan,
-  { embedderKeys }: RestoreChoice,
+  { embedderKeys, batchBytes }: RestoreChoice,
   now: number,
   onDocuments: (done: number) => void,
 ): Promise<RestoreReport> {
-  const { experimentalFeatures } = dump.manifest;
+  const experimentalFeatures = plan.isWhole ? dump.manifest.experimentalFeatures : [];
   if (experimentalFeatures.length > 0) {
     const features = Object.fromEntries(experimentalFeatures.map((name) => [name, true]));
     await api.call("PATCH", "/experimental-features", features);
@@ -120,6 +125,7 @@ export async function runRestore(
       dump,
       index,
       begun,
+      batchBytes,
       settings: withEmbedderKeys(index.uid, await dump.settings(index), embedderKeys),
       onDocuments: (count) => {
         done += count;
@@ -128,11 +134,11 @@ export async function runRestore(
     });
   }
   // Last, since the key of this command may be one of those that are replaced.
-  const keys = await restoreKeys(api, dump, now, plan.isWhole);
+  const keys = plan.isWhole ? await restoreKeys(api, dump, now, plan.isFresh) : NOT_ASKED;
   return {
     indexes: plan.indexes.map(({ index: { uid, documents } }) => ({ uid, documents })),
     experimentalFeatures,
-    keys: keys ?? null,
+    keys,
   };
 }
 

@@ -18,12 +18,12 @@ export interface IndexRestore {
   readonly settings: Readonly<Record<string, unknown>>;
   /** The first documents of the index that need not be sent again; undefined where the index is not there yet. */
   readonly begun: number | undefined;
+  /** Bytes of documents that are sent at once; a longer document goes alone. */
+  readonly batchBytes: number;
   /** Documents that have become a part of the index since the last call. */
   readonly onDocuments: (count: number) => void;
 }
 
-/** Bytes of documents that are sent at once; a longer document goes alone. */
-const BATCH_BYTES = 8 * 1024 * 1024;
 /** Batches that the fleet may have taken and not finished. */
 const MAX_OPEN = 8;
 /** Indexing a batch takes seconds; behind other tasks it may wait for long. */
@@ -97,7 +97,10 @@ interface WriteTask {
   readonly customMetadata?: string;
 }
 
-async function sendDocuments({ api, dump, index, onDocuments }: IndexRestore, begun: number): Promise<void> {
+async function sendDocuments(
+  { api, dump, index, batchBytes, onDocuments }: IndexRestore,
+  begun: number,
+): Promise<void> {
   const open: { readonly taskUid: number; readonly documents: number }[] = [];
   const oldestDone = async (): Promise<void> => {
     const oldest = open.shift();
@@ -126,7 +129,7 @@ async function sendDocuments({ api, dump, index, onDocuments }: IndexRestore, be
       at += 1;
       continue;
     }
-    if (bytes + line.length > BATCH_BYTES) await send();
+    if (bytes + line.length > batchBytes) await send();
     lines.push(line);
     bytes += line.length;
     at += 1;

@@ -15,6 +15,7 @@ export interface RestoredKeys {
 type Key = Readonly<Record<string, unknown>>;
 
 const PAGE = 1_000;
+const NO_KEYS = { leftOut: "the fleet has no master key" } as const;
 const DEFAULT_KEY = /^Default .* API Key$/;
 
 /**
@@ -22,19 +23,19 @@ const DEFAULT_KEY = /^Default .* API Key$/;
  * key they have the same secrets.
  *
  * @param replaceDefaults takes the place of the default keys that the fleet made when it was new
- * @returns undefined where the fleet has no master key, and so no keys
+ * @returns why there are none, where the fleet has no master key
  */
 export async function restoreKeys(
   api: ProxyApi,
   dump: Dump,
   now: number,
   replaceDefaults: boolean,
-): Promise<RestoredKeys | undefined> {
+): Promise<RestoredKeys | { readonly leftOut: string }> {
   let held: readonly Key[];
   try {
     ({ results: held } = await api.call<{ results: readonly Key[] }>("GET", `/keys?limit=${PAGE}`));
   } catch (error) {
-    if (error instanceof ProxyRefusalError && error.code === "missing_master_key") return undefined;
+    if (error instanceof ProxyRefusalError && error.code === "missing_master_key") return NO_KEYS;
     throw error;
   }
   const dumped = await dump.keys();
