@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { canonicalJson } from "../../../src/json/canonical.js";
-import { appendMembers, removeMembers } from "../../../src/json/edit.js";
+import { appendMembers, removeMembers, setMember } from "../../../src/json/edit.js";
 import { arrayElements, findMember, objectMembers } from "../../../src/json/members.js";
 import { JsonSyntaxError, skipWhitespace, valueEnd } from "../../../src/json/scan.js";
 import { validateJson } from "../../../src/json/validate.js";
@@ -182,4 +182,15 @@ describe("canonicalJson", () => {
 it("skipWhitespace stops at the first byte that is none", () => {
   expect(skipWhitespace(Buffer.from(" \t\r\n x"), 0)).toBe(5);
   expect(skipWhitespace(Buffer.from("  "), 0)).toBe(2);
+});
+
+describe("setMember", () => {
+  it("replaces a value, or adds the member, and leaves every other byte", () => {
+    const set = (text: string, key: string, json: string) =>
+      setMember(Buffer.from(text), key, json).toString();
+    expect(set('{ "a" : 1.10, "b":[ 2 ] }', "a", '"x"')).toBe('{ "a" : "x", "b":[ 2 ] }');
+    expect(set('{ "a" : 1.10 }', "b", "null")).toBe('{ "a" : 1.10,"b":null }');
+    expect(set('{"a":1,"a":2}', "a", "3")).toBe('{"a":1,"a":3}');
+    expect(() => set("[]", "a", "1")).toThrow(JsonSyntaxError);
+  });
 });

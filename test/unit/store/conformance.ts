@@ -4,6 +4,7 @@ import { describeAliases } from "./cases/aliases.js";
 import { describeCanaryRuns } from "./cases/canary-runs.js";
 import { describeCdcCursors } from "./cases/cdc-cursors.js";
 import { describeCdcOverflow } from "./cases/cdc-overflow.js";
+import { describeCompaction } from "./cases/compaction.js";
 import { describeContention } from "./cases/contention.js";
 import { describeCrashes } from "./cases/crash.js";
 import { describeFeatureTables } from "./cases/feature-tables.js";
@@ -32,6 +33,7 @@ export function describeTables(factory: StoreFactory): void {
   describeTasks(factory);
   describeListing(factory);
   describeRetention(factory);
+  describeCompaction(factory);
   describeTopology(factory);
   describeNodeTables(factory);
   describeWorkflows(factory);
