@@ -1,6 +1,6 @@
 // Sends seeded requests over all of Meilisearch's routes to a plain node and to a fleet, and looks for answers of
 // the fleet that no node would give.
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
@@ -21,6 +21,7 @@ const options = new Command("fuzz")
   .option("--plain <url>", "a plain node; one is started unless given")
   .option("--fleet <url>", "a proxy; a fleet of two nodes is started unless given")
   .option("--key <key>", "master key of both", DEFAULT_MASTER_KEY)
+  .option("--log <file>", "write every request and both answers to a file")
   .option("--routes", "print every route, not only those with other statuses")
   .parse()
   .opts<{
@@ -30,6 +31,7 @@ const options = new Command("fuzz")
     plain?: string;
     fleet?: string;
     key: string;
+    log?: string;
     routes?: boolean;
   }>();
 
@@ -117,6 +119,10 @@ try {
       console.error(
         `FAILED (seed ${seed}) ${request.method} ${request.path}\n  ${JSON.stringify(request.headers)} ${shown(request.body)}\n  ${reason}`,
       ),
+    trace: ({ method, path, body }, wanted, got) => {
+      if (options.log === undefined) return;
+      appendFileSync(options.log, `${method} ${path} ${shown(body)}\n  node  ${wanted}\n  fleet ${got}\n`);
+    },
     progress: async (sent) => {
       if (Math.floor((sent * 10) / options.count) === looked) return;
       looked = Math.floor((sent * 10) / options.count);
@@ -142,7 +148,7 @@ try {
   const sum = (of: "same" | "unserved") => rows.reduce((total, [, counted]) => total + counted[of], 0);
   console.log(
     `${report.sent} requests over ${rows.length} routes: ${sum("same")} with the same status, ${sum("unserved")} not served, ` +
-      `${report.failures.length} failures; ${report.plainErrors} times 5xx from the node; slowest answer ${Math.round(report.slowestMs)} ms`,
+      `${report.failures.length} failures; the node answered ${[...report.classes].map(([kind, count]) => `${count} times ${kind}`).join(", ")}; slowest answer ${Math.round(report.slowestMs)} ms`,
   );
   for (const [name, sizes] of memory)
     console.log(`${name}: resident ${sizes.map((size) => size ?? "gone").join(" ")} MiB`);

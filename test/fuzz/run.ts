@@ -19,6 +19,8 @@ export interface FuzzOptions {
   readonly count: number;
   /** Told of every failure when it was shrunk. */
   note(failure: FuzzFailure): void;
+  /** Told of every request, with both answers in one line each. */
+  trace?(request: FuzzRequest, plain: string, fleet: string): void;
   /** Called between rounds of requests, with how many were sent. */
   progress?(sent: number): Promise<void>;
 }
@@ -48,8 +50,8 @@ export interface FuzzReport {
   readonly sent: number;
   readonly routes: ReadonlyMap<string, RouteCount>;
   readonly failures: readonly FuzzFailure[];
-  /** Requests that the plain node answered with 5xx. */
-  readonly plainErrors: number;
+  /** What the plain node answered: by the first digit of the status, how often. */
+  readonly classes: ReadonlyMap<string, number>;
   /** Longest time that an answer of the fleet took, in milliseconds. */
   readonly slowestMs: number;
 }
@@ -114,7 +116,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
   const routes = new Map<string, RouteCount>();
   const failures: FuzzFailure[] = [];
   let sent = 0;
-  let plainErrors = 0;
+  const classes = new Map<string, number>();
   let slowestMs = 0;
 
   const attempt = async (one: FuzzRequest): Promise<string | undefined> => {
@@ -125,9 +127,11 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
         slowestMs = Math.max(slowestMs, performance.now() - began);
       }),
     ]);
-    if (wanted.kind === "answer" && wanted.status >= 500) plainErrors++;
+    const kind = wanted.kind === "answer" ? `${Math.floor(wanted.status / 100)}xx` : "no answer";
+    classes.set(kind, (classes.get(kind) ?? 0) + 1);
     sent++;
     record(routes, one, wanted, got);
+    options.trace?.(one, printed(wanted), printed(got));
     const fault = faultOf(wanted, got);
     if (fault !== undefined) return fault;
     await taskEnds(plain, wanted);
@@ -153,7 +157,7 @@ export async function runFuzz(options: FuzzOptions): Promise<FuzzReport> {
     }
     await progress?.(sent);
   }
-  return { sent, routes, failures, plainErrors, slowestMs };
+  return { sent, routes, failures, classes, slowestMs };
 }
 
 type Answer =
@@ -176,6 +180,12 @@ async function send({ url, masterKey }: FuzzSide, one: FuzzRequest): Promise<Ans
   }
 }
 
+function printed(answer: Answer): string {
+  return answer.kind === "none"
+    ? `no answer: ${answer.why}`
+    : `${answer.status} ${answer.body.slice(0, 300)}`;
+}
+
 /** What of the fleet's answer no node would have given. */
 function faultOf(wanted: Answer, got: Answer): string | undefined {
   if (wanted.kind === "none") {
@@ -188,7 +198,7 @@ function faultOf(wanted: Answer, got: Answer): string | undefined {
 }
 
 function isUnserved(answer: Answer): boolean {
-  return answer.kind === "answer" && answer.status === 501 && answer.body.includes("miroir_not_served");
+  return answer.kind === "answer" && answer.status === 400 && answer.body.includes("feature_not_available");
 }
 
 function record(

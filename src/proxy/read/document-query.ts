@@ -84,6 +84,8 @@ function readMember(name: string, value: JsonValue): Partial<DocumentQuery> | un
       return typeof value === "boolean" ? { retrieveVectors: value } : undefined;
     case "filter":
       return { filter: value === null ? undefined : value };
+    case "useNetwork":
+      return value === null ? {} : undefined;
     case "sort":
       if (value === null) return { sort: [] };
       return isTexts(value) ? { sort: value } : undefined;

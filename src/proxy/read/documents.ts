@@ -53,7 +53,7 @@ export function createDocumentService(dependencies: DocumentDependencies): Docum
     const view = topology.current();
     if (view === undefined) throw notReady();
     if (isSound && view.indexes.has(indexUid)) return;
-    const malformation = await refusals.malformation(original, signal);
+    const malformation = await refusals.malformation(original, signal, indexUid);
     if (malformation !== undefined) throw malformation;
     checkedIndexUid(indexUid);
     if (!view.indexes.has(indexUid)) throw indexNotFound(indexUid);

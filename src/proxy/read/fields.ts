@@ -40,7 +40,7 @@ export function createFieldsService(dependencies: SearchDependencies): FieldsSer
       const index = topology.current()?.indexes.get(indexUid);
       if (topology.current() === undefined) throw notReady();
       if (request === undefined || index === undefined) {
-        const malformation = await refusals.malformation(original, signal);
+        const malformation = await refusals.malformation(original, signal, indexUid);
         if (malformation !== undefined) throw malformation;
         // Meilisearch looks an index up here without a look at its uid.
         if (index === undefined) throw indexNotFound(indexUid);

@@ -11,6 +11,7 @@ import {
   NodeUnavailableError,
 } from "../../meilisearch/transport.js";
 import { hideInjectedFields } from "../../merge/index.js";
+import { indexUidFault } from "../http/api-errors.js";
 import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
 import { indexFacts } from "./index-facts.js";
 import type { NodeHealth } from "./node-health.js";
@@ -28,9 +29,15 @@ export interface NodeRefusals {
    * What Meilisearch finds wrong with a request before it looks for the index: unknown or malformed members and
    * parameters. Nothing is executed: the node is asked for an index whose name no index can have.
    *
+   * @param readOf the index that a read is about; where its uid is a good one, what Meilisearch says of values before it
+   *   looks for the index is found as well
    * @returns undefined where the request is sound, or no node can tell
    */
-  malformation(original: IndexRequest, signal: AbortSignal): Promise<MeilisearchError | undefined>;
+  malformation(
+    original: IndexRequest,
+    signal: AbortSignal,
+    readOf?: string,
+  ): Promise<MeilisearchError | undefined>;
   /**
    * What a node says to a request that names its indexes in the body, if it refuses it: raw, for the caller to put the client's
    * names into.
@@ -63,6 +70,8 @@ export interface NodeJudged {
 
 /** No index can be called that: Meilisearch reads the whole request before it complains. */
 const IMPOSSIBLE_INDEX = "%20";
+/** No index is called that: all that Miroir makes have other names. */
+const ABSENT_INDEX = "miroir-absent";
 const TIMEOUT_MS = 5_000;
 
 /** Asks nodes over `transport`. */
@@ -124,17 +133,15 @@ export function createNodeRefusals(
       const index = topology.current()?.indexes.get(indexUid);
       return clientError(response, refused.physicalName, indexUid, index);
     },
-    async malformation(original, signal) {
+    async malformation(original, signal, readOf) {
+      const isGood = readOf !== undefined && indexUidFault(readOf) === undefined;
+      const name = isGood ? ABSENT_INDEX : IMPOSSIBLE_INDEX;
       const nodes = nodesInOrder(() => true);
-      const response = await firstRefusal(
-        nodes,
-        (node) => ask(node, IMPOSSIBLE_INDEX, original, signal),
-        signal,
-      );
+      const response = await firstRefusal(nodes, (node) => ask(node, name, original, signal), signal);
       const code = response === undefined ? undefined : codeOf(response);
       if (response === undefined || code === "invalid_index_uid" || code === "index_not_found")
         return undefined;
-      return clientError(response, IMPOSSIBLE_INDEX, IMPOSSIBLE_INDEX);
+      return clientError(response, name, readOf ?? name);
     },
     verdict({ method, path, body, asAdmin }, signal, holder) {
       const request = { method, path, body, contentType: "application/json", timeoutMs: TIMEOUT_MS, signal };

@@ -130,6 +130,7 @@ const MEMBERS: Readonly<Record<string, Accepts>> = {
   retrieveVectors: isBoolean,
   media: anything,
   personalize: anything,
+  useNetwork: (value) => value === null || value === false,
   showRankingScore: isBoolean,
   showRankingScoreDetails: isBoolean,
   showPerformanceDetails: anything,

@@ -49,7 +49,7 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
       const view = topology.current();
       if (view === undefined) throw notReady();
       if (parameters === undefined || !view.indexes.has(indexUid)) {
-        const malformation = await refusals.malformation(original, signal);
+        const malformation = await refusals.malformation(original, signal, indexUid);
         if (malformation !== undefined) throw malformation;
         checkedIndexUid(indexUid);
       }

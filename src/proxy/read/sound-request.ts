@@ -20,7 +20,7 @@ export async function soundRequest(
   if (view === undefined) throw notReady();
   const index = view.indexes.get(indexUid);
   if (isSound && index !== undefined) return index;
-  const malformation = await refusals.malformation(original, signal);
+  const malformation = await refusals.malformation(original, signal, indexUid);
   if (malformation !== undefined) throw malformation;
   checkedIndexUid(indexUid);
   if (index === undefined) throw indexNotFound(indexUid);

@@ -162,12 +162,11 @@ export class IndexOperations {
     draft: TaskDraft,
     mayCreateIndex: boolean,
   ): Promise<Turn> {
-    let index: IndexView | undefined = this.core.catalogue.find(indexUid);
-    if (index === undefined) {
-      if (change.reset || !mayCreateIndex)
-        return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
-      index = await this.core.catalogue.ensure(indexUid, undefined);
+    const known: IndexView | undefined = this.core.catalogue.find(indexUid);
+    if (known === undefined && (change.reset || !mayCreateIndex)) {
+      return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
     }
+    const index = known ?? (await this.core.catalogue.ensure(indexUid, undefined));
     const { instance } = index;
     const nodePatch = JSON.stringify(toNodeSettings(change.patch));
     try {
@@ -185,7 +184,26 @@ export class IndexOperations {
         }),
       });
     } catch (error) {
-      throw error instanceof MeilisearchError ? subRouteRefusal(error, change.member) : error;
+      if (!(error instanceof MeilisearchError)) throw error;
+      // Some of what is wrong nodes tell only of an index that there is.
+      if (known === undefined && error.status < 500) await this.discard(index);
+      throw subRouteRefusal(error, change.member);
+    }
+  }
+
+  /** Takes back an index that was created for a change which no node made. The refusal matters more than what fails here. */
+  private async discard(index: IndexView): Promise<void> {
+    const { control, config, lease, logger } = this.core.context;
+    try {
+      const { epoch } = await control.removeIndex(
+        { instance: index.instance, session: lease.session },
+        { timeoutMs: config.controlTimeoutMs },
+      );
+      await this.core.catalogue.waitForEpoch(epoch);
+      await this.deleteOnNodes(index);
+      this.core.forgetWriter(index.instance);
+    } catch (error) {
+      logger.warn({ err: error, index: index.uid }, "an index that was created for a refused change stays");
     }
   }
 
