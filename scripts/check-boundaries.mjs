@@ -6,17 +6,18 @@ import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const src = join(dirname(fileURLToPath(import.meta.url)), "..", "src");
-const PURE = ["json", "placement", "merge", "settings", "topology"];
+const PURE = ["json", "placement", "merge", "settings", "rhai", "topology"];
 const ALLOWED = {
   json: [],
   placement: ["json"],
   merge: ["json", "placement"],
   settings: ["json", "placement"],
+  rhai: ["placement"],
   topology: ["json", "placement", "gen"],
   gen: [],
   runtime: [],
   tasks: ["gen"],
-  webhooks: ["meilisearch"],
+  webhooks: ["settings"],
   outbound: [],
   dumps: ["runtime"],
   meilisearch: ["json"],

@@ -14,7 +14,8 @@ export const EXPIRES_AT_FIELD = "_miroir_expires_at";
 const ALPHABET = "(),;[]{}";
 const BITS_PER_SYMBOL = 3n;
 const SHARD_SYMBOLS = 4;
-const SEQUENCE_SYMBOLS = 18;
+/** How long a sequence code is. */
+export const SEQUENCE_SYMBOLS = 18;
 
 /** One more than the greatest shard number that a code can hold. */
 export const MAX_SHARDS = 8 ** SHARD_SYMBOLS;

@@ -6,7 +6,7 @@ import type { NodeClient, NodeKey } from "../../meilisearch/node-client.js";
 export interface NodeKeys {
   /** For searches, document writes and settings; lacks `indexes.create` (invariant 7). Empty where the node asks for no key. */
   readonly writeKey: string;
-  /** For renames, settings, tasks, creation and deletion of physical indexes. Empty where the node asks for no key. */
+  /** For renames, edits by a function, tasks, creation and deletion of physical indexes. Empty where the node asks for no key. */
   readonly adminKey: string;
   /** The node that this server is, as its write key's description says; undefined where that says nothing. */
   readonly markedAs: string | undefined;
@@ -32,29 +32,8 @@ const ACTIONS: Readonly<Record<KeyRole, readonly string[]>> = {
     "version",
     "fields.post",
   ],
-  admin: [
-    "search",
-    "documents.*",
-    "indexes.*",
-    "indexes.swap",
-    "indexes.compact",
-    "settings.*",
-    "tasks.*",
-    "stats.*",
-    "metrics.*",
-    "dumps.*",
-    "snapshots.*",
-    "export",
-    "experimental.get",
-    "experimental.update",
-    "network.update",
-    "chats.*",
-    "chatsSettings.*",
-    "chatCompletions",
-    "version",
-    "fields.post",
-  ],
-};
+  // Edits by a function are open to keys for everything alone, whatever `documents.*` says.
+  admin: ["*"],};
 
 /** The uid under which a cluster's key of that role is found on every node. */
 export function nodeKeyUid(clusterId: string, role: KeyRole): string {

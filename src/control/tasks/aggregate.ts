@@ -2,6 +2,7 @@ import { setMember } from "../../json/edit.js";
 import { hideInjectedFields } from "../../merge/index.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import { combineCounts, planCounts } from "../../placement/task-counts.js";
+import { detailsOfGuarded, messageAboutClient } from "../../rhai/guarded-function.js";
 import { toClientSettings } from "../../settings/canonical-settings.js";
 import {
   isFinalStatus,
@@ -66,7 +67,7 @@ export function aggregateTask(task: TaskRow, index: IndexReplicas | undefined): 
   const finishedAt = greatest([...counted].map((report) => report.finishedAt));
   return {
     status: outcome.status,
-    error: outcome.error === undefined ? null : cleanError(outcome.error, task.indexUid),
+    error: outcome.error === undefined ? null : cleanError(editError(outcome.error, task), task.indexUid),
     detailsJson: finalDetails(task, outcome.status, [...counted], shards, index),
     startedAt,
     finishedAt,
@@ -80,6 +81,21 @@ export function cleanError(error: TaskErrorRow, indexUid: string | null): TaskEr
     indexUid !== null && parsePhysicalName(name) !== undefined ? indexUid : name,
   );
   return { ...error, message };
+}
+
+/** The error of an edit by a function, which nodes report about the function as they got it. */
+function editError(error: TaskErrorRow, { type, detailsJson, nodeTasks }: TaskRow): TaskErrorRow {
+  if (type !== "documentEdition") return error;
+  const details = detailsJson ?? nodeTasks.map(editDetails).find((known) => known !== null) ?? "{}";
+  const { function: source } = JSON.parse(details) as { readonly function?: string };
+  return source === undefined ? error : { ...error, message: messageAboutClient(error.message, source) };
+}
+
+/** The client's details of an edit, from those of its task on a node. */
+function editDetails({ detailsJson }: NodeTaskRow): string | null {
+  if (detailsJson === null) return null;
+  const { function: guarded } = JSON.parse(detailsJson) as { readonly function?: string };
+  return guarded === undefined ? null : detailsOfGuarded(guarded);
 }
 
 /** What one node reports for the shards that count there. */
@@ -106,9 +122,11 @@ export function countOnce(
   if (others.length === 0) {
     return Math.round(reports.reduce((sum, report) => sum + report.count, 0) / perShard);
   }
-  const plan = planCounts(new Map(reports.map(({ nodeId, shards }) => [nodeId, new Set(shards)])));
+  // A node that got the task in parts reports several times.
+  const parts = reports.map((report, at) => ({ ...report, part: `${report.nodeId} ${at}` }));
+  const plan = planCounts(new Map(parts.map(({ part, shards }) => [part, new Set(shards)])));
   if (plan.kind !== "estimate" || weights.size === 0) {
-    return combineCounts(plan, new Map(reports.map(({ nodeId, count }) => [nodeId, count])));
+    return combineCounts(plan, new Map(parts.map(({ part, count }) => [part, count])));
   }
   return countByWeight(reports, copies, weights);
 }
@@ -145,12 +163,16 @@ function asItIs(task: TaskRow): TaskVerdict {
   return { status, error, detailsJson, startedAt, finishedAt, divergent: [] };
 }
 
-/** A node that was sent a task twice counts with the later one: the former was settled before it was sent again. */
+/**
+ * A node that was sent the same part of a task twice counts with the later one: the former was settled before it was sent again. Parts
+ * are told apart by their shards.
+ */
 function latestPerNode(nodeTasks: readonly NodeTaskRow[]): readonly NodeTaskRow[] {
   const latest = new Map<string, NodeTaskRow>();
   for (const task of nodeTasks) {
-    const held = latest.get(task.nodeId);
-    if (held === undefined || held.nodeTaskUid < task.nodeTaskUid) latest.set(task.nodeId, task);
+    const part = `${task.nodeId} ${task.shards.join(",")}`;
+    const held = latest.get(part);
+    if (held === undefined || held.nodeTaskUid < task.nodeTaskUid) latest.set(part, task);
   }
   return [...latest.values()];
 }
@@ -276,7 +298,8 @@ function finalDetails(
   };
   let details = task.detailsJson ?? rebuiltDetails(task, counted, count);
   for (const counter of counters) {
-    const value = status === "succeeded" ? count(counter, task.documentsByShard) : 0;
+    const isShown = status === "succeeded" || counter === counters[0];
+    const value = status === "succeeded" ? count(counter, task.documentsByShard) : isShown ? 0 : null;
     details = setMember(Buffer.from(details), counter, JSON.stringify(value)).toString();
   }
   return details;
@@ -291,6 +314,8 @@ function rebuiltDetails(
   if (task.type === "documentAdditionOrUpdate") {
     return JSON.stringify({ receivedDocuments: count("receivedDocuments"), indexedDocuments: null });
   }
+  if (task.type === "documentEdition")
+    return counted.map(editDetails).find((known) => known !== null) ?? "{}";
   const text = counted.find((report) => report.detailsJson !== null)?.detailsJson ?? "{}";
   const providedIds = numberIn(text, "providedIds");
   return providedIds === undefined || providedIds === 0

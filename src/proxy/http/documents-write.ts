@@ -2,7 +2,7 @@ import type { DocumentWriteKind, WriteResult } from "../write/types.js";
 import { checkedIndexUid } from "./api-errors.js";
 import { ParameterFault, type ParameterReader, readParameters, text } from "./query-parameters.js";
 import { checkAnnouncedLength, checkContentType } from "./request-body.js";
-import { parameter, type RouteMethod, type RouteTable } from "./route-table.js";
+import { parameter, type RouteAccess, type RouteMethod, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
 import { writeRoute } from "./write-routing.js";
 
@@ -39,7 +39,7 @@ const ADDITION_PARAMETERS = {
   skipCreation: { code: "invalid_skip_creation", read: caselessBoolean },
 } as const;
 
-const DELETION_PARAMETERS = { customMetadata } as const;
+const OTHER_PARAMETERS = { customMetadata } as const;
 
 /** The routes that write documents. Bodies go to the write path as they arrive. */
 export function registerDocumentsWrite(routes: RouteTable, services: RouteServices): void {
@@ -71,19 +71,20 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
     );
   }
 
-  const deletions: readonly (readonly [RouteMethod, string, DocumentWriteKind])[] = [
-    ["DELETE", "/indexes/:indexUid/documents", "delete-all"],
-    ["DELETE", "/indexes/:indexUid/documents/:documentId", "delete-one"],
-    ["POST", "/indexes/:indexUid/documents/delete-batch", "delete-batch"],
-    ["POST", "/indexes/:indexUid/documents/delete", "delete-by-filter"],
+  const others: readonly (readonly [RouteMethod, string, RouteAccess, DocumentWriteKind])[] = [
+    ["DELETE", "/indexes/:indexUid/documents", "documents.delete", "delete-all"],
+    ["DELETE", "/indexes/:indexUid/documents/:documentId", "documents.delete", "delete-one"],
+    ["POST", "/indexes/:indexUid/documents/delete-batch", "documents.delete", "delete-batch"],
+    ["POST", "/indexes/:indexUid/documents/delete", "documents.delete", "delete-by-filter"],
+    ["POST", "/indexes/:indexUid/documents/edit", "documents.*", "edit"],
   ];
-  for (const [method, path, kind] of deletions) {
+  for (const [method, path, access, kind] of others) {
     routes.on(
       method,
       path,
-      "documents.delete",
+      access,
       writeRoute(services, async (request) => {
-        const given = readParameters(request.query, DELETION_PARAMETERS);
+        const given = readParameters(request.query, OTHER_PARAMETERS);
         if (method === "POST") {
           checkContentType(request.contentType, ["application/json"]);
           checkAnnouncedLength(request.headers["content-length"], services.config.maxBodyBytes);

@@ -63,7 +63,6 @@ import { registerSimilar } from "./similar.js";
 import { registerStats } from "./stats.js";
 import { registerSwapIndexes } from "./swap-indexes.js";
 import { registerTasks } from "./tasks.js";
-import { registerUnserved } from "./unserved.js";
 import { registerWebhooks } from "./webhooks.js";
 
 /** What a proxy's HTTP side is made of. */
@@ -163,7 +162,6 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   registerAdmin(routes, services);
   registerWebhooks(routes, services);
   registerExport(routes, services);
-  registerUnserved(routes);
   routes.finish();
   registerGauges(metrics, services, health);
 

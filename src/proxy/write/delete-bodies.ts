@@ -124,6 +124,15 @@ export function readDeleteFilter(body: Buffer): DeleteFilter {
   }
   if (filter === undefined) throw invalid("missing_document_filter", "Missing field `filter`");
   checkFilterShape(filter);
+  return filterOf(filter, raw);
+}
+
+/** The filter that is the value between two places of a valid JSON text, whatever its shape. */
+export function clientFilter(body: Buffer, start: number, end: number): DeleteFilter {
+  return filterOf(readSerdeValue(body, start, end), body.toString("utf8", start, end));
+}
+
+function filterOf(filter: SerdeValue, raw: string): DeleteFilter {
   const nodeJson =
     raw.includes("_miroir_") || raw.includes("\\u") ? printSerdeValue(withStandIns(filter)) : raw;
   return { nodeJson, printed: printSerdeValue(filter) };

@@ -4,27 +4,27 @@ import type { IndexView } from "../topology/topology-view.js";
 import { type DeleteFilter, readDeleteFilter, readIds, readJson, refuseMap } from "./delete-bodies.js";
 import { type BatchTerms, type DocumentBatch, nodePayload, rereadBatch } from "./document-batch.js";
 import { type ContentRules, contentRules } from "./document-checks.js";
+import type { DocumentEdits } from "./document-edits.js";
 import { primaryKeyTaken } from "./document-key.js";
 import type { FilterPreflight } from "./filter-preflight.js";
 import type { OpenSettings } from "./open-settings.js";
 import { documentFormat, type ReceivedDocuments, receiveDocuments } from "./receive-documents.js";
 import { payloadTooLarge, writesOverloaded } from "./refusals.js";
+import type { Sequences } from "./sequences.js";
 import { indexNotFoundFailure } from "./task-failure.js";
 import type { DocumentWriteRequest, WriteResult } from "./types.js";
 import type { TaskDraft, Turn, WriteCore } from "./write-core.js";
 
-/** Indexes whose last sequence number is remembered; the time alone keeps those of the others in order. */
-const MAX_REMEMBERED = 10_000;
-
-/** Document writes: additions and deletions. */
+/** Document writes: additions and deletions, and what else comes with a body of documents' size. */
 export class DocumentWrites {
-  private readonly lastSequence = new Map<string, bigint>();
   private bodies = 0;
 
   constructor(
     private readonly core: WriteCore,
     private readonly preflight: FilterPreflight,
     private readonly openSettings: OpenSettings,
+    private readonly sequences: Sequences,
+    private readonly edits: DocumentEdits,
   ) {}
 
   async submit(request: DocumentWriteRequest, signal: AbortSignal): Promise<WriteResult> {
@@ -49,6 +49,8 @@ export class DocumentWrites {
           return await this.deleteAll(request, signal);
         case "delete-by-filter":
           return await this.deleteByFilter(request, signal);
+        case "edit":
+          return await this.edits.edit(request, this.maxJsonBytes, signal);
       }
     } finally {
       this.bodies--;
@@ -146,7 +148,7 @@ export class DocumentWrites {
     batch: DocumentBatch,
     release: () => Promise<void>,
   ): Promise<Turn> {
-    const firstSequence = this.reserveSequences(index.instance, batch.documents);
+    const firstSequence = this.sequences.reserve(index.instance, batch.documents);
     const { maxNodeBodyBytes } = this.core.context.config;
     for (const shards of index.shardsByNode.values()) {
       if (nodePayload(batch, new Set(shards), firstSequence).contentLength > maxNodeBodyBytes) {
@@ -301,19 +303,6 @@ export class DocumentWrites {
       rules,
       hasher: await this.core.hasher,
     };
-  }
-
-  /** A run of sequence numbers behind all that were given for the index: the time in microseconds, or later. */
-  private reserveSequences(instance: string, count: number): bigint {
-    const now = BigInt(Math.floor(this.core.context.world.clock.now() * 1_000));
-    const next = (this.lastSequence.get(instance) ?? 0n) + 1n;
-    const first = next > now ? next : now;
-    this.lastSequence.delete(instance);
-    this.lastSequence.set(instance, first + BigInt(count) - 1n);
-    const [longestUnused] = this.lastSequence.keys();
-    if (this.lastSequence.size > MAX_REMEMBERED && longestUnused !== undefined)
-      this.lastSequence.delete(longestUnused);
-    return first;
   }
 }
 

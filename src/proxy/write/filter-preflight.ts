@@ -12,7 +12,7 @@ import type { WriteCore } from "./write-core.js";
 const NO_INDEX = "miroir-no-such-index";
 const PAUSE_MS = 100;
 
-/** Finds out what a node would make of a filter before the filter is sent as a write to all of them. */
+/** Finds out what a node would make of a filter, or of an edit, before it is sent as a write to all of them. */
 export class FilterPreflight {
   constructor(
     private readonly core: WriteCore,
@@ -25,33 +25,49 @@ export class FilterPreflight {
    * @throws MeilisearchError
    */
   async checkSyntax(filterJson: string, indexUid: string, signal: AbortSignal): Promise<void> {
+    const path = `/indexes/${NO_INDEX}/search`;
+    const { status, body } = await this.refusal(
+      path,
+      `{"filter":${filterJson},"limit":0}`,
+      "the filter",
+      signal,
+    );
+    if (body.code !== "index_not_found") throw syntaxRefusal(this.core.clean(body, indexUid), status);
+  }
+
+  /**
+   * What a node says of a request that every node refuses.
+   *
+   * @param what is checked, for the message where no node answers
+   * @throws MeilisearchError `miroir_no_quorum`
+   */
+  async refusal(path: string, body: string, what: string, signal: AbortSignal): Promise<MeilisearchError> {
     const nodes = [...(this.core.context.topology.current()?.nodes.values() ?? [])].sort(byReachability);
     let unavailable: unknown;
     for (const node of nodes) {
       signal.throwIfAborted();
       try {
-        await this.core.context.calls.client(node.writeAddress).json({
+        await this.core.context.calls.client(node.adminAddress).json({
           method: "POST",
-          path: `/indexes/${NO_INDEX}/search`,
+          path,
           contentType: "application/json",
-          body: `{"filter":${filterJson},"limit":0}`,
+          body,
           timeoutMs: this.core.context.config.controlTimeoutMs,
         });
-        return;
+        throw new Error(`node ${node.id} took a request that was to be refused`);
       } catch (error) {
         if (
           error instanceof MeilisearchError &&
           error.status < 500 &&
           error.body.code !== "invalid_api_key"
         ) {
-          if (error.body.code === "index_not_found") return;
-          throw syntaxRefusal(this.core.clean(error.body, indexUid), error.status);
+          return error;
         }
         if (!(error instanceof NodeUnavailableError) && !(error instanceof MeilisearchError)) throw error;
         unavailable = error;
       }
     }
-    throw noQuorum("no node answers to check the filter", { cause: unavailable });
+    throw noQuorum(`no node answers to check ${what}`, { cause: unavailable });
   }
 
   /**

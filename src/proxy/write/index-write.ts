@@ -15,6 +15,8 @@ export interface IndexWrite {
    * the key that cannot create indexes, so that one that comes late under an old name fails (invariant 7).
    */
   readonly kind: "document" | "settings" | "index";
+  /** Goes out with the administrator's key although it is no index operation. Only for what creates no index on a node. */
+  readonly asAdmin?: boolean | undefined;
   /**
    * The request for one node.
    *

@@ -37,6 +37,8 @@ export class IndexWriter {
   private claiming: Promise<void> | undefined;
   private claimingSince = 0;
   private settling: Promise<SettledWrite> | undefined;
+  /** Rounds of a write that is still to go out once one of them is settled. */
+  private finishing: Promise<SettledWrite> | undefined;
   private blockedBy = "";
 
   constructor(
@@ -61,7 +63,8 @@ export class IndexWriter {
 
   /** Why the index takes no writes; undefined where it does. */
   blocked(): string | undefined {
-    return this.settling === undefined && this.claiming === undefined ? undefined : this.blockedBy;
+    const isFree = this.settling === undefined && this.claiming === undefined && this.finishing === undefined;
+    return isFree ? undefined : this.blockedBy;
   }
 
   /**
@@ -73,7 +76,9 @@ export class IndexWriter {
   async prepare(): Promise<Standing> {
     const { context, state } = this;
     requireLease(context);
-    if (this.settling !== undefined) throw indexBlocked(this.uid(), this.blockedBy);
+    if (this.settling !== undefined || this.finishing !== undefined) {
+      throw indexBlocked(this.uid(), this.blockedBy);
+    }
     let { view, index } = lookUp(context, this.instance);
     const known = state.standing;
     if (known !== undefined && index.generation < known.generation) {
@@ -136,6 +141,53 @@ export class IndexWriter {
     if (isMadeNowhere(sending)) return madeNowhere(sending);
     if (sending.failed.size === 0) return confirmed(context, state, sending);
     return this.settleWithin(sending);
+  }
+
+  /**
+   * Sends a write in parts, each when the one before it is settled. What follows a part whose outcome is not known for now goes out
+   * behind it, and the index takes no other write until then. Once a part is accepted, the write is not undone: where a later part
+   * cannot be made, it is `refused` and `partly`.
+   *
+   * @param rounds what each part touches
+   */
+  async sendInRounds(
+    write: Omit<IndexWrite, "touched">,
+    rounds: readonly (readonly number[] | "all")[],
+  ): Promise<SentWrite> {
+    let made: SettledWrite | undefined;
+    for (const [at, touched] of rounds.entries()) {
+      const sent = await this.send({ ...write, touched });
+      if (sent.kind === "unknown") {
+        if (rounds.length === 1) return sent;
+        const settled = sent.settled.then((first) =>
+          this.finish(write, rounds.slice(at + 1), joined(made, first)),
+        );
+        this.finishing = settled;
+        const clear = () => {
+          if (this.finishing === settled) this.finishing = undefined;
+        };
+        settled.then(clear, clear);
+        return { kind: "unknown", settled };
+      }
+      made = joined(made, sent);
+      if (made.kind !== "accepted") break;
+    }
+    return made ?? { kind: "not-made", why: "no node holds any of its shards", cause: undefined };
+  }
+
+  /** The rounds behind one that took long to settle. */
+  private async finish(
+    write: Omit<IndexWrite, "touched">,
+    rounds: readonly (readonly number[] | "all")[],
+    first: SettledWrite,
+  ): Promise<SettledWrite> {
+    let made = first;
+    for (const touched of rounds) {
+      if (made.kind !== "accepted") break;
+      const sent = await this.send({ ...write, touched });
+      made = joined(made, sent.kind === "unknown" ? await sent.settled : sent);
+    }
+    return made;
   }
 
   /**
@@ -259,5 +311,26 @@ export class IndexWriter {
       }),
     );
     return silent;
+  }
+}
+
+/** What a write has come to with one more of its parts. */
+function joined(made: SettledWrite | undefined, part: SettledWrite): SettledWrite {
+  if (made?.kind !== "accepted") return part;
+  switch (part.kind) {
+    case "accepted":
+      return {
+        kind: "accepted",
+        nodeTasks: [...made.nodeTasks, ...part.nodeTasks],
+        degradedShards: [...made.degradedShards, ...part.degradedShards].sort((a, b) => a - b),
+      };
+    case "refused":
+      return { ...part, partly: true, nodeTasks: [...made.nodeTasks, ...part.nodeTasks] };
+    case "not-made": {
+      const { status, body } = noQuorum(part.why, part.cause === undefined ? {} : { cause: part.cause });
+      return { kind: "refused", status, body, partly: true, nodeTasks: made.nodeTasks };
+    }
+    case "lost":
+      return part;
   }
 }

@@ -10,7 +10,8 @@ export type DocumentWriteKind =
   | "delete-batch"
   | "delete-by-filter"
   | "delete-all"
-  | "delete-one";
+  | "delete-one"
+  | "edit";
 
 /** A client's document write. Query parameters have been read; everything else is checked here. */
 export interface DocumentWriteRequest {

@@ -20,6 +20,7 @@ import { IndexWriter } from "./index-writer.js";
 import { Lane } from "./lane.js";
 import { controlAway, noLease, noQuorum, outcomeUnknown, stopping, writesOverloaded } from "./refusals.js";
 import type { SpoolPool } from "./spool.js";
+import type { Standing } from "./standing.js";
 import type { TaskFailure } from "./task-failure.js";
 import type { TaskInit, TaskRegistrar } from "./task-registrar.js";
 import type { TaskUids } from "./task-uids.js";
@@ -41,7 +42,10 @@ export interface Dispatch {
   readonly index: IndexView;
   readonly draft: TaskDraft;
   readonly touched: readonly number[] | "all";
+  /** Where the write goes out in parts, one after another: what each touches. */
+  readonly rounds?: (standing: Standing) => readonly (readonly number[] | "all")[];
   readonly kind: IndexWrite["kind"];
+  readonly asAdmin?: IndexWrite["asAdmin"];
   readonly request: IndexWrite["request"];
   /** Frees what the requests need; called when nothing will be sent any more. */
   readonly release?: () => Promise<void>;
@@ -225,19 +229,21 @@ export class WriteCore {
     let kept = false;
     try {
       const writer = this.writerOf(index.instance);
-      await this.prepare(writer, draft.indexUid);
+      const standing = await this.prepare(writer, draft.indexUid);
       await writer.checkQuorum(dispatch.touched);
       const taskUid = await this.uids.take();
       const now = this.now();
       const turnOf: TurnOf = (nodeTasks, state = {}) =>
         this.turn(taskUid, now, draft, index.instance, { status: TaskStatus.ENQUEUED, nodeTasks, ...state });
-      const sent = await writer.send({
+      const write = {
         taskUid,
         taskType: typeName(draft.type),
         touched: dispatch.touched,
         kind: dispatch.kind,
+        asAdmin: dispatch.asAdmin,
         request: dispatch.request,
-      });
+      };
+      const sent = await writer.sendInRounds(write, dispatch.rounds?.(standing) ?? [dispatch.touched]);
       kept = sent.kind === "unknown";
       return this.conclude(dispatch, taskUid, sent, turnOf, writer.blocked() ?? "nodes do not answer");
     } finally {
@@ -326,9 +332,9 @@ export class WriteCore {
   }
 
   /** Makes this proxy the index's writer; an index that is gone by now is as one that never was. */
-  private async prepare(writer: IndexWriter, indexUid: string): Promise<void> {
+  private async prepare(writer: IndexWriter, indexUid: string): Promise<Standing> {
     try {
-      await writer.prepare();
+      return await writer.prepare();
     } catch (error) {
       if (!(error instanceof IndexGoneError)) throw error;
       this.forgetWriter(writer.instance);

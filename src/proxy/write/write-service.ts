@@ -4,6 +4,7 @@ import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { TopologySource, TopologyView, WriteLease } from "../topology/topology-view.js";
+import { DocumentEdits } from "./document-edits.js";
 import { DocumentWrites } from "./document-writes.js";
 import { FilterPreflight } from "./filter-preflight.js";
 import type { WriterContext } from "./generation-change.js";
@@ -11,6 +12,7 @@ import { IndexOperations } from "./index-operations.js";
 import { NameOperations } from "./name-operations.js";
 import { createNodeCalls } from "./node-calls.js";
 import { OpenSettings } from "./open-settings.js";
+import { Sequences } from "./sequences.js";
 import { SettingsRepairs } from "./settings-repairs.js";
 import { createSpoolPool } from "./spool.js";
 import { TaskOperations } from "./task-operations.js";
@@ -125,7 +127,10 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     Promise.resolve(options.hasher ?? createShardHasher()),
   );
   const openSettings = new OpenSettings(context);
-  const documents = new DocumentWrites(core, new FilterPreflight(core, openSettings), openSettings);
+  const preflight = new FilterPreflight(core, openSettings);
+  const sequences = new Sequences(world);
+  const edits = new DocumentEdits(core, preflight, sequences);
+  const documents = new DocumentWrites(core, preflight, openSettings, sequences, edits);
   const indexes = new IndexOperations(core, openSettings);
   const names = new NameOperations(core);
   const tasks = new TaskOperations(core);

@@ -53,7 +53,7 @@ export async function sendTo(
   const { write } = sending;
   const name = physicalName(state.instance, standing.generation);
   const shards = sending.targets.get(nodeId) ?? [];
-  const address = write.kind === "index" ? node.adminAddress : node.writeAddress;
+  const address = write.kind === "index" || write.asAdmin === true ? node.adminAddress : node.writeAddress;
   const request = write.request(shards, name, sending.metadata(nodeId));
   noteOutcome(context, state, sending, nodeId, await context.calls.enqueue(address, write.taskType, request));
 }
