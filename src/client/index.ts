@@ -2,6 +2,7 @@ import { type Client, createClient, type Interceptor, type Transport } from "@co
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
+import { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
@@ -9,6 +10,7 @@ import { VerifyService } from "../gen/miroir/v1/verify_pb.js";
 
 export * from "../gen/miroir/v1/cluster_pb.js";
 export * from "../gen/miroir/v1/indexes_pb.js";
+export * from "../gen/miroir/v1/resources_pb.js";
 export * from "../gen/miroir/v1/settings_pb.js";
 export * from "../gen/miroir/v1/tasks_pb.js";
 export * from "../gen/miroir/v1/topology_pb.js";
@@ -38,6 +40,7 @@ export interface MiroirClient {
   readonly tasks: Client<typeof TaskService>;
   readonly indexes: Client<typeof IndexService>;
   readonly cluster: Client<typeof ClusterService>;
+  readonly resources: Client<typeof ResourceService>;
   readonly settings: Client<typeof SettingsService>;
   readonly topology: Client<typeof TopologyService>;
   readonly verify: Client<typeof VerifyService>;
@@ -51,6 +54,7 @@ export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
     tasks: createClient(TaskService, limited),
     indexes: createClient(IndexService, limited),
     cluster: createClient(ClusterService, limited),
+    resources: createClient(ResourceService, limited),
     settings: createClient(SettingsService, limited),
     topology: createClient(TopologyService, connect(options)),
     verify: createClient(VerifyService, connect(options)),

@@ -12,6 +12,7 @@ import {
   KEYS_FILE,
   MANIFEST_FILE,
   parseManifest,
+  RESOURCES_FILE,
   SUMS_FILE,
   settingsFile,
   TASKS_FILE,
@@ -35,6 +36,8 @@ export interface Dump {
   settings(index: DumpedIndex): Promise<Record<string, unknown>>;
   /** Clients' API keys. @throws DumpFaultError */
   keys(): Promise<readonly Record<string, unknown>[]>;
+  /** What clients set on the whole server besides keys and features. @throws DumpFaultError */
+  resources(): Promise<readonly Record<string, unknown>[]>;
   /** An index's documents as JSON text with line ends, in insertion order. @throws DumpFaultError */
   documents(index: DumpedIndex): AsyncGenerator<Buffer>;
 }
@@ -46,6 +49,7 @@ export async function openDump(folder: string): Promise<Dump> {
   const expected = [
     MANIFEST_FILE,
     KEYS_FILE,
+    RESOURCES_FILE,
     TASKS_FILE,
     ...manifest.indexes.flatMap((index) => [settingsFile(index), documentsFile(index)]),
   ];
@@ -59,11 +63,8 @@ export async function openDump(folder: string): Promise<Dump> {
     bytes,
     verify: (onProgress) => verify(folder, sums, onProgress),
     settings: async (index) => objectOf(await textOf(folder, settingsFile(index)), settingsFile(index)),
-    keys: async () =>
-      (await textOf(folder, KEYS_FILE))
-        .split("\n")
-        .filter((line) => line !== "")
-        .map((line) => objectOf(line, KEYS_FILE)),
+    keys: () => objectsOf(folder, KEYS_FILE),
+    resources: () => objectsOf(folder, RESOURCES_FILE),
     documents: (index) => documentsOf(folder, index),
   };
 }
@@ -154,6 +155,11 @@ async function sizeOf(folder: string, path: string): Promise<number> {
   } catch (error) {
     throw new DumpFaultError(`${path} is missing`, { cause: error });
   }
+}
+
+async function objectsOf(folder: string, path: string): Promise<readonly Record<string, unknown>[]> {
+  const lines = (await textOf(folder, path)).split("\n").filter((line) => line !== "");
+  return lines.map((line) => objectOf(line, path));
 }
 
 function objectOf(text: string, path: string): Record<string, unknown> {

@@ -11,6 +11,8 @@ export const MANIFEST_FILE = "manifest.json";
 export const SUMS_FILE = "SHA256SUMS";
 /** Clients' API keys without their secrets, one JSON object a line, the oldest first. */
 export const KEYS_FILE = "keys.ndjson";
+/** What clients set on the whole server besides keys and features, one JSON object with `name` and `json` a line. */
+export const RESOURCES_FILE = "resources.ndjson";
 /** Finished tasks, one JSON object a line, in ascending order of uid. */
 export const TASKS_FILE = "tasks.ndjson.gz";
 
@@ -54,6 +56,7 @@ const manifestSchema = z.object({
   experimentalFeatures: z.array(z.string()),
   indexes: z.array(dumpedIndexSchema),
   keys: count,
+  resources: count,
   tasks: count,
 });
 

@@ -1,4 +1,4 @@
-import { maskSecret } from "./canonical-settings.js";
+import { maskSecret } from "./mask-secret.js";
 
 /** What may hold secrets: a settings object, or its embedders. */
 type JsonObject = Readonly<Record<string, unknown>>;

@@ -41,6 +41,7 @@ async function viewOf(api: MeilisearchHttp): Promise<Readonly<Record<string, str
     "/indexes/empty/settings",
     "/experimental-features",
     "/keys?limit=100",
+    "/webhooks",
   ];
   const view: Record<string, string> = {};
   for (const path of paths) {
@@ -96,6 +97,10 @@ async function fill({ api }: Fleet): Promise<void> {
     })),
   );
   await api.ok("PATCH", "/experimental-features", { containsFilter: true });
+  await api.ok("POST", "/webhooks", {
+    url: "http://127.0.0.1:9/nobody",
+    headers: { authorization: "Bearer hook-0123456789" },
+  });
   await api.ok("POST", "/keys", {
     uid: "aaaaaaaa-0000-4000-8000-000000000001",
     name: "reader",
@@ -134,8 +139,20 @@ describe("dumps, and what is restored of them", () => {
   let target: Fleet;
   let folder: string;
   let dump: string;
+  const SERVER = () => ["--server", target.controlAddress()];
   const restore = (...more: readonly string[]) =>
-    miroir(["restore", "--from", dump, "--url", target.api.url, "--key", MASTER_KEY, "--json", ...more]);
+    miroir([
+      "restore",
+      "--from",
+      dump,
+      "--url",
+      target.api.url,
+      "--key",
+      MASTER_KEY,
+      ...SERVER(),
+      "--json",
+      ...more,
+    ]);
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "miroir-restore-"));
@@ -231,11 +248,15 @@ describe("dumps, and what is restored of them", () => {
       ],
       experimentalFeatures: ["containsFilter"],
       keys: { created: 5, replaced: 4 },
+      resources: { created: 1, present: 0 },
     });
     expect(await differences(source.api, target.api)).toEqual([]);
     const again = await restore();
     expect([again.code, again.stderr]).toEqual([0, expect.anything()]);
-    expect(JSON.parse(again.stdout)).toMatchObject({ keys: { created: 0, present: 5, replaced: 0 } });
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      keys: { created: 0, present: 5, replaced: 0 },
+      resources: { created: 0, present: 1 },
+    });
     expect(await differences(source.api, target.api)).toEqual([]);
   }, 60_000);
 

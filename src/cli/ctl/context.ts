@@ -44,7 +44,8 @@ export async function runCtl(
   }
 }
 
-function serverUrl(text: string): string {
+/** The URL that a `--server` text means. @throws CommandError (usage) */
+export function serverUrl(text: string): string {
   const url = /^https?:\/\//.test(text) ? text : `http://${text}`;
   if (!URL.canParse(url)) {
     throw new CommandError(
@@ -55,7 +56,8 @@ function serverUrl(text: string): string {
   return url;
 }
 
-function explain(error: unknown, server: string): unknown {
+/** What went wrong with a call to the control plane at `server`, and what to do; any other error as it is. */
+export function explain(error: unknown, server: string): unknown {
   if (!(error instanceof ConnectError)) return error;
   const options = { cause: error };
   switch (error.code) {

@@ -1,7 +1,9 @@
 import type { Command } from "commander";
+import { createMiroirClient, type MiroirClient } from "../../client/index.js";
 import { type Dump, openDump } from "../../dumps/dump-reader.js";
 import { DumpFaultError } from "../../dumps/manifest.js";
 import { createSystemWorld, type World } from "../../runtime/world.js";
+import { explain, serverUrl } from "../ctl/context.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
 import { collect, parseWholeNumber } from "../options.js";
 import { createOutput } from "../output.js";
@@ -14,6 +16,8 @@ interface RestoreFlags {
   readonly from: string;
   readonly url: string;
   readonly key?: string;
+  readonly server?: string;
+  readonly adminKey?: string;
   readonly index?: readonly string[];
   readonly overwrite?: readonly string[];
   readonly embedderKey?: readonly string[];
@@ -35,6 +39,11 @@ export function addRestoreCommand(program: Command): void {
     .requiredOption("--from <folder>", "the dump: a folder that POST /dumps has made")
     .option("--url <url>", "a proxy of the fleet", "http://127.0.0.1:7700")
     .option("--key <key>", "the fleet's master key (or MIROIR_MASTER_KEY)")
+    .option(
+      "--server <url>",
+      "the control plane, for webhooks, chats and the network, which have no place elsewhere (or MIROIR_SERVER)",
+    )
+    .option("--admin-key <key>", "key of the control plane's admin API (or MIROIR_ADMIN_KEY)")
     .option("--index <uid>", "restore this index and nothing else; give it once for each", collect)
     .option("--overwrite <uid>", "delete this index of the fleet first; give it once for each", collect)
     .option(
@@ -74,18 +83,19 @@ async function restore(flags: RestoreFlags, world: World): Promise<void> {
       );
       return;
     }
-    const report = await write(dump, apiOf(flags, world), choice, world);
-    const { indexes, experimentalFeatures, keys } = report;
+    const report = await write(dump, flags, choice, world);
+    const { indexes, experimentalFeatures, keys, resources } = report;
     const json = {
       indexes: indexes.map((index) => ({ ...index })),
       experimentalFeatures: [...experimentalFeatures],
       keys: { ...keys },
+      resources: { ...resources },
     };
     output.result(json, () => {
       for (const line of describe(report)) output.line(line);
     });
   } catch (error) {
-    if (!(error instanceof DumpFaultError)) throw error;
+    if (!(error instanceof DumpFaultError)) throw explain(error, flags.server ?? "the control plane");
     throw new CommandError(ExitCode.failure, `${flags.from}: ${error.message}`, { cause: error });
   }
 }
@@ -115,10 +125,11 @@ async function verify(dump: Dump, world: World): Promise<void> {
 
 async function write(
   dump: Dump,
-  api: ProxyApi,
+  flags: RestoreFlags,
   choice: Parameters<typeof planRestore>[2],
   world: World,
 ): Promise<RestoreReport> {
+  const api = apiOf(flags, world);
   const plan = await planRestore(api, dump, choice);
   const progress = startProgress({
     label: "restoring documents",
@@ -126,9 +137,8 @@ async function write(
     now: () => world.clock.monotonic(),
     stream: process.stderr,
   });
-  const report = await runRestore(api, dump, plan, choice, world.clock.now(), (done) =>
-    progress.update(done),
-  );
+  const around = { client: clientOf(flags), now: world.clock.now() };
+  const report = await runRestore(api, dump, plan, choice, around, (done) => progress.update(done));
   progress.finish();
   return report;
 }
@@ -143,12 +153,24 @@ function apiOf({ url, key = process.env.MIROIR_MASTER_KEY }: RestoreFlags, world
   });
 }
 
-function* describe({ indexes, keys, experimentalFeatures }: RestoreReport): Generator<string> {
+function clientOf({
+  server = process.env.MIROIR_SERVER,
+  adminKey = process.env.MIROIR_ADMIN_KEY,
+}: RestoreFlags): MiroirClient | undefined {
+  if (server === undefined) return undefined;
+  return createMiroirClient({ baseUrl: serverUrl(server), ...(adminKey === undefined ? {} : { adminKey }) });
+}
+
+function* describe({ indexes, keys, resources, experimentalFeatures }: RestoreReport): Generator<string> {
   for (const { uid, documents } of indexes) yield `${uid}: ${documents} documents`;
   if (experimentalFeatures.length > 0) yield `experimental features: ${experimentalFeatures.join(", ")}`;
   if ("leftOut" in keys) yield `keys: left out, ${keys.leftOut}`;
   else {
     const { created, present, expired, replaced } = keys;
     yield `keys: ${created} created, ${present} there already, ${expired} expired and left out, ${replaced} default keys of the new fleet replaced`;
+  }
+  if ("leftOut" in resources) yield `webhooks, chats, network: left out, ${resources.leftOut}`;
+  else if (resources.created + resources.present > 0) {
+    yield `webhooks, chats, network: ${resources.created} restored, ${resources.present} there already`;
   }
 }

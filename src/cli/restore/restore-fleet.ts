@@ -1,3 +1,4 @@
+import type { MiroirClient } from "../../client/index.js";
 import type { Dump } from "../../dumps/dump-reader.js";
 import type { DumpedIndex } from "../../dumps/manifest.js";
 import { CommandError, ExitCode } from "../exit-codes.js";
@@ -5,6 +6,7 @@ import type { EnqueuedAnswer, ProxyApi } from "../proxy-api.js";
 import { type EmbedderKeys, missingEmbedderKeys, withEmbedderKeys } from "./embedder-keys.js";
 import { documentsBegun, type FleetIndex, restoreIndex } from "./restore-index.js";
 import { type RestoredKeys, restoreKeys } from "./restore-keys.js";
+import { type RestoredResources, restoreResources } from "./restore-resources.js";
 
 /** What is restored of a dump, and over what. */
 export interface RestoreChoice {
@@ -42,6 +44,8 @@ export interface RestoreReport {
   readonly indexes: readonly { readonly uid: string; readonly documents: number }[];
   readonly experimentalFeatures: readonly string[];
   readonly keys: RestoredKeys | { readonly leftOut: string };
+  /** Webhooks, chats, the network. */
+  readonly resources: RestoredResources | { readonly leftOut: string };
 }
 
 const PAGE = 1_000;
@@ -106,7 +110,7 @@ export async function runRestore(
   dump: Dump,
   plan: RestorePlan,
   { embedderKeys, batchBytes }: RestoreChoice,
-  now: number,
+  { client, now }: { readonly client: MiroirClient | undefined; readonly now: number },
   onDocuments: (done: number) => void,
 ): Promise<RestoreReport> {
   const experimentalFeatures = plan.isWhole ? dump.manifest.experimentalFeatures : [];
@@ -134,11 +138,13 @@ export async function runRestore(
     });
   }
   // Last, since the key of this command may be one of those that are replaced.
+  const resources = plan.isWhole ? await restoreResources(dump, client) : NOT_ASKED;
   const keys = plan.isWhole ? await restoreKeys(api, dump, now, plan.isFresh) : NOT_ASKED;
   return {
     indexes: plan.indexes.map(({ index: { uid, documents } }) => ({ uid, documents })),
     experimentalFeatures,
     keys,
+    resources,
   };
 }
 

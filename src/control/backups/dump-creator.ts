@@ -7,15 +7,17 @@ import {
   type DumpedIndex,
   KEYS_FILE,
   MANIFEST_FILE,
+  RESOURCES_FILE,
   TASKS_FILE,
 } from "../../dumps/manifest.js";
 import type { ApiKey, Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { World } from "../../runtime/world.js";
 import { isFinalStatus, type TaskStore, type TaskUid, taskStatuses } from "../../store/task-store.js";
 import { printTask } from "../../tasks/print-task.js";
+import { CONFIGURED_WEBHOOK } from "../../webhooks/stored-webhooks.js";
 import { type DocumentReader, IndexUnreadableError } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
-import { keptSecrets } from "../settings/secret-keeper.js";
+import { holdsSecrets, keptSecrets } from "../settings/secret-keeper.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import { taskToProto } from "../tasks/task-codec.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
@@ -117,6 +119,11 @@ async function writeDump(
       .map((key) => `${JSON.stringify(printKey(key))}\n`)
       .join(""),
   );
+  const resources = topology.resources.filter(
+    ({ name }) => name !== CONFIGURED_WEBHOOK && !holdsSecrets(name),
+  );
+  const resourceLines = resources.map(({ name, json }) => `${JSON.stringify({ name, json })}\n`);
+  await target.write(RESOURCES_FILE, resourceLines.join(""));
   let tasks = 0;
   const lines = finishedTasks(store, () => {
     tasks += 1;
@@ -136,6 +143,7 @@ async function writeDump(
     experimentalFeatures: topology.experimentalFeatures,
     indexes,
     keys: topology.apiKeys.length,
+    resources: resources.length,
     tasks,
   };
   await target.write(MANIFEST_FILE, `${JSON.stringify(manifest)}\n`);

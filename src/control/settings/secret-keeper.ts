@@ -7,6 +7,11 @@ import type { TopologyManager } from "../topology/topology-manager.js";
 
 /** What the names of the resources begin with that hold embedders' keys; an instance follows. */
 const PREFIX = "secrets/";
+/** Whether a resource is the control plane's own, and nothing that clients set. */
+export function holdsSecrets(name: string): boolean {
+  return name.startsWith(PREFIX);
+}
+
 /** Changes with secrets that are kept of one index. */
 const MAX_CHANGES = 20;
 
@@ -33,7 +38,7 @@ export async function keepEmbedderSecrets(topology: TopologyManager, tasks: read
       keep(draft, instance, kept.slice(-MAX_CHANGES));
     }
     draft.resources = draft.resources.filter(
-      ({ name }) => !name.startsWith(PREFIX) || findInstance(draft, name.slice(PREFIX.length)) !== undefined,
+      ({ name }) => !holdsSecrets(name) || findInstance(draft, name.slice(PREFIX.length)) !== undefined,
     );
   });
 }
