@@ -1,24 +1,11 @@
-import type { Script, Step, StepOptions } from "./side-by-side.js";
-
-const JSON_TYPE: StepOptions = { contentType: "application/json" };
-
-/** The same request with each of these bodies. */
-function each(method: string, path: string, bodies: readonly unknown[]): Step[] {
-  return bodies.map(
-    (body): Step => [method, path, typeof body === "string" ? body : JSON.stringify(body), JSON_TYPE],
-  );
-}
-
-/** The same requests without anything, with wrong media types and with keys that do not fit. */
-function refusedAnyway(method: string, path: string): Step[] {
-  return [
-    [method, path, "{}", { contentType: "text/plain" }],
-    [method, path],
-    ...each(method, path, ["", "{", "[]", '"x"', "1", "null"]),
-    [method, path, "{}", { authorization: null }],
-    [method, path, "{}", { authorization: "Bearer wrong" }],
-  ];
-}
+import { apiKeySecret } from "../../src/proxy/auth/api-key.js";
+import { DEFAULT_MASTER_KEY } from "../support/nodes.js";
+import { chatScript } from "./chat-requests.js";
+import { networkScript } from "./network-requests.js";
+import { each, refusedAnyway } from "./request-lists.js";
+import { searchRuleScript } from "./search-rule-requests.js";
+import type { Script, Step } from "./side-by-side.js";
+import { templateScript } from "./template-requests.js";
 
 const FEATURES = {
   metrics: true,
@@ -64,6 +51,51 @@ const GATED: readonly Step[] = [
   ["POST", "/chats/x/chat/completions", {}],
   ["POST", "/chats/x/chat/completions", { model: "x", messages: [] }],
   ["POST", "/chats/x/chat/completions", { model: "x", messages: [], stream: true }],
+];
+
+/** Keys that both sides get under the same uid, and so with the same secret. */
+const KEYS = [
+  { actions: ["settings.get", "documents.get"], indexes: ["rt"] },
+  { actions: ["settings.get"], indexes: ["*"] },
+  { actions: ["*.get"], indexes: ["*"] },
+  { actions: ["*"], indexes: ["rt"] },
+  { actions: ["chats.*", "chatCompletions", "network.update", "tasks.compact"], indexes: ["*"] },
+  { actions: ["chatsSettings.*", "metrics.*", "dynamicSearchRules.*", "indexes.compact"], indexes: ["*"] },
+  { actions: ["indexes.*"], indexes: ["rt"] },
+].map((key, at) => ({ ...key, uid: `bbbbbbbb-0000-4000-8000-${String(at).padStart(12, "0")}` }));
+
+/** What every key is tried on; nothing that both sides do not answer alike, or that changes anything. */
+const ATTEMPTS: readonly Step[] = [
+  ["DELETE", "/logs/stream"],
+  ["POST", "/logs/stderr", { target: 1 }],
+  ["GET", "/network"],
+  ["PATCH", "/network", { leader: "x" }],
+  ["POST", "/network/control", {}],
+  ["POST", "/dynamic-search-rules", {}],
+  ["GET", "/dynamic-search-rules/x"],
+  ["PATCH", "/dynamic-search-rules/x", { foo: 1 }],
+  ["DELETE", "/dynamic-search-rules/x?foo=1"],
+  ["GET", "/chats"],
+  ["GET", "/chats/x"],
+  ["DELETE", "/chats/x"],
+  ["GET", "/chats/x/settings"],
+  ["PATCH", "/chats/x/settings", { foo: 1 }],
+  ["DELETE", "/chats/x/settings"],
+  ["POST", "/chats/x/chat/completions", {}],
+  ["POST", "/indexes/a%20b/compact"],
+  ["POST", "/render-template", { foo: 1 }],
+  ...["rt", "rs", "nope"].flatMap((indexUid): Step[] => [
+    ["POST", "/render-template", { template: { kind: "documentTemplate", indexUid } }],
+    ["POST", "/render-template", { template: { kind: "chatDocumentTemplate", indexUid }, foo: 1 }],
+    [
+      "POST",
+      "/render-template",
+      {
+        template: { kind: "chatDocumentTemplate", indexUid: "rt" },
+        input: { kind: "indexDocument", indexUid, id: "1" },
+      },
+    ],
+  ]),
 ];
 
 /** Requests of experimental routes that both sides answer alike; they run one after the other. */
@@ -136,338 +168,10 @@ export const experimentalScripts: readonly Script[] = [
       ["DELETE", "/logs/stream"],
     ],
   },
-  {
-    name: "the network",
-    steps: [
-      ["GET", "/network"],
-      ["GET", "/network?foo=1"],
-      ...refusedAnyway("PATCH", "/network"),
-      ...each("PATCH", "/network", [
-        {},
-        { self: 1 },
-        { self: null },
-        { self: "ms-0" },
-        { leader: "x" },
-        { leader: null },
-        { leader: 1 },
-        { previousRemotes: {} },
-        { previousRemotes: null },
-        { previousShards: {} },
-        { previousShards: 1 },
-        { remotes: 1 },
-        { remotes: { a: 1 } },
-        { remotes: { a: {} } },
-        { remotes: { a: { url: 1 } } },
-        { remotes: { a: { url: "x" } } },
-        { remotes: { b: { url: "http://b.c" }, a: { url: "http://a.b" } } },
-        { remotes: { a: { url: null } } },
-        { remotes: { a: { foo: 1 } } },
-        { remotes: { a: { searchApiKey: "x", writeApiKey: "secret" } } },
-        { remotes: { z: null } },
-        { remotes: { b: { searchApiKey: 1 } } },
-        { remotes: { b: { writeApiKey: [] } } },
-        { shards: { s: { remotes: ["a"] }, r: { remotes: [] } } },
-        { shards: { s: { addRemotes: ["z"] } } },
-        { shards: { s: { removeRemotes: ["a"] } } },
-        { shards: { s: { remotes: 1 } } },
-        { shards: { s: { remotes: [1] } } },
-        { shards: { s: { foo: 1 } } },
-        { shards: { s: 1 } },
-        { shards: 1 },
-        { foo: 1 },
-        { leaders: "x" },
-        { self: "x", leader: "x" },
-        { remotes: { a: null } },
-        { shards: null },
-        { remotes: { c: { url: "" } } },
-        { remotes: { c: { url: "http://" } } },
-        { remotes: { c: { url: "http://a b" } } },
-        { remotes: { c: { url: "http://a:99999" } } },
-        { remotes: { c: { url: "//a" } } },
-        { remotes: null },
-      ]),
-      ["GET", "/network"],
-      ...refusedAnyway("POST", "/network/control"),
-      ...each("POST", "/network/control", [
-        {},
-        { origin: 1 },
-        { origin: {} },
-        { foo: 1 },
-        {
-          origin: {
-            remoteName: "a",
-            taskUid: 1,
-            networkVersion: "00000000-0000-0000-0000-000000000000",
-          },
-          message: { type: "x" },
-        },
-      ]),
-    ],
-  },
-  {
-    name: "chats",
-    steps: [
-      ["GET", "/chats"],
-      ["GET", "/chats?limit=a"],
-      ["GET", "/chats?foo=1"],
-      ["GET", "/chats?offset=-1"],
-      ["GET", "/chats/x"],
-      ["GET", "/chats/a%20b"],
-      ["DELETE", "/chats/x"],
-      ["DELETE", "/chats/a%20b"],
-      ["GET", "/chats/x/settings"],
-      ["DELETE", "/chats/x/settings"],
-      ["PATCH", "/chats/a%20b/settings", {}],
-      ...refusedAnyway("PATCH", "/chats/ws/settings"),
-      ...each("PATCH", "/chats/ws/settings", [
-        { source: "azureOpenAi" },
-        { source: "vLlm" },
-        {},
-        { source: "x" },
-        { source: 1 },
-        { source: null },
-        { source: "mistral" },
-        { source: "openAI" },
-        { orgId: 1 },
-        { projectId: 1 },
-        { apiVersion: 1 },
-        { deploymentId: 1 },
-        { baseUrl: 1 },
-        { apiKey: 1 },
-        { apiKey: "abc" },
-        { apiKey: "abcdefghijkl" },
-        { apiKey: "abcdefghijklmnopqrstuvwxyz" },
-        { apiKey: "abcdefghijklmnopqrstuvwxyz0123456789" },
-        { prompts: 1 },
-        { prompts: { foo: 1 } },
-        { prompts: { system: 1 } },
-        { prompts: { system: "hey", searchQParam: "q" } },
-        { prompts: { system: null } },
-        { prompts: { searchDescription: 1 } },
-        { prompts: { searchQParam: 1 } },
-        { prompts: { searchFilterParam: 1 } },
-        { prompts: { searchIndexUidParam: 1 } },
-        { foo: 1 },
-        { baseUrl: "not a url" },
-        { source: "azureOpenAi", deploymentId: "d", apiVersion: "v" },
-        { orgId: "o", projectId: null },
-      ]),
-      ["GET", "/chats/ws/settings"],
-      ["PATCH", "/chats/ws/settings", { prompts: null }],
-      ["GET", "/chats"],
-      ["GET", "/chats?limit=1"],
-      ["GET", "/chats?offset=5"],
-      ["GET", "/chats/ws"],
-      ["DELETE", "/chats/ws/settings"],
-      ["GET", "/chats/ws/settings"],
-      ["DELETE", "/chats/ws"],
-      ["GET", "/chats/ws"],
-      ["DELETE", "/chats/a%20b"],
-      ["GET", "/chats"],
-      ...refusedAnyway("POST", "/chats/nope/chat/completions"),
-      ...each("POST", "/chats/nope/chat/completions", [
-        {},
-        { model: "x" },
-        { messages: 1 },
-        { model: "x", messages: [] },
-        { model: "x", messages: [{ role: "user", content: "hi" }] },
-        { model: "x", messages: [{ role: "user", content: "hi" }], stream: true },
-      ]),
-    ],
-  },
-  {
-    name: "rules for searches",
-    steps: [
-      ...refusedAnyway("POST", "/dynamic-search-rules"),
-      ...each("POST", "/dynamic-search-rules", [
-        {},
-        { limit: -1 },
-        { limit: 1.5 },
-        { limit: "a" },
-        { limit: null },
-        { limit: 0 },
-        { offset: -1 },
-        { offset: 3, limit: 4 },
-        { filter: 1 },
-        { filter: null },
-        { filter: { query: 1 } },
-        { filter: { active: 1 } },
-        { filter: { foo: 1 } },
-        { filter: { actives: true } },
-        { filter: { query: "x", active: true } },
-        { foo: 1 },
-      ]),
-      ["GET", "/dynamic-search-rules/nope"],
-      ["GET", "/dynamic-search-rules/a%20b"],
-      ["PATCH", "/dynamic-search-rules/a%20b", {}],
-      ["DELETE", "/dynamic-search-rules/a%20b"],
-      ["DELETE", "/dynamic-search-rules/nope?foo=1"],
-      ["DELETE", "/dynamic-search-rules?foo=1"],
-      ...refusedAnyway("PATCH", "/dynamic-search-rules/x").filter(([, , body]) => body !== undefined),
-      ...each("PATCH", "/dynamic-search-rules/x", [
-        { description: 1 },
-        { precedence: -1 },
-        { precedence: 1.5 },
-        { active: 1 },
-        { conditions: 1 },
-        { conditions: { foo: 1 } },
-        { conditions: { time: 1 } },
-        { conditions: { time: { start: "x" } } },
-        { conditions: { time: { start: 1 } } },
-        {
-          conditions: { time: { start: "2025-11-28T00:00:00Z", end: "2024-11-28T00:00:00Z" } },
-        },
-        { conditions: { query: 1 } },
-        { conditions: { query: { isEmpty: 1 } } },
-        { conditions: { query: { isEmpty: true, words: "x" } } },
-        { conditions: { query: { foo: 1 } } },
-        { conditions: { query: { words: 1 } } },
-        { actions: 1 },
-        { actions: [1] },
-        { actions: [{}] },
-        { actions: [{ selector: {} }] },
-        { actions: [{ selector: { id: "1" } }] },
-        { actions: [{ selector: { id: 1 }, action: { type: "pin", position: 1 } }] },
-        { actions: [{ selector: { id: "1", indexUid: "a b" }, action: { type: "pin", position: 1 } }] },
-        { actions: [{ selector: { id: "1" }, action: { type: "pin", position: -1 } }] },
-        { actions: [{ selector: { id: "1" }, action: { type: "pin", position: 4294967296 } }] },
-        { actions: [{ selector: { id: "1" }, action: { type: "pin" } }] },
-        { actions: [{ selector: { id: "1" }, action: { type: "x" } }] },
-        { actions: [{ selector: { id: "1" }, action: { type: 1 } }] },
-        { actions: [{ selector: { id: "1" }, action: {} }] },
-        { actions: [{ selector: { id: "1" }, action: { type: "pin", position: 1, foo: 1 } }] },
-        { actions: [{ selector: { id: "1" }, action: 1 }] },
-        { actions: [{ selector: { id: "1", foo: 1 } }] },
-        { actions: [{ foo: 1 }] },
-        { foo: 1 },
-        { uid: "x" },
-      ]),
-    ],
-  },
-  {
-    name: "templates",
-    steps: [
-      [
-        "PATCH",
-        "/indexes/rt/settings",
-        {
-          embedders: { e: { source: "userProvided", dimensions: 2 } },
-          chat: { documentTemplate: "{{doc.t}} of {{doc.id}}" },
-        },
-        { alone: true },
-      ],
-      [
-        "POST",
-        "/indexes/rt/documents",
-        Array.from({ length: 20 }, (_, id) => ({
-          id,
-          t: `text ${id}`,
-          big: "12345678901234567890",
-          _vectors: { e: null },
-        })),
-        { alone: true },
-      ],
-      ["PUT", "/indexes/rs/settings/searchable-attributes", ["t"], { alone: true }],
-      [
-        "POST",
-        "/indexes/rs/documents",
-        [
-          { id: 1, t: "one", u: "hidden" },
-          { id: 2, t: "two" },
-        ],
-        { alone: true },
-      ],
-      ["GET", "/indexes/rt/documents/1"],
-      ...refusedAnyway("POST", "/render-template"),
-      ...each("POST", "/render-template", [
-        {},
-        { template: 1 },
-        { template: {} },
-        { template: { kind: "x" } },
-        { template: { kind: "documentTemplate" } },
-        { template: { kind: "documentTemplate", indexUid: "rt" } },
-        { template: { kind: "documentTemplate", indexUid: "rt", embedder: "e" } },
-        { template: { kind: "documentTemplate", indexUid: "rt", embedder: "z" } },
-        { template: { kind: "documentTemplate", indexUid: "nope", embedder: "z" } },
-        { template: { kind: "documentTemplate", indexUid: "a b", embedder: "z" } },
-        { template: { kind: "documentTemplate", indexUid: 1 } },
-        { template: { kind: "documentTemplate", indexUid: "rt", inline: "x" } },
-        {
-          template: { kind: "documentTemplate", indexUid: "rt", embedder: "e", documentTemplateMaxBytes: 0 },
-        },
-        { template: { kind: "inlineDocumentTemplate", inline: "x", indexUid: "rt" } },
-        { template: { kind: "inlineDocumentTemplate", inline: "{{doc" } },
-        { template: { kind: "inlineDocumentTemplate", inline: "x" }, input: { kind: "x" } },
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "x" },
-          input: { kind: "indexDocument", id: "1" },
-        },
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "x" },
-          input: { kind: "indexDocument", indexUid: "rt" },
-        },
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "x" },
-          input: { kind: "indexDocument", indexUid: "rt", id: "1", foo: 1 },
-        },
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "x" },
-          input: { kind: "indexDocument", indexUid: "rt", id: "1", inline: {} },
-        },
-        { template: { kind: "indexingFragment", indexUid: "rt", embedder: "e", fragment: "f" } },
-        {
-          template: { kind: "inlineFragment", inline: { a: "{{q}}" } },
-          input: { kind: "inlineSearch", inline: { q: "x" } },
-        },
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "{{doc.a}}" },
-          input: { kind: "inlineDocument", inline: { a: "x" } },
-        },
-        ...[
-          "{{doc.t}}",
-          "{% for f in fields %}{{f.name}}={{f.value}} {{f.is_searchable}},{% endfor %}",
-          "{{doc.nope}}",
-          "{{doc.big}}",
-        ].flatMap((inline) =>
-          [1, 2, 3, 99, "a b"].map((id) => ({
-            template: { kind: "inlineDocumentTemplate", inline },
-            input: { kind: "indexDocument", indexUid: "rt", id: String(id) },
-          })),
-        ),
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "{{doc" },
-          input: { kind: "indexDocument", indexUid: "rt", id: "99" },
-        },
-        {
-          template: { kind: "inlineDocumentTemplate", inline: "x" },
-          input: { kind: "indexDocument", indexUid: "nope", id: "1" },
-        },
-        ...["rt", "rs", "nope"].map((indexUid) => ({
-          template: { kind: "chatDocumentTemplate", indexUid },
-          input: { kind: "indexDocument", indexUid, id: "1" },
-        })),
-        {
-          template: { kind: "chatDocumentTemplate", indexUid: "rt" },
-          input: { kind: "indexDocument", indexUid: "rs", id: "2" },
-        },
-        {
-          template: { kind: "chatDocumentTemplate", indexUid: "rt", documentTemplateMaxBytes: 5 },
-          input: { kind: "indexDocument", indexUid: "rt", id: "4" },
-        },
-        {
-          template: {
-            kind: "inlineDocumentTemplate",
-            inline: "{% for f in fields %}{% if f.is_searchable %}{{f.name}} {% endif %}{% endfor %}",
-          },
-          input: { kind: "indexDocument", indexUid: "rs", id: "1" },
-        },
-        {
-          template: { kind: "inlineFragment", inline: { a: "{{doc.t}}", b: 1 } },
-          input: { kind: "indexDocument", indexUid: "rt", id: "7" },
-        },
-      ]),
-    ],
-  },
+  networkScript,
+  chatScript,
+  searchRuleScript,
+  templateScript,
   {
     name: "compaction",
     alone: true,
@@ -480,6 +184,18 @@ export const experimentalScripts: readonly Script[] = [
       ["POST", "/tasks/compact", undefined, { authorization: null }],
       ["GET", "/tasks?types=indexCompaction"],
       ["GET", "/indexes/rt"],
+    ],
+  },
+  {
+    name: "keys",
+    steps: [
+      ...KEYS.map((key): Step => ["POST", "/keys", { ...key, expiresAt: null }]),
+      ...KEYS.flatMap(({ uid }) =>
+        ATTEMPTS.map(([method, path, body]): Step => {
+          const authorization = `Bearer ${apiKeySecret(uid, DEFAULT_MASTER_KEY)}`;
+          return [method, path, body, { authorization }];
+        }),
+      ),
     ],
   },
 ];
