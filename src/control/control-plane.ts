@@ -246,6 +246,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     world,
     logger,
     refresh: () => auditor.refresh(),
+    cancel: (uids, canceledBy) => exports.cancel(uids, canceledBy),
   });
   let endListening: (() => void) | undefined;
 

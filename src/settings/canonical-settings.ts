@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { canonicalJson } from "../json/canonical.js";
 import { isReservedField, SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
+import { maskSecret } from "./mask-secret.js";
 
 /** The last ranking rule of every physical index: ties come out in insertion order on every replica. */
 export const SEQUENCE_RANKING_RULE = `${SEQUENCE_FIELD}:asc`;
@@ -192,20 +193,6 @@ function maskMembers(value: unknown): unknown {
       name === "apiKey" && typeof member === "string" ? maskSecret(member) : maskMembers(member),
     ]),
   );
-}
-
-/** A secret as Meilisearch shows it: its beginning. */
-export function maskSecret(secret: string): string {
-  const length = Buffer.byteLength(secret);
-  if (length < 10) return "XXX...";
-  const [shown, mask] = length < 20 ? [2, "XXXX..."] : length < 30 ? [3, "XXXXX..."] : [5, "XXXXXX..."];
-  // The cut falls on the first whole character at or behind that many bytes.
-  let kept = "";
-  for (const character of secret) {
-    if (Buffer.byteLength(kept) >= shown) break;
-    kept += character;
-  }
-  return kept + mask;
 }
 
 function withShardRule(filterable: unknown): unknown {

@@ -1,4 +1,4 @@
-import { hideSecret } from "../meilisearch/hide-secret.js";
+import { maskSecret } from "../settings/mask-secret.js";
 
 /** An address that finished tasks are told to. */
 export interface Webhook {
@@ -38,7 +38,7 @@ export function printWebhooks(webhooks: readonly Webhook[]): string {
 export function shownHeaders({ headers }: Webhook): Webhook["headers"] {
   return headers.map(([name, value]) => {
     if (name.toLowerCase() !== "authorization") return [name, value];
-    return [name, hideSecret(value, value.startsWith(BEARER) ? BEARER.length : 0)];
+    return [name, maskSecret(value, value.startsWith(BEARER) ? BEARER.length : 0)];
   });
 }
 

@@ -1,5 +1,5 @@
 import type { ExportRequest } from "../../gen/miroir/v1/exports_pb.js";
-import { hideSecret } from "../../meilisearch/hide-secret.js";
+import { maskSecret } from "../../settings/mask-secret.js";
 
 /** What of an export its task shows. */
 export type ShownExport = Pick<ExportRequest, "url" | "apiKey" | "payloadSize">;
@@ -21,7 +21,7 @@ export function exportDetails(
   indexes: readonly ExportedIndex[],
 ): string {
   const members = [`"url":${JSON.stringify(url)}`];
-  if (apiKey !== undefined) members.push(`"apiKey":${JSON.stringify(hideSecret(apiKey))}`);
+  if (apiKey !== undefined) members.push(`"apiKey":${JSON.stringify(maskSecret(apiKey))}`);
   if (payloadSize !== undefined) members.push(`"payloadSize":"${printByteSize(payloadSize)}"`);
   const entries = indexes.map(({ name, filterJson, overrideSettings, matchedDocuments }) => {
     const counted = matchedDocuments === undefined ? "" : `,"matched_documents":${matchedDocuments}`;

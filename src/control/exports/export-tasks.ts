@@ -6,8 +6,15 @@ import { matchesIndex } from "../../meilisearch/index-pattern.js";
 import type { JsonValue } from "../../merge/index.js";
 import type { OutboundHttp } from "../../outbound/outbound-http.js";
 import type { World } from "../../runtime/world.js";
-import { type TaskErrorRow, type TaskRow, type TaskStore, taskUid } from "../../store/task-store.js";
+import {
+  type TaskErrorRow,
+  type TaskRow,
+  type TaskStore,
+  type TaskUid,
+  taskUid,
+} from "../../store/task-store.js";
 import { type DocumentReader, IndexUnreadableError } from "../documents/document-reader.js";
+import { keptSecrets } from "../settings/secret-keeper.js";
 import { enqueuedTask } from "../tasks/enqueued-task.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
@@ -40,6 +47,12 @@ const MAX_WAITING = 100;
 const PAYLOAD_BYTES = 20 * 1024 * 1024;
 const PAGE = 1_000;
 
+/** An export that waits or runs. */
+interface OpenExport {
+  readonly row: TaskRow;
+  readonly canceled: AbortController;
+}
+
 /**
  * Runs the tasks that copy indexes to another Meilisearch, one after the other. Keys of the other one are never stored, so an export ends as
  * failed where the control plane stops, or another process comes to lead; what has arrived by then stays there, and
@@ -47,7 +60,7 @@ const PAGE = 1_000;
  */
 export class ExportTasks {
   readonly #options: ExportTasksOptions;
-  readonly #waiting = new Set<number>();
+  readonly #open = new Map<TaskUid, OpenExport>();
   readonly #stopping = new AbortController();
   #last: Promise<void> = Promise.resolve();
 
@@ -92,45 +105,67 @@ export class ExportTasks {
     await this.#last;
   }
 
+  /** Ends those of these exports that wait or run. Resolves with how many. */
+  async cancel(uids: readonly TaskUid[], canceledBy: TaskUid): Promise<number> {
+    const open = uids.flatMap((uid) => this.#open.get(uid) ?? []);
+    const now = this.#options.world.clock.now();
+    for (const { canceled } of open) canceled.abort(new Error("the export was canceled"));
+    await this.#options.registry.conclude(
+      open.map(({ row }) => ({
+        row: { ...row, canceledBy },
+        verdict: {
+          status: "canceled",
+          error: null,
+          detailsJson: row.detailsJson,
+          startedAt: null,
+          finishedAt: now,
+          divergent: [],
+        },
+      })),
+    );
+    return open.length;
+  }
+
   async #create(request: ExportRequest): Promise<void> {
     const { store, registry, world, logger } = this.#options;
-    const uid = Number(request.taskUid);
-    if (this.#waiting.has(uid) || (await store.tasks.get(taskUid(uid))) !== undefined) return;
-    if (this.#waiting.size >= MAX_WAITING) {
+    const uid = taskUid(Number(request.taskUid));
+    if (this.#open.has(uid) || (await store.tasks.get(uid)) !== undefined) return;
+    if (this.#open.size >= MAX_WAITING) {
       throw new ConnectError(`${MAX_WAITING} exports wait already`, Code.ResourceExhausted);
     }
     const row = enqueuedTask({
-      uid: taskUid(uid),
+      uid,
       indexUid: null,
       instance: null,
       type: "export",
       detailsJson: exportDetails(request, request.indexes.map(asAsked)),
       enqueuedAt: world.clock.now(),
     });
-    this.#waiting.add(uid);
+    const open = { row, canceled: new AbortController() };
+    this.#open.set(uid, open);
     try {
       await registry.register([row]);
     } catch (error) {
-      this.#waiting.delete(uid);
+      this.#open.delete(uid);
       throw error;
     }
     this.#last = this.#last
-      .then(() => this.#run(row, request))
+      .then(() => this.#run(open, request))
       .catch((error: unknown) => {
         if (!this.#stopping.signal.aborted)
           logger.error({ err: error, task: uid }, "an export was not recorded");
       })
-      .finally(() => this.#waiting.delete(uid));
+      .finally(() => this.#open.delete(uid));
   }
 
-  async #run(row: TaskRow, request: ExportRequest): Promise<void> {
+  async #run({ row, canceled }: OpenExport, request: ExportRequest): Promise<void> {
     const { registry, world, logger } = this.#options;
-    const { signal } = this.#stopping;
+    const signal = AbortSignal.any([this.#stopping.signal, canceled.signal]);
     if (signal.aborted) return;
     const startedAt = world.clock.now();
     const processing = { error: null, detailsJson: row.detailsJson, startedAt, divergent: [] };
     await registry.conclude([{ row, verdict: { ...processing, status: "processing", finishedAt: null } }]);
-    const outcome = await this.#export(request).then(
+    const outcome = await this.#export(request, signal).then(
       (indexes) => ({ status: "succeeded", detailsJson: exportDetails(request, indexes) }) as const,
       (error: unknown) => {
         if (signal.aborted) return undefined;
@@ -144,9 +179,11 @@ export class ExportTasks {
     logger.info({ task: row.uid, status: outcome.status, ms: finishedAt - startedAt }, "an export has ended");
   }
 
-  async #export({ url, apiKey, payloadSize, indexes }: ExportRequest): Promise<readonly ExportedIndex[]> {
-    const { topology, documents, outbound, world, tuning } = this.#options;
-    const { signal } = this.#stopping;
+  async #export(
+    { url, apiKey, payloadSize, indexes }: ExportRequest,
+    signal: AbortSignal,
+  ): Promise<readonly ExportedIndex[]> {
+    const { topology, store, documents, outbound, world, tuning } = this.#options;
     const remote = new RemoteMeilisearch({
       outbound,
       world,
@@ -169,7 +206,8 @@ export class ExportTasks {
       if (asked === undefined || index === undefined) continue;
       const { filterJson, overrideSettings } = asked;
       const filter = filterJson === undefined ? undefined : (JSON.parse(filterJson) as JsonValue);
-      const matchedDocuments = await exportIndex(options, { index, filter, overrideSettings });
+      const secrets = await keptSecrets(topology.current(), store, instance);
+      const matchedDocuments = await exportIndex(options, { index, filter, overrideSettings, secrets });
       exported.push({ name: uid, filterJson, overrideSettings, matchedDocuments });
     }
     return exported;

@@ -2,7 +2,8 @@ import type { Index } from "../../gen/miroir/v1/topology_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { JsonValue } from "../../merge/index.js";
 import { hideInjectedFields, standInsInAnyFilter } from "../../merge/injected-fields.js";
-import { DEFAULT_CLIENT_SETTINGS } from "../../settings/canonical-settings.js";
+import { DEFAULT_CLIENT_SETTINGS, type SettingsObject } from "../../settings/canonical-settings.js";
+import { unmaskSecrets } from "../../settings/embedder-secrets.js";
 import type { DocumentReader } from "../documents/document-reader.js";
 import type { RemoteMeilisearch } from "./remote-meilisearch.js";
 
@@ -22,6 +23,8 @@ export interface IndexExport {
   readonly index: Index;
   readonly filter: JsonValue | undefined;
   readonly overrideSettings: boolean;
+  /** The embedders' API keys, as `unmaskSecrets` takes them. */
+  readonly secrets: readonly unknown[];
 }
 
 /** The nodes refuse an export's filter, in Meilisearch's words. */
@@ -55,7 +58,7 @@ const EXPERIMENTAL = [
  */
 export async function exportIndex(
   { documents, remote, features, payloadSize, signal }: IndexExportOptions,
-  { index, filter, overrideSettings }: IndexExport,
+  { index, filter, overrideSettings, secrets }: IndexExport,
 ): Promise<number> {
   const { uid, instance, primaryKey } = index;
   const read = { instance, filter: filter === undefined ? undefined : standInsInAnyFilter(filter), signal };
@@ -63,7 +66,7 @@ export async function exportIndex(
   const exists = await remote.hasIndex(uid);
   if (!exists) await remote.createIndex(uid, primaryKey);
   else if (overrideSettings) await remote.setPrimaryKey(uid, primaryKey);
-  if (!exists || overrideSettings) await remote.setSettings(uid, settingsOf(index, features));
+  if (!exists || overrideSettings) await remote.setSettings(uid, settingsOf(index, secrets, features));
   let count = 0;
   let payload: Buffer[] = [];
   let bytes = 0;
@@ -85,23 +88,32 @@ export async function exportIndex(
   return count;
 }
 
-/** As clients see them, without what the remote could not take: masked keys of embedders, and members of features that are off. */
-function settingsOf({ settingsJson }: Index, features: readonly string[]): Record<string, unknown> {
-  const settings = settingsJson === "" ? DEFAULT_CLIENT_SETTINGS : (JSON.parse(settingsJson) as object);
+/** As clients set them, without what the remote could not take: keys that are only known masked, and members of features that are off. */
+function settingsOf(
+  { settingsJson }: Index,
+  secrets: readonly unknown[],
+  features: readonly string[],
+): Record<string, unknown> {
+  const shown = settingsJson === "" ? DEFAULT_CLIENT_SETTINGS : (JSON.parse(settingsJson) as SettingsObject);
+  const { settings, masked } = unmaskSecrets(shown, secrets);
   const sent: Record<string, unknown> = { ...settings };
   for (const [member, feature] of EXPERIMENTAL) if (!features.includes(feature)) delete sent[member];
-  if (typeof sent.embedders === "object" && sent.embedders !== null) {
-    sent.embedders = Object.fromEntries(
-      Object.entries(sent.embedders).map(([name, embedder]) => [name, withoutKey(embedder)]),
-    );
-  }
-  return sent;
+  if (masked.length === 0 || typeof sent.embedders !== "object" || sent.embedders === null) return sent;
+  const embedders = Object.entries(sent.embedders).map(([name, embedder]) => [
+    name,
+    masked.includes(name) ? withoutKeys(embedder) : embedder,
+  ]);
+  return { ...sent, embedders: Object.fromEntries(embedders) };
 }
 
-function withoutKey(embedder: unknown): unknown {
-  if (typeof embedder !== "object" || embedder === null) return embedder;
-  const { apiKey: _, ...rest } = embedder as Record<string, unknown>;
-  return rest;
+/** Also the keys of the embedders that one is composed of. */
+function withoutKeys(embedder: unknown): unknown {
+  if (typeof embedder !== "object" || embedder === null || Array.isArray(embedder)) return embedder;
+  return Object.fromEntries(
+    Object.entries(embedder)
+      .filter(([name]) => name !== "apiKey")
+      .map(([name, member]) => [name, withoutKeys(member)]),
+  );
 }
 
 function throwFilterError(uid: string): (error: unknown) => never {

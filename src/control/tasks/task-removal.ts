@@ -24,6 +24,8 @@ export interface TaskRemovalOptions {
   readonly refresh: () => Promise<void>;
   /** How long tasks that are being processed are waited for. Milliseconds; 60,000 unless given. */
   readonly processingPatienceMs?: number;
+  /** Ends those of the tasks that can be ended: what no node has. Resolves with how many; none unless given. */
+  readonly cancel?: (uids: readonly TaskUid[], canceledBy: TaskUid) => Promise<number>;
   /** How long the audits may take to pass the node tasks of a task before it is deleted all the same. Milliseconds; 2,000 unless given. */
   readonly patienceMs?: number;
 }
@@ -83,14 +85,15 @@ export class TaskRemoval {
     this.#running.add(running);
   }
 
-  /** Records the task of a cancelation. What is recorded was sent to nodes and goes forward, so nothing is canceled (design §5). */
+  /** Records the task of a cancelation. What was sent to nodes goes forward, so only the control plane's own work can be canceled (design §5). */
   async cancel(request: TaskRemovalRequest): Promise<void> {
     const { store, world, fence } = this.#options;
     if ((await store.tasks.get(request.uid)) !== undefined) return;
-    const { total } = await this.#matched(request.matching);
+    const { total, open } = await this.#matched(request.matching);
     const now = world.clock.now();
     const row = rowOf(request, "taskCancelation", total, now);
-    await store.tasks.upsert([finished(row, { canceledTasks: 0 }, now, now)], fence());
+    const canceledTasks = (await this.#options.cancel?.(open, request.uid)) ?? 0;
+    await store.tasks.upsert([finished(row, { canceledTasks }, now, world.clock.now())], fence());
   }
 
   /** Ends deletions that were under way when a control plane stopped: what they were to delete is not known any more. */

@@ -1,4 +1,4 @@
-import { hideSecret } from "../../meilisearch/hide-secret.js";
+import { maskSecret } from "../../settings/mask-secret.js";
 import type { ChatPrompts } from "../read/chat-prompts.js";
 import { apiError } from "./api-errors.js";
 import { nullable, object, oneOf, type Reader, text } from "./body-schema.js";
@@ -89,7 +89,7 @@ export function changedChatSettings(
 /** The settings as clients are shown them, JSON. */
 export function printChatSettings(settings: ChatSettings): string {
   const { apiKey } = settings;
-  return JSON.stringify({ ...settings, apiKey: apiKey === null ? null : hideSecret(apiKey) });
+  return JSON.stringify({ ...settings, apiKey: apiKey === null ? null : maskSecret(apiKey) });
 }
 
 function withChange<T extends object>(

@@ -1,9 +1,9 @@
 /**
- * A secret as Meilisearch shows it: its first letters, at most five, and fewer of short ones.
+ * A secret as Meilisearch shows it: its beginning, at most five bytes, and less of short ones.
  *
  * @param offset bytes at the front that are no secret
  */
-export function hideSecret(secret: string, offset = 0): string {
+export function maskSecret(secret: string, offset = 0): string {
   const bytes = Buffer.from(secret);
   const length = bytes.length - offset;
   if (length < 0) return secret;
@@ -16,7 +16,7 @@ export function hideSecret(secret: string, offset = 0): string {
           ? [3, "XXXXX..."]
           : [5, "XXXXXX..."];
   let end = offset + shown;
-  // Not in the middle of a character.
+  // The cut falls on the first whole character at or behind that many bytes.
   while (end < bytes.length && ((bytes[end] ?? 0) & 0xc0) === 0x80) end++;
   return bytes.toString("utf8", 0, end) + mask;
 }
