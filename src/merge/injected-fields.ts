@@ -32,6 +32,14 @@ export function standInForAttribute(expression: string): string {
   return expression;
 }
 
+/**
+ * A whole request's text with injected fields replaced by their stand-ins, wherever they stand: for a request of which only a
+ * refusal is wanted, which {@link hideInjectedFields} turns back.
+ */
+export function standInsThroughout(text: string): string {
+  return STAND_INS.reduce((before, [field, standIn]) => before.replaceAll(field, standIn), text);
+}
+
 /** A quoted string, a word, or one other character of a filter. */
 const FILTER_TOKEN = /'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[\p{L}\p{N}_\-/.]+|[^\s]/gsu;
 

@@ -10,7 +10,8 @@ import {
   type NodeTransport,
   NodeUnavailableError,
 } from "../../meilisearch/transport.js";
-import { hideInjectedFields } from "../../merge/index.js";
+import { hideInjectedFields, standInsThroughout } from "../../merge/injected-fields.js";
+import { withClientRuleNumbers } from "../../settings/rule-numbers.js";
 import { indexUidFault } from "../http/api-errors.js";
 import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
 import { indexFacts } from "./index-facts.js";
@@ -88,8 +89,11 @@ export function createNodeRefusals(
   ): Promise<NodeResponse> =>
     transport.request(request.asAdmin === true ? node.adminAddress : node.writeAddress, {
       method: request.method,
-      path: `/indexes/${index}${request.path}`,
-      ...(request.body === undefined ? {} : { body: request.body, contentType: "application/json" }),
+      // The nodes know Miroir's fields, which the client's words may name.
+      path: `/indexes/${index}${standInsThroughout(request.path)}`,
+      ...(request.body === undefined
+        ? {}
+        : { body: withStandIns(request.body), contentType: "application/json" }),
       timeoutMs: TIMEOUT_MS,
       ...(signal === undefined ? {} : { signal }),
     });
@@ -164,6 +168,11 @@ export function createNodeRefusals(
   };
 }
 
+/** A body that names none of Miroir's fields passes byte for byte, whatever it holds. */
+function withStandIns(body: string | Buffer): string | Buffer {
+  return body.includes("_miroir_") ? standInsThroughout(body.toString()) : body;
+}
+
 function codeOf(response: NodeResponse): string | undefined {
   return parseErrorBody(response.body)?.code;
 }
@@ -183,9 +192,13 @@ export function clientError(
   // Lists of documents show every attribute, and their errors name every one.
   const hides = index !== undefined && body.code !== "invalid_document_sort";
   const displayed = hides ? indexFacts(index).displayedAttributes : null;
+  const named = body.message.replaceAll(physicalName, indexUid);
   return new MeilisearchError(response.status, {
     ...body,
-    message: hideInjectedFields(body.message.replaceAll(physicalName, indexUid), displayed),
+    message: withClientRuleNumbers(
+      hideInjectedFields(named, displayed),
+      index?.settings.filterableAttributes,
+    ),
   });
 }
 
