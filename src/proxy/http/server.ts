@@ -1,36 +1,16 @@
 import fastify, { type FastifyInstance } from "fastify";
 import type { Logger } from "pino";
-import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
-import { createNodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
-import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
+import { createShardHasher } from "../../placement/shard.js";
 import { LogOutput } from "../../runtime/log-output.js";
-import { timeOrderedUuid } from "../../runtime/uuid.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
-import { createAdmission } from "../read/admission.js";
-import { DefaultPrompts } from "../read/chat-prompts.js";
-import { createDocumentService } from "../read/documents.js";
-import { createFacetSearchService } from "../read/facet-search.js";
-import { createFieldsService } from "../read/fields.js";
-import { createMultiSearchService } from "../read/multi-search.js";
-import { createNodeAnswers } from "../read/node-answers.js";
-import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
-import { createNodeRefusals } from "../read/node-refusals.js";
-import { createRenderService } from "../read/render-template.js";
-import { createReplicaSelection } from "../read/replica-selection.js";
-import { createSearchService } from "../read/search.js";
-import { createSettingsReader } from "../read/settings-read.js";
-import { createShardReader, type ShardReader } from "../read/shard-reader.js";
-import { createSimilarService } from "../read/similar.js";
-import { createStatsService } from "../read/stats.js";
-import { readTaskDocuments } from "../read/task-documents.js";
-import { createVersionReader } from "../read/version.js";
+import type { NodeHealth } from "../read/node-health.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
 import { registerAdmin } from "./admin.js";
-import { apiError, indexUidFault, overloaded } from "./api-errors.js";
+import { apiError, indexUidFault } from "./api-errors.js";
 import { createAuthentication } from "./authentication.js";
 import { registerBackups } from "./backups.js";
 import { registerChats } from "./chats.js";
@@ -52,6 +32,7 @@ import { registerNetwork } from "./network.js";
 import { countNodeCalls } from "./node-metrics.js";
 import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
 import { registerPrometheus } from "./prometheus.js";
+import { createHealth, createReads } from "./read-services.js";
 import { registerRenderTemplate } from "./render-template.js";
 import { createRouteTable } from "./route-table.js";
 import { registerSearch } from "./search.js";
@@ -181,65 +162,6 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
       closed ??= stop();
       return closed;
     },
-  };
-}
-
-function createHealth(world: World, topology: TopologySource, transport: NodeTransport): NodeHealth {
-  return createNodeHealth(world, async (nodeId) => {
-    const node = topology.current()?.nodes.get(nodeId);
-    if (node === undefined) return;
-    await createNodeClient(transport, node.writeAddress).health(1_000);
-  });
-}
-
-function createReads(
-  options: ProxyServerOptions,
-  config: ProxyConfig,
-  transport: NodeTransport,
-  health: NodeHealth,
-  hasher: ShardHasher,
-) {
-  const { world, topology, metrics } = options;
-  const { unavailableShardPolicy } = config;
-  const selection = createReplicaSelection(health, config.readSpread);
-  const direct = createShardReader({ world, topology, transport, health, selection, metrics }, config);
-  const admission = createAdmission(config.maxConcurrentReads, config.maxQueuedReads, () => {
-    metrics.shed("reads");
-    return overloaded(config.maxConcurrentReads + config.maxQueuedReads);
-  });
-  const reader: ShardReader = {
-    read: (indexUid, read, signal, shards) =>
-      admission.run(signal, async () => {
-        const result = await direct.read(indexUid, read, signal, shards);
-        if (result.missing.length > 0) metrics.degraded("read");
-        return result;
-      }),
-  };
-  metrics.gauge("miroir_reads_running", "Reads under way.", () => admission.running);
-  metrics.gauge("miroir_reads_waiting", "Reads waiting for their turn.", () => admission.waiting);
-  const refusals = createNodeRefusals(transport, topology, health);
-  const searching = { topology, reader, refusals, unavailableShardPolicy };
-  const search = createSearchService(searching);
-  const nodes = createNodeAnswers(transport, topology, health);
-  const documents = createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy });
-  return {
-    refusals,
-    search,
-    multiSearch: createMultiSearchService({
-      ...searching,
-      search,
-      newRequestUid: () => timeOrderedUuid(world),
-    }),
-    facetSearch: createFacetSearchService({ topology, reader, refusals, unavailableShardPolicy }),
-    similar: createSimilarService({ topology, reader, refusals, hasher, unavailableShardPolicy }),
-    fields: createFieldsService({ topology, reader, refusals, unavailableShardPolicy }),
-    documents,
-    render: createRenderService({ topology, nodes, documents, hasher }),
-    defaultPrompts: new DefaultPrompts(nodes),
-    settings: createSettingsReader(reader),
-    stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),
-    version: createVersionReader(world, topology, transport),
-    taskDocuments: (task: Task, signal: AbortSignal) => readTaskDocuments(transport, topology, task, signal),
   };
 }
 
