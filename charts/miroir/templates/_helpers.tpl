@@ -220,6 +220,10 @@ key: /etc/miroir-store-client/tls.key
 http: 0.0.0.0:7700
 grpc: 0.0.0.0:7800
 data_dir: /data
+{{- if .Values.control.backups.existingClaim }}
+dumps_dir: /backups/dumps
+snapshots_dir: /backups/snapshots
+{{- end }}
 store: {{ include "miroir.storeUrl" . | quote }}
 {{- with include "miroir.storeTls" . | trim }}
 store_tls:
