@@ -63,7 +63,7 @@ export function taskFromProto(task: Task, now: number): TaskRow {
     startedAt: time(task.startedAt),
     finishedAt: time(task.finishedAt),
     canceledBy: task.canceledBy === undefined ? null : taskUid(Number(task.canceledBy)),
-    customMetadata: task.customMetadata === "" ? null : task.customMetadata,
+    customMetadata: task.customMetadata === "" && !task.emptyCustomMetadata ? null : task.customMetadata,
     documentsByShard: new Map(
       Object.entries(task.documentsByShard).map(([shard, documents]) => [Number(shard), Number(documents)]),
     ),
@@ -87,6 +87,7 @@ export function taskToProto(row: TaskRow): Task {
     ...(row.canceledBy === null ? {} : { canceledBy: BigInt(row.canceledBy) }),
     nodeTasks: row.nodeTasks.map(nodeTaskToProto),
     customMetadata: row.customMetadata ?? "",
+    emptyCustomMetadata: row.customMetadata === "",
     documentsByShard: Object.fromEntries(
       [...row.documentsByShard].map(([shard, documents]) => [shard, BigInt(documents)]),
     ),

@@ -4,6 +4,7 @@ import { MeilisearchError, type MeilisearchErrorBody } from "../../meilisearch/e
 import { hideInjectedFields } from "../../merge/injected-fields.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { ShardHasher } from "../../placement/shard.js";
+import { withClientRuleNumbers } from "../../settings/rule-numbers.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
@@ -328,7 +329,8 @@ export class WriteCore {
     const message = hideInjectedFields(body.message).replaceAll(/\bm[a-z2-7]{8}_\d+\b/g, (name) =>
       parsePhysicalName(name) === undefined ? name : indexUid,
     );
-    return { ...body, message };
+    const rules = this.catalogue.find(indexUid)?.settings.filterableAttributes;
+    return { ...body, message: withClientRuleNumbers(message, rules) };
   }
 
   /** Makes this proxy the index's writer; an index that is gone by now is as one that never was. */
@@ -354,6 +356,7 @@ export class WriteCore {
         detailsJson: draft.detailsJson,
         enqueuedAt: now,
         customMetadata: draft.customMetadata ?? "",
+        emptyCustomMetadata: draft.customMetadata === "",
         embedderSecretsJson: draft.embedderSecretsJson ?? "",
         documentsByShard: { ...draft.documentsByShard },
         nodeTasks: nodeTasks.map((task) => ({
