@@ -472,15 +472,6 @@ describe("load", () => {
   });
 });
 
-describe("routes that Miroir does not serve", () => {
-  it("say so, where Meilisearch has them", async () => {
-    const { url } = await start();
-    const answer = await send(url, "POST", "/indexes/books/documents/edit");
-    expect(answer.status).toBe(400);
-    expect(JSON.parse(answer.text)).toMatchObject({ code: "feature_not_available" });
-  });
-});
-
 describe("request ids", () => {
   it("are taken over where they are harmless, and made otherwise", async () => {
     const { url } = await start();
