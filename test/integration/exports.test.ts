@@ -3,6 +3,9 @@ import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Fleet, startFleet } from "../support/fleet.js";
+import { realNodeOnly } from "../support/nodes.js";
+
+const realIt = realNodeOnly();
 
 /** What takes exports, or refuses them. */
 interface Remote {
@@ -88,6 +91,42 @@ describe("exports of a fleet", () => {
     expect(sent.every(({ body }) => body.length <= 1_001 && !body.includes("_miroir_"))).toBe(true);
     expect(sent.every(({ key }) => key === "Bearer a-secret-key")).toBe(true);
     expect(remote.requests.map(({ what }) => what)).toContain("PATCH /indexes/films/settings");
+  });
+
+  it("send everything that was there before, while documents are written and deleted", async () => {
+    remote.answer = (what) => (what.startsWith("GET") ? 404 : 200);
+    remote.requests.length = 0;
+    const documents = Array.from({ length: 3_000 }, (_, id) => ({ id, version: 0 }));
+    const filled = await fleet.api.ok<{ taskUid: number }>("POST", "/indexes/moving/documents", documents);
+    await fleet.api.waitForTask(filled.taskUid);
+    const uid = await begin({ payloadSize: 5_000, indexes: { moving: {} } });
+    for (let round = 1; round <= 10; round++) {
+      const changed = Array.from({ length: 100 }, (_, at) => ({ id: round * 150 + at, version: round }));
+      await fleet.api.ok("POST", "/indexes/moving/documents", changed);
+      await fleet.api.ok("POST", "/indexes/moving/documents/delete-batch", [round, round + 20]);
+    }
+    expect(await final(uid)).toMatchObject({ status: "succeeded" });
+    const sent = new Set(
+      remote.requests
+        .filter(({ what }) => what.endsWith("/documents"))
+        .flatMap(({ body }) => body.trimEnd().split("\n"))
+        .map((line) => (JSON.parse(line) as { id: number }).id),
+    );
+    const missed = documents.filter(({ id }) => id > 30 && !sent.has(id));
+    expect(missed).toEqual([]);
+  });
+
+  realIt("take the embedders' API keys along, which nodes show masked", async () => {
+    const apiKey = "a-secret-of-an-embedder";
+    const embedder = { source: "rest", url: "http://example.com", apiKey, dimensions: 2 };
+    const embedders = { e: { ...embedder, request: "{{text}}", response: "{{embedding}}" } };
+    const set = await fleet.api.ok<{ taskUid: number }>("PATCH", "/indexes/embedded/settings", { embedders });
+    await fleet.api.waitForTask(set.taskUid);
+    expect((await fleet.api.send("GET", "/indexes/embedded/settings")).text).not.toContain(apiKey);
+    remote.requests.length = 0;
+    expect(await final(await begin({ indexes: { embedded: {} } }))).toMatchObject({ status: "succeeded" });
+    const settings = remote.requests.find(({ what }) => what === "PATCH /indexes/embedded/settings");
+    expect(JSON.parse(settings?.body ?? "{}")).toMatchObject({ embedders: { e: { apiKey } } });
   });
 
   it("end when they are canceled, those that wait too", async () => {
