@@ -52,6 +52,24 @@ describe.skipIf(helmVersion === undefined)("what the chart installs", () => {
     expect(probes).toMatchObject({ readinessProbe: { httpGet: { path: "/metrics", port: "grpc" } } });
   });
 
+  it("keeps backups on a claim where one is named, and in the data folder otherwise", async () => {
+    const file = passingFiles().find(({ name }) => name === "three-control-replicas");
+    const claimed = await render("--values", file?.path ?? "", "--set", "control.backups.existingClaim=kept");
+    expect(configOf(claimed, "control")).toMatchObject({
+      dumps_dir: "/backups/dumps",
+      snapshots_dir: "/backups/snapshots",
+    });
+    expect(container(claimed.workload("control")).volumeMounts).toContainEqual({
+      name: "backups",
+      mountPath: "/backups",
+    });
+    expect(at(claimed.workload("control"), "spec", "template", "spec", "volumes")).toContainEqual({
+      name: "backups",
+      persistentVolumeClaim: { claimName: "kept" },
+    });
+    expect(configOf(await rendered("three-control-replicas"), "control").dumps_dir).toBeUndefined();
+  });
+
   it("protects replicas from being taken away together, where there are several", async () => {
     const one = await rendered("keys-in-a-secret");
     expect(one.has("PodDisruptionBudget", "rel-miroir-control")).toBe(false);
