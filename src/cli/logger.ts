@@ -11,13 +11,18 @@ export interface ProcessLog {
 /** JSON lines on standard error, so that standard output belongs to the command. */
 export function createLogger(config: Config): ProcessLog {
   const stderr = pino.destination({ dest: 2, sync: false });
-  const output = new LogOutput(config.log_level === "silent" ? "off" : config.log_level, (line) => {
-    stderr.write(line);
-  });
+  const output = new LogOutput(
+    config.log_level === "silent" ? "off" : config.log_level,
+    (line) => {
+      stderr.write(line);
+    },
+    (needed) => {
+      logger.level = pinoLevel(needed);
+    },
+  );
   const logger = pino(
     {
-      // The output decides, and may be told otherwise while the process runs.
-      level: "trace",
+      level: pinoLevel(output.needed),
       base: null,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -29,6 +34,10 @@ export function createLogger(config: Config): ProcessLog {
     destinationOf(output),
   );
   return { logger, output };
+}
+
+function pinoLevel(level: LogLevel): string {
+  return level === "off" ? "silent" : level;
 }
 
 /** pino tells a stream with this member the level of each line before it writes it. */

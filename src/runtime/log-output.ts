@@ -10,13 +10,28 @@ export type LogLine = string;
 /** Where a process's log lines go. How much goes where can be changed while it runs. */
 export class LogOutput {
   readonly #write: (line: LogLine) => void;
+  readonly #onNeeded: (level: LogLevel) => void;
   #level: LogLevel;
   #follower: { readonly level: LogLevel; readonly take: (line: LogLine) => void } | undefined;
 
-  /** `write` takes the lines of the process's usual log, up to `level`. */
-  constructor(level: LogLevel, write: (line: LogLine) => void) {
+  /**
+   * @param write takes the lines of the process's usual log, up to `level`
+   * @param onNeeded is told of the level beyond which no line goes anywhere, whenever it changes
+   */
+  constructor(
+    level: LogLevel,
+    write: (line: LogLine) => void,
+    onNeeded: (level: LogLevel) => void = () => undefined,
+  ) {
     this.#level = level;
     this.#write = write;
+    this.#onNeeded = onNeeded;
+  }
+
+  /** The level beyond which no line goes anywhere. */
+  get needed(): LogLevel {
+    const followed = this.#follower?.level ?? "off";
+    return shows(this.#level, followed) ? this.#level : followed;
   }
 
   /** Takes one line of that level. */
@@ -28,18 +43,21 @@ export class LogOutput {
   /** How much goes to the usual log from now on. */
   setLevel(level: LogLevel): void {
     this.#level = level;
+    this.#onNeeded(this.needed);
   }
 
   /** Gives lines to `take` as well. False, without effect, where somebody follows already. */
   follow(level: LogLevel, take: (line: LogLine) => void): boolean {
     if (this.#follower !== undefined) return false;
     this.#follower = { level, take };
+    this.#onNeeded(this.needed);
     return true;
   }
 
   /** Ends what {@link follow} began. */
   unfollow(): void {
     this.#follower = undefined;
+    this.#onNeeded(this.needed);
   }
 }
 
