@@ -44,6 +44,8 @@ import type { ApiKey, Writer } from "../../gen/miroir/v1/topology_pb.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
 const MAX_NAME = 512;
+/** Longest name of a field that documents are known by, in characters; Meilisearch takes any, also the empty one. */
+const MAX_PRIMARY_KEY = 4_096;
 const MAX_WAIT_MS = 10_000;
 const MAX_SESSION = 128;
 const MAX_KEY_TEXT = 10_000;
@@ -281,7 +283,9 @@ function checkIndexUid(uid: string, path: string, faults: Faults): void {
 }
 
 function checkPrimaryKey(primaryKey: string | undefined, faults: Faults): void {
-  if (primaryKey !== undefined) checkName(primaryKey, "primary_key", faults);
+  if (primaryKey === undefined) return;
+  const fits = primaryKey.length <= MAX_PRIMARY_KEY;
+  faults.check(fits, "primary_key", `must have at most ${MAX_PRIMARY_KEY} characters`);
 }
 
 function checkName(name: string, path: string, faults: Faults): void {

@@ -13,6 +13,12 @@ export function indexFacts(index: IndexView): IndexFacts {
   return facts;
 }
 
+/**
+ * Hits that a search is asked for at most, whatever the settings say. A node that searches by vector sets memory aside for
+ * all of them, and ends as a process where there is not that much.
+ */
+const MOST_HITS = 10_000_000;
+
 function readFacts(index: IndexView): IndexFacts {
   const { settings } = index;
   const distinctAttribute =
@@ -26,7 +32,7 @@ function readFacts(index: IndexView): IndexFacts {
     distinctAttributeIsFilterable:
       distinctAttribute !== null && isFilterable(settings.filterableAttributes, distinctAttribute),
     displayedAttributes: displayed === undefined || displayed.includes("*") ? null : displayed,
-    maxTotalHits: number(object(settings.pagination).maxTotalHits, 1_000),
+    maxTotalHits: Math.min(number(object(settings.pagination).maxTotalHits, 1_000), MOST_HITS),
     maxValuesPerFacet: number(faceting.maxValuesPerFacet, 100),
     sortFacetValuesBy: object(faceting.sortFacetValuesBy) as Record<string, FacetOrder>,
   };
