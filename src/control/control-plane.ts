@@ -246,7 +246,8 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     world,
     logger,
     refresh: () => auditor.refresh(),
-    cancel: (uids, canceledBy) => exports.cancel(uids, canceledBy),
+    cancel: async (uids, canceledBy) =>
+      (await exports.cancel(uids, canceledBy)) + (await backups.cancel(uids, canceledBy)),
   });
   let endListening: (() => void) | undefined;
 

@@ -118,6 +118,28 @@ describe("dumps of a fleet", () => {
     await rm(folder);
     expect(await dump()).toMatchObject({ status: "succeeded" });
   });
+
+  it("can be canceled, and leave nothing", { timeout: 60_000 }, async () => {
+    fleet = await startFleet({ nodes: 2, replicationFactor: 1, shards: 4 });
+    await finished(fleet, await write(fleet, 0, 100, "old"));
+    await fleet.node(1).kill("SIGKILL");
+    const folder = join(fleet.dataDir, "dumps");
+    const [running, waiting] = [
+      await fleet.api.ok<Enqueued>("POST", "/dumps"),
+      await fleet.api.ok<Enqueued>("POST", "/snapshots"),
+    ];
+    await fleet.eventually(async () => (await readdir(folder))[0]);
+    const cancelation = await fleet.api.ok<Enqueued>(
+      "POST",
+      "/tasks/cancel?types=dumpCreation,snapshotCreation",
+    );
+    expect(await finished(fleet, cancelation.taskUid)).toMatchObject({ details: { canceledTasks: 2 } });
+    for (const { taskUid } of [running, waiting]) {
+      const canceled = { status: "canceled", canceledBy: cancelation.taskUid };
+      expect(await finished(fleet, taskUid)).toMatchObject(canceled);
+    }
+    await fleet.eventually(async () => ((await readdir(folder)).length === 0 ? true : undefined));
+  });
 });
 
 describe("snapshots of a fleet", () => {

@@ -2,7 +2,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import { errorLink } from "../../meilisearch/errors.js";
 import type { World } from "../../runtime/world.js";
-import { type TaskRow, type TaskStore, taskUid } from "../../store/task-store.js";
+import { type TaskRow, type TaskStore, type TaskUid, taskUid } from "../../store/task-store.js";
 import type { ControlMetrics } from "../metrics.js";
 import type { TaskVerdict } from "../tasks/aggregate.js";
 import { enqueuedTask } from "../tasks/enqueued-task.js";
@@ -43,9 +43,17 @@ export interface BackupTasksOptions {
   readonly kinds: Readonly<Record<BackupType, BackupKind>>;
 }
 
+/** A backup that waits or runs. */
+interface OpenBackup {
+  readonly row: TaskRow;
+  readonly canceled: AbortController;
+}
+
 /** Backups that wait, and the one under way. */
 const MAX_WAITING = 100;
 const RETRY_MS = 1_000;
+/** What is said of a backup that has no error; no replica is ever left behind by one. */
+const OPEN = { error: null, divergent: [] } as const;
 
 /**
  * Runs the tasks that back the fleet up, one after the other. A task is recorded before it runs. When the control plane stops, or another
@@ -54,7 +62,7 @@ const RETRY_MS = 1_000;
  */
 export class BackupTasks {
   readonly #options: BackupTasksOptions;
-  readonly #waiting = new Set<number>();
+  readonly #open = new Map<number, OpenBackup>();
   readonly #stopping = new AbortController();
   #last: Promise<void> = Promise.resolve();
 
@@ -65,8 +73,8 @@ export class BackupTasks {
   /** Records a task and runs it; resolves when it is recorded. */
   async create(type: BackupType, uid: number): Promise<void> {
     const { store, registry, world, kinds } = this.#options;
-    if (this.#waiting.has(uid) || (await store.tasks.get(taskUid(uid))) !== undefined) return;
-    if (this.#waiting.size >= MAX_WAITING) {
+    if (this.#open.has(uid) || (await store.tasks.get(taskUid(uid))) !== undefined) return;
+    if (this.#open.size >= MAX_WAITING) {
       throw new ConnectError(`${MAX_WAITING} backups wait already`, Code.ResourceExhausted);
     }
     const row = enqueuedTask({
@@ -77,14 +85,14 @@ export class BackupTasks {
       detailsJson: kinds[type].enqueuedDetails,
       enqueuedAt: world.clock.now(),
     });
-    this.#waiting.add(uid);
+    const open = this.#opened(row);
     try {
       await registry.register([row]);
     } catch (error) {
-      this.#waiting.delete(uid);
+      this.#open.delete(uid);
       throw error;
     }
-    this.#enqueue(row);
+    this.#enqueue(open);
   }
 
   /** Takes up the tasks that were open when the control plane stopped, and removes what they had left. */
@@ -99,10 +107,21 @@ export class BackupTasks {
       { types: ["dumpCreation", "snapshotCreation"], statuses: ["enqueued", "processing"] },
       { limit: MAX_WAITING, reverse: true },
     );
-    for (const row of tasks) {
-      this.#waiting.add(row.uid);
-      this.#enqueue(row);
-    }
+    for (const row of tasks) this.#enqueue(this.#opened(row));
+  }
+
+  /** Ends those of these backups that wait or run, and removes what they have written. Resolves with how many. */
+  async cancel(uids: readonly TaskUid[], canceledBy: TaskUid): Promise<number> {
+    const open = uids.flatMap((uid) => this.#open.get(uid) ?? []);
+    const finishedAt = this.#options.world.clock.now();
+    for (const { canceled } of open) canceled.abort(new Error("the backup was canceled"));
+    await this.#options.registry.conclude(
+      open.map(({ row }) => ({
+        row: { ...row, canceledBy },
+        verdict: { ...OPEN, status: "canceled", detailsJson: row.detailsJson, startedAt: null, finishedAt },
+      })),
+    );
+    return open.length;
   }
 
   /** Breaks off what is under way; it is taken up again by {@link resume}. */
@@ -111,29 +130,35 @@ export class BackupTasks {
     await this.#last;
   }
 
-  #enqueue(row: TaskRow): void {
+  #opened(row: TaskRow): OpenBackup {
+    const open = { row, canceled: new AbortController() };
+    this.#open.set(row.uid, open);
+    return open;
+  }
+
+  #enqueue(open: OpenBackup): void {
+    const { row } = open;
     this.#last = this.#last
-      .then(() => this.#run(row))
+      .then(() => this.#run(open))
       .catch((error: unknown) => {
         if (!this.#stopping.signal.aborted) {
           this.#options.logger.error({ err: error, task: row.uid }, "a backup could not be run");
         }
       })
-      .finally(() => this.#waiting.delete(row.uid));
+      .finally(() => this.#open.delete(row.uid));
   }
 
-  async #run(row: TaskRow): Promise<void> {
+  async #run({ row, canceled }: OpenBackup): Promise<void> {
     const { world, logger, metrics, kinds } = this.#options;
-    const { signal } = this.#stopping;
+    const signal = AbortSignal.any([this.#stopping.signal, canceled.signal]);
     if (signal.aborted || !isBackup(row.type)) return;
     const startedAt = world.clock.now();
     const processing: TaskVerdict = {
+      ...OPEN,
       status: "processing",
-      error: null,
       detailsJson: row.detailsJson,
       startedAt,
       finishedAt: null,
-      divergent: [],
     };
     await this.#record(row, processing);
     const outcome = await kinds[row.type]

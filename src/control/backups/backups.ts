@@ -5,7 +5,7 @@ import type { NodeClient } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import type { World } from "../../runtime/world.js";
 import type { ExportHeader } from "../../store/export-file.js";
-import type { TaskStore } from "../../store/task-store.js";
+import type { TaskStore, TaskUid } from "../../store/task-store.js";
 import { DocumentReader } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
@@ -48,6 +48,8 @@ export interface Backups {
   readonly service: ServiceImpl<typeof BackupService>;
   /** Takes up what was open when the control plane stopped. */
   resume(): Promise<void>;
+  /** Ends those of these tasks that are open backups. Resolves with how many. */
+  cancel(uids: readonly TaskUid[], canceledBy: TaskUid): Promise<number>;
   stop(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export function createBackups(options: BackupsOptions): Backups {
   return {
     service: createBackupService(tasks),
     resume: () => tasks.resume(),
+    cancel: (uids, canceledBy) => tasks.cancel(uids, canceledBy),
     stop: () => tasks.stop(),
   };
 }
