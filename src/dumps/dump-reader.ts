@@ -79,10 +79,20 @@ export async function findDump(
   for (const name of names.filter((candidate) => !candidate.startsWith("."))) {
     const text = await readFile(join(parent, name, MANIFEST_FILE), "utf8").catch(() => undefined);
     if (text === undefined || !text.includes(`"taskUid":${taskUid},`)) continue;
-    const manifest = parseManifest(text);
-    if (manifest.taskUid === taskUid && manifest.clusterId === clusterId) return manifest;
+    const manifest = manifestOrNone(text);
+    if (manifest?.taskUid === taskUid && manifest.clusterId === clusterId) return manifest;
   }
   return undefined;
+}
+
+/** Somebody else's dump may lie in the same folder, of a program that is newer. */
+function manifestOrNone(text: string): DumpManifest | undefined {
+  try {
+    return parseManifest(text);
+  } catch (error) {
+    if (error instanceof DumpFaultError) return undefined;
+    throw error;
+  }
 }
 
 async function verify(
