@@ -63,8 +63,8 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
   const alone = <T>(uid: string, work: () => Promise<T>): Promise<T> =>
     inTurn(queues, uid, options.maxCreations ?? 1_000, work);
   return {
-    ensureIndex: ({ uid, primaryKey, writer }) =>
-      alone(uid, () => ensureIndex(options, { uid, primaryKey, writer })),
+    ensureIndex: ({ uid, primaryKey, writer, replacedPrimaryKey }) =>
+      alone(uid, () => ensureIndex(options, { uid, primaryKey, writer }, replacedPrimaryKey)),
     createIndex: ({ uid, primaryKey, writer, taskUid: task }) =>
       alone(uid, () => createIndex(options, Number(task), { uid, primaryKey, writer })),
     removeIndex: ({ instance }) => removeIndex(options, instance),
@@ -119,6 +119,7 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
 async function ensureIndex(
   options: IndexServiceOptions,
   wanted: NewIndex,
+  replaced: string | undefined,
 ): Promise<{ index: Index; epoch: Epoch; created: boolean }> {
   const { topology, creator } = options;
   const { uid, primaryKey } = wanted;
@@ -127,12 +128,12 @@ async function ensureIndex(
     const created = await creating(() => creator.create(wanted));
     return { index: created.index, epoch: epochOf(created.topology), created: true };
   }
-  if (primaryKey === undefined || held.primaryKey !== undefined) {
+  if (primaryKey === undefined || held.primaryKey !== replaced) {
     return { index: held, epoch: epochOf(topology.current()), created: false };
   }
   const next = await topology.change(`index ${uid} gets its primary key`, (draft) => {
     const index = draft.indexes.find((candidate) => candidate.uid === uid);
-    if (index !== undefined && index.primaryKey === undefined) index.primaryKey = primaryKey;
+    if (index !== undefined && index.primaryKey === replaced) index.primaryKey = primaryKey;
   });
   return { index: indexOf(next, uid), epoch: epochOf(next), created: false };
 }

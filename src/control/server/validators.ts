@@ -93,9 +93,10 @@ export function createValidators(): ValidatorTable {
         if (filterJson !== undefined) checkJson(filterJson, "indexes.filter_json", faults);
       }
     })
-    .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session, writer }, faults) => {
+    .add(EnsureIndexRequestSchema, ({ uid, primaryKey, session, writer, replacedPrimaryKey }, faults) => {
       checkIndexUid(uid, "uid", faults);
       checkPrimaryKey(primaryKey, faults);
+      checkPrimaryKey(replacedPrimaryKey, faults);
       checkWriter(writer, faults);
       checkSession(session, faults);
     })

@@ -15,8 +15,12 @@ export class Catalogue {
     return this.context.topology.current()?.indexes.get(indexUid);
   }
 
-  /** The index of that name, created where there is none; with the primary key recorded if it has none yet. */
-  async ensure(indexUid: string, primaryKey: string | undefined): Promise<IndexView> {
+  /**
+   * The index of that name, created where there is none; with the primary key recorded if it has none yet.
+   *
+   * @param replaced the key that the new one takes the place of, of an index without documents
+   */
+  async ensure(indexUid: string, primaryKey: string | undefined, replaced?: string): Promise<IndexView> {
     const { control, config, lease } = this.context;
     const answer = await this.call("creating the index", () =>
       control.ensureIndex(
@@ -25,6 +29,7 @@ export class Catalogue {
           session: lease.session,
           writer: { proxyId: lease.proxyId, session: lease.session },
           ...(primaryKey === undefined ? {} : { primaryKey }),
+          ...(replaced === undefined ? {} : { replacedPrimaryKey: replaced }),
         },
         { timeoutMs: config.controlTimeoutMs },
       ),

@@ -8,6 +8,7 @@ import {
   reservedSettingsName,
   toNodeSettings,
 } from "../../settings/canonical-settings.js";
+import { withDefaultTemplates } from "../../settings/document-templates.js";
 import { embedderSecrets } from "../../settings/embedder-secrets.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
@@ -15,6 +16,7 @@ import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { untilAnswered } from "./control-calls.js";
 import { primaryKeyTaken } from "./document-key.js";
+import { holdsNoDocuments } from "./empty-index.js";
 import type { AcceptedNodeTask } from "./index-write.js";
 import type { OpenSettings } from "./open-settings.js";
 import { exposingSetting, noQuorum, reservedSetting } from "./refusals.js";
@@ -81,15 +83,16 @@ export class IndexOperations {
     return this.core.inLane(indexUid, signal, async () => {
       const index = this.core.catalogue.find(indexUid);
       if (index === undefined) return this.core.finalTurn(draft, "", indexNotFoundFailure(indexUid));
-      if (primaryKey === undefined || primaryKey === index.primaryKey) {
-        return this.core.finalTurn(draft, index.instance, undefined);
-      }
-      if (index.primaryKey !== undefined) {
-        const failure = primaryKeyTaken(index.primaryKey);
+      if (primaryKey === undefined) return this.core.finalTurn(draft, index.instance, undefined);
+      const replaces = index.primaryKey !== undefined && index.primaryKey !== primaryKey;
+      const writer = this.core.writerOf(index.instance);
+      if (replaces && !(await holdsNoDocuments(this.core.context, await writer.prepare()))) {
+        const failure = primaryKeyTaken(index.primaryKey ?? "");
         const message = `Index \`${indexUid}\`: ${failure.error.message}`;
         return this.core.finalTurn(draft, index.instance, { error: { ...failure.error, message } });
       }
-      const keyed = await this.core.catalogue.ensure(indexUid, primaryKey);
+      // Nodes get a key that they should have already as well: a change that broke off before it reached them is made good by repeating it.
+      const keyed = await this.core.catalogue.ensure(indexUid, primaryKey, index.primaryKey);
       return this.core.dispatch({
         index: keyed,
         draft,
@@ -168,7 +171,7 @@ export class IndexOperations {
     }
     const index = known ?? (await this.core.catalogue.ensure(indexUid, undefined));
     const { instance } = index;
-    const nodePatch = JSON.stringify(toNodeSettings(change.patch));
+    const nodePatch = JSON.stringify(toNodeSettings(this.withTemplates(change.patch, index)));
     try {
       return await this.core.dispatch({
         index,
@@ -189,6 +192,16 @@ export class IndexOperations {
       if (known === undefined && error.status < 500) await this.discard(index);
       throw subRouteRefusal(error, change.member);
     }
+  }
+
+  /** The change with the templates that new embedders would get without being told, so that they can be guarded. */
+  private withTemplates(patch: SettingsChange["patch"], index: IndexView): SettingsChange["patch"] {
+    if (!("embedders" in patch)) return patch;
+    const recent = this.openSettings.recentPatches(index.instance).map(({ embedders }) => embedders);
+    return {
+      ...patch,
+      embedders: withDefaultTemplates(patch.embedders, [index.settings.embedders, ...recent]),
+    };
   }
 
   /** Takes back an index that was created for a change which no node made. The refusal matters more than what fails here. */
@@ -224,7 +237,8 @@ export class IndexOperations {
           method: "PATCH",
           path: `/indexes/${NO_UID}/settings`,
           contentType: "application/json",
-          body: JSON.stringify(toNodeSettings(change.patch)),
+          // With the client's own templates, which the node may find fault with.
+          body: JSON.stringify({ ...toNodeSettings(change.patch), ...embeddersOf(change.patch) }),
           timeoutMs: config.controlTimeoutMs,
         });
         return;
@@ -270,4 +284,8 @@ export class IndexOperations {
     );
     return accepted.flat();
   }
+}
+
+function embeddersOf({ embedders }: SettingsChange["patch"]): SettingsChange["patch"] {
+  return embedders === undefined ? {} : { embedders };
 }
