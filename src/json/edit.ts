@@ -39,6 +39,17 @@ export function removeMembers(object: Buffer, shouldRemove: (key: string) => boo
 }
 
 /**
+ * The object with another value for a member that it has, every other byte untouched. The very same buffer comes back where it has none.
+ *
+ * @throws JsonSyntaxError where `object` is not an object
+ */
+export function replaceMember(object: Buffer, key: string, rawJson: Buffer): Buffer {
+  const member = findMember(object, key);
+  if (member === undefined) return object;
+  return Buffer.concat([object.subarray(0, member.valueStart), rawJson, object.subarray(member.valueEnd)]);
+}
+
+/**
  * The object with `members` behind its own, in the given order. Keys are given decoded, values as JSON
  * text, which is copied as it is. The object's own bytes stay as they are.
  *

@@ -62,12 +62,23 @@ export function distinctRound(page: Ask, distinct: string, open: ReadonlySet<str
   return { role: "page", body: { ...page.body, facets: undefined, filter } };
 }
 
-/** Asks every part for all that it gives, as far as it takes to find the ties of a page's last document and their values. */
-export function tiesRound(page: Ask, distinct: string, maxTotalHits: number): Ask {
-  const body = { ...page.body, ...NO_FORMATTING, showRankingScoreDetails: true, facets: undefined };
+/**
+ * Asks every part for all that it gives, as far as it takes to find the ties of a page's last document and their values.
+ *
+ * @param keepsDuplicates whether parts are to leave it to the merge which documents go: with several values in one document, a part drops
+ *   what the whole would keep
+ */
+export function tiesRound(page: Ask, distinct: string, limit: number, keepsDuplicates: boolean): Ask {
+  const body = {
+    ...page.body,
+    ...NO_FORMATTING,
+    ...(keepsDuplicates ? { distinct: undefined } : {}),
+    showRankingScoreDetails: true,
+    facets: undefined,
+  };
   return {
     role: "ties",
-    body: { ...body, attributesToRetrieve: [distinct], offset: 0, limit: maxTotalHits },
+    body: { ...body, attributesToRetrieve: [distinct], offset: 0, limit },
   };
 }
 

@@ -55,14 +55,14 @@ export function settledHits(
 
 /** Whether a part's list, cut at `end` hits, may lack ties of the page's last document. */
 export function lacksTies(answers: readonly (readonly Hit[])[], end: number, last: Hit): boolean {
-  if (!hasRules(last)) return false;
   return answers.some((hits) => {
     const own = hits.at(-1);
     return own !== undefined && hits.length >= end && compareIgnoringSequence(own, last) <= 0;
   });
 }
 
-function hasRules(hit: Hit): boolean {
+/** Whether any rule ordered the hit, the sequence rule aside. */
+export function hasRules(hit: Hit): boolean {
   return ownRules(hit).length > 0;
 }
 

@@ -18,7 +18,7 @@ import { type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
 import { NO_FORMATTING, type SearchPlan } from "./part-request.js";
 import { conditionOn, restrictionConditions, withConditions } from "./restrictions.js";
 import type { PartAnswers } from "./round-answers.js";
-import type { JsonObject } from "./search-parameters.js";
+import { type JsonObject, LONGEST_COMPLETION } from "./search-parameters.js";
 
 /** Facets that replace those summed from the parts' first answers, by attribute. */
 export type FacetCorrections = ReadonlyMap<string, FacetCounts>;
@@ -125,6 +125,7 @@ class Completion {
     const open = shown.filter(({ key, isNumber }) => !isNumber && (labels.get(key)?.size ?? 0) > 1);
     if (open.length === 0) return undefined;
     const keys = open.map(({ key }) => key);
+    const longest = Math.min(this.plan.facts.maxTotalHits, LONGEST_COMPLETION);
     const answered = await this.#askAll({
       ...this.body,
       ...NO_FORMATTING,
@@ -133,8 +134,8 @@ class Completion {
       facets: undefined,
       showRankingScoreDetails: true,
       ...(this.plan.pagination.style === "page"
-        ? { page: 1, hitsPerPage: this.plan.facts.maxTotalHits }
-        : { offset: 0, limit: this.plan.facts.maxTotalHits }),
+        ? { page: 1, hitsPerPage: longest }
+        : { offset: 0, limit: longest }),
     });
     if (answered === undefined) return undefined;
     const first = firstLabels(

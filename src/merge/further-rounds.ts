@@ -1,6 +1,8 @@
+import { distinctKeys } from "./distinct.js";
 import { countRound, distinctRound, rankDistinct, tiesRound } from "./distinct-rounds.js";
-import { lacksTies, settledHits } from "./distinct-total.js";
+import { hasRules, lacksTies, settledHits } from "./distinct-total.js";
 import { sumFacets } from "./facets.js";
+import type { Hit } from "./hit.js";
 import { type PartAnswer, sumOfTotals } from "./part-answer.js";
 import type { Ask, SearchPlan } from "./part-request.js";
 import {
@@ -11,6 +13,7 @@ import {
   type PartAnswers,
   tiedHits,
 } from "./round-answers.js";
+import { LONGEST_COMPLETION } from "./search-parameters.js";
 
 /**
  * What every part has to be asked once more before the parts' answers can be merged for certain;
@@ -41,13 +44,31 @@ export function nextRound(
   const last = ranked.hits.at(-1);
   if (!plan.countsDistinctValues || count === undefined || plan.pagination.style === "page") return undefined;
   if (ranked.hits.length < plan.end || last === undefined || countsOf(rounds) !== undefined) return undefined;
-  if (tiedHits(rounds) === undefined && plan.end < facts.maxTotalHits && lacksTies(lists, plan.end, last)) {
-    return tiesRound(page, distinct, facts.maxTotalHits);
+  const longest = Math.min(facts.maxTotalHits, LONGEST_COMPLETION);
+  if (plan.end < longest && hasRules(last)) {
+    const tied = tiedHits(rounds);
+    const mayKeepDuplicates =
+      facts.distinctAttribute === null && rounds.every(({ ask }) => !keepsDuplicates(ask));
+    if (mayKeepDuplicates && haveSeveralValues(tied ?? lists, distinct)) {
+      return tiesRound(page, distinct, longest, true);
+    }
+    if (tied === undefined && lacksTies(lists, plan.end, last)) {
+      return tiesRound(page, distinct, longest, false);
+    }
   }
   const { distinctValues } = settledHits(first, ranked, rounds, distinct);
-  if (distinctValues.size === 0 || countsExactly(plan, distinct, answersOf(parts, universe)))
-    return undefined;
+  if (distinctValues.size === 0) return undefined;
+  const isSingle = !haveSeveralValues(tiedHits(rounds) ?? lists, distinct);
+  if (isSingle && countsExactly(plan, distinct, answersOf(parts, universe))) return undefined;
   return countRound(count, distinct, distinctValues);
+}
+
+function keepsDuplicates(ask: Ask): boolean {
+  return ask.role === "ties" && ask.body.distinct === undefined;
+}
+
+function haveSeveralValues(lists: readonly (readonly Hit[])[], distinct: string): boolean {
+  return lists.some((hits) => hits.some((hit) => distinctKeys(hit, distinct).length > 1));
 }
 
 /** Whether the facet of the distinct attribute shows every value, and no document under two of them. */

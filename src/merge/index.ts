@@ -11,9 +11,17 @@ export {
 } from "./federated-facets.js";
 export { type MergedIndex, mergeIndexes, mergeQueries } from "./federated-merge.js";
 export { type AnsweredQuery, type Union, unionAsks, unionOf } from "./federated-union.js";
+export {
+  countBodies,
+  type FrequencyQuery,
+  type FrequencyStep,
+  frequencyQuery,
+  frequencySteps,
+  joinSteps,
+} from "./frequency.js";
 export { nextRound } from "./further-rounds.js";
 export { hideInjectedFields } from "./injected-fields.js";
-export { type MergedSearch, mergedSearch, mergeSearch, totalAndFacets } from "./merge-search.js";
+export { type MergedSearch, mergedSearch, mergeSearch, printAnswer, totalAndFacets } from "./merge-search.js";
 export {
   type Ask,
   type AskRole,

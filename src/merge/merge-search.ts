@@ -294,7 +294,7 @@ function facetsOf(answers: readonly PartAnswer[], source: AskRole): MergedFacets
 }
 
 /** Prints the members in Meilisearch's order. */
-function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
+export function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
   const view = clientView(plan);
   const rest: string[] = [];
   const add = (name: string, raw: string | undefined): void => {

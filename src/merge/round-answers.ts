@@ -22,7 +22,7 @@ export function countsOf(rounds: readonly FurtherAnswers[]): readonly PartAnswer
 
 /** Each part's hits beyond the page, where ties of its last document were asked for. */
 export function tiedHits(rounds: readonly FurtherAnswers[]): readonly (readonly Hit[])[] | undefined {
-  const round = rounds.find(({ ask }) => ask.role === "ties");
+  const round = rounds.findLast(({ ask }) => ask.role === "ties");
   return round && hitsOf(round.parts);
 }
 

@@ -36,6 +36,12 @@ export type SearchParameters = {
   readonly [other: string]: JsonValue | undefined;
 };
 
+/**
+ * The longest list that a part is asked for to complete an answer, whatever `maxTotalHits` allows: what lies behind it is estimated. A node
+ * takes some tens of milliseconds for it.
+ */
+export const LONGEST_COMPLETION = 10_000;
+
 /** How the values of a facet are ordered. */
 export type FacetOrder = "alpha" | "count";
 
@@ -54,6 +60,10 @@ export type IndexFacts = {
    * from the score details that the merge compares; hiding is done here.
    */
   readonly displayedAttributes: readonly string[] | null;
+  /** `stopWords`. */
+  readonly stopWords?: readonly string[];
+  /** Whether `words` is the first of `rankingRules`, as it is unless they were changed. */
+  readonly ranksByWordsFirst?: boolean;
   /** `pagination.maxTotalHits`; 1000 on a fresh index. Limits hits, not totals. */
   readonly maxTotalHits: number;
   /** `faceting.maxValuesPerFacet`; 100 on a fresh index. Nodes may be set higher, never lower. */

@@ -91,6 +91,7 @@ function compareOrder(
     return { verdict: "wrong", reason: `${fleetKeys.length} hits instead of ${wholeKeys.length}` };
   if (new Set(fleetKeys).size !== fleetKeys.length)
     return { verdict: "wrong", reason: "a document appears twice" };
+  if (findsCloser(fleet, whole, key)) return { verdict: "scored-differently", rules: ["vectorSort"] };
   for (const [at, hit] of fleet.hits.entries()) {
     const counterpart = whole.hits[at];
     if (counterpart === undefined || differingRules(detailsOf(hit), detailsOf(counterpart)).length > 0) {
@@ -98,6 +99,22 @@ function compareOrder(
     }
   }
   return { verdict: "equal-up-to-ties" };
+}
+
+/** Whether one side shows documents by their vectors that are closer than what the other shows: neighbours are found approximately. */
+function findsCloser(
+  fleet: SearchAnswer,
+  whole: SearchAnswer,
+  key: (hit: Readonly<Record<string, unknown>>) => string,
+): boolean {
+  const similarity = (hit: Readonly<Record<string, unknown>>): number =>
+    Number(detailsOf(hit).vectorSort?.similarity ?? -1);
+  const closer = (one: SearchAnswer, other: SearchAnswer): boolean => {
+    const shown = new Set(other.hits.map(key));
+    const least = Math.min(...other.hits.map(similarity).filter((value) => value >= 0));
+    return one.hits.some((hit) => !shown.has(key(hit)) && similarity(hit) > least);
+  };
+  return closer(fleet, whole) || closer(whole, fleet);
 }
 
 type Details = Readonly<Record<string, Readonly<Record<string, unknown>>>>;

@@ -24,6 +24,7 @@ const options = new Command("fidelity")
   .option("--index <uid>", "the index that holds the corpus", "fidelity")
   .option("--seeds <numbers>", "seeds of the requests, separated by commas", "1")
   .option("--count <number>", "how many requests for each seed", Number, 500)
+  .option("--kinds <names>", "send requests of these kinds alone, separated by commas")
   .option("--no-load", "the corpus is in both already")
   .option("--report <file>", "write the figures as JSON")
   .option("--verbose", "print each request that is not identical")
@@ -39,6 +40,7 @@ const options = new Command("fidelity")
     index: string;
     seeds: string;
     count: number;
+    kinds?: string;
     load: boolean;
     report?: string;
     verbose?: boolean;
@@ -58,6 +60,7 @@ try {
     index: options.index,
     seeds,
     count: options.count,
+    kinds: options.kinds?.split(","),
     load: options.load,
     note: (line) => {
       if (options.verbose === true) console.error(line);

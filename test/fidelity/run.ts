@@ -26,6 +26,8 @@ export interface FidelityOptions {
   readonly seeds: readonly number[];
   /** Requests for each seed. */
   readonly count: number;
+  /** Send requests of these kinds alone; all unless given. */
+  readonly kinds?: readonly string[] | undefined;
   /** Load the corpus into both sides first. */
   readonly load: boolean;
   /** Hears of each request that is not identical. */
@@ -43,7 +45,10 @@ export async function runFidelity(options: FidelityOptions): Promise<FidelityRep
   const run = new FidelityRun(options);
   for (const seed of options.seeds) {
     const next = createRequestGenerator(options.documents, shape, options.primaryKey, seededRandom(seed));
-    for (let at = 0; at < options.count; at++) await run.compare(next(), seed);
+    for (let at = 0; at < options.count; at++) {
+      const request = next();
+      if (options.kinds?.includes(request.kind) !== false) await run.compare(request, seed);
+    }
   }
   return run.report.finished();
 }
@@ -65,7 +70,7 @@ class FidelityRun {
       if (compared.refusal !== undefined) this.options.note(`[${seed}] ${label}: ${compared.refusal}`);
       return;
     }
-    const { comparison } = compared;
+    const { comparison } = isWrong ? compared : await this.#explained(request.body, compared);
     const cause =
       comparison.order.verdict === "scored-differently"
         ? await this.#causeOf(request.body, comparison.order.rules)
@@ -73,6 +78,24 @@ class FidelityRun {
     for (const line of this.report.comparison(request.kind, label, comparison, cause)) {
       this.options.note(`[${seed}] ${line}`);
     }
+  }
+
+  /** What looks wrong on a later page can come from a document in front of it that nodes score differently. */
+  async #explained(
+    body: FidelityRequest["body"],
+    compared: { readonly comparison: Comparison },
+  ): Promise<{ readonly comparison: Comparison }> {
+    const { page, hitsPerPage, offset, limit, ...rest } = body;
+    const end =
+      page === undefined
+        ? Number(offset ?? 0) + Number(limit ?? 20)
+        : Number(page) * Number(hitsPerPage ?? 20);
+    const isLaterPage = page !== undefined || offset !== undefined;
+    if (compared.comparison.order.verdict !== "wrong" || !isLaterPage) return compared;
+    const before = await this.#ask({ ...rest, limit: end, showRankingScoreDetails: true });
+    if (!("comparison" in before) || before.comparison.order.verdict !== "scored-differently")
+      return compared;
+    return { comparison: { ...compared.comparison, order: before.comparison.order } };
   }
 
   async #causeOf(body: FidelityRequest["body"], rules: readonly string[]): Promise<Cause> {

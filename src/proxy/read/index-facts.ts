@@ -35,7 +35,13 @@ function readFacts(index: IndexView): IndexFacts {
     maxTotalHits: Math.min(number(object(settings.pagination).maxTotalHits, 1_000), MOST_HITS),
     maxValuesPerFacet: number(faceting.maxValuesPerFacet, 100),
     sortFacetValuesBy: object(faceting.sortFacetValuesBy) as Record<string, FacetOrder>,
+    ...wordFacts(settings),
   };
+}
+
+function wordFacts(settings: IndexView["settings"]): Pick<IndexFacts, "stopWords" | "ranksByWordsFirst"> {
+  const [first = "words"] = texts(settings.rankingRules) ?? [];
+  return { stopWords: texts(settings.stopWords) ?? [], ranksByWordsFirst: first === "words" };
 }
 
 /** The attributes that facets name, or match with a `*`, as far as the settings tell: filterable ones. */

@@ -2,6 +2,7 @@ import { mergeSearch, planSearch, type SearchParameters } from "../../merge/inde
 import { apiError, checkedIndexUid, indexNotFound, notReady } from "../http/api-errors.js";
 import type { TopologySource } from "../topology/topology-view.js";
 import { type ReadHeaders, readHeaders } from "./degradation.js";
+import { frequencyQueryOf, searchByFrequency } from "./frequency-search.js";
 import { indexFacts } from "./index-facts.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import { runSearch, type SearchToRun } from "./search-run.js";
@@ -61,8 +62,15 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
       }
       const plan: SearchToRun["plan"] = (of, parts) => planSearch(parameters, indexFacts(of), parts);
       try {
+        const policy = dependencies.unavailableShardPolicy;
+        const query = frequencyQueryOf(index, parameters);
+        if (query !== undefined) {
+          const search = { indexUid, parameters, query, includeMetadata };
+          const found = await searchByFrequency(reader, search, signal);
+          if (found !== undefined) return { body: found.body, headers: readHeaders(found.result, policy) };
+        }
         const run = await runSearch(reader, { indexUid, plan, includeMetadata }, signal);
-        const headers = readHeaders(run.result, dependencies.unavailableShardPolicy);
+        const headers = readHeaders(run.result, policy);
         return { body: mergeSearch(run.plan, run.parts, run.rounds, run.facets), headers };
       } catch (error) {
         if (error instanceof NodeRefusedError) throw await refusals.refusal(error, indexUid, original);
