@@ -116,7 +116,7 @@ describe("the configuration reference", () => {
     for (const { setting, fallback } of documented) {
       const value = defaults[setting];
       if (value === undefined || setting === "min_in_sync" || setting === "nodes") continue;
-      const text = Array.isArray(value) ? value.join(", ") : String(value);
+      const text = Array.isArray(value) ? value.join(", ") || "none" : String(value);
       expect(fallback.replaceAll("`", "").split(" ")[0], setting).toBe(text);
     }
   });
