@@ -37,20 +37,14 @@ export function registerWebhooks(routes: RouteTable, services: RouteServices): v
     const { resources } = currentView(topology);
     return [CONFIGURED_WEBHOOK, WEBHOOKS].flatMap((name) => parseWebhooks(resources.get(name)?.json));
   };
-  /** Resolves with the webhook that `change` makes of those that are there. */
-  const change = async (
+  /** Resolves once this proxy shows the webhooks that `make` makes of those that are there. */
+  const change = (
     request: RouteRequest,
-    make: (webhooks: readonly Webhook[]) => { readonly next: readonly Webhook[]; readonly made?: Webhook },
-  ): Promise<Webhook | undefined> => {
-    let made: Webhook | undefined;
-    const makeAgain = (json: string | undefined): string => {
-      const outcome = make(parseWebhooks(json));
-      made = outcome.made;
-      return printWebhooks(outcome.next);
-    };
-    await changeResource(services, WEBHOOKS, makeAgain, request.signal, { invalid_argument: tooLarge });
-    return made;
-  };
+    make: (webhooks: readonly Webhook[]) => readonly Webhook[],
+  ): Promise<void> =>
+    changeResource(services, WEBHOOKS, (json) => printWebhooks(make(parseWebhooks(json))), request.signal, {
+      invalid_argument: tooLarge,
+    });
 
   routes.on("GET", "/webhooks", "webhooks.get", async () => ({
     status: 200,
@@ -66,31 +60,30 @@ export function registerWebhooks(routes: RouteTable, services: RouteServices): v
     const settings = await readSettings(request);
     const uuid = randomUuid(world.random);
     checkCreation(uuid, settings);
-    const made = await change(request, (webhooks) => {
+    await change(request, (webhooks) => {
       if (webhooks.length >= MAX_WEBHOOKS) throw tooMany();
-      const webhook = createdWebhook(uuid, settings, world.clock.now());
-      return { next: [...webhooks, webhook], made: webhook };
+      return [...webhooks, createdWebhook(uuid, settings, world.clock.now())];
     });
-    return { status: 201, body: made === undefined ? "" : printWebhook(made) };
+    return { status: 201, body: printWebhook(find(held(), uuid)) };
   });
 
   routes.on("PATCH", "/webhooks/:webhookUuid", "webhooks.update", async (request) => {
     const settings = await readSettings(request);
     const uuid = uuidOf(request);
     if (uuid === CONFIGURED_UUID) throw configuredIsImmutable();
-    const made = await change(request, (webhooks) => {
+    await change(request, (webhooks) => {
       const webhook = changedWebhook(find(webhooks, uuid), settings);
-      return { next: webhooks.map((other) => (other.uuid === uuid ? webhook : other)), made: webhook };
+      return webhooks.map((other) => (other.uuid === uuid ? webhook : other));
     });
-    return { status: 200, body: made === undefined ? "" : printWebhook(made) };
+    return { status: 200, body: printWebhook(find(held(), uuid)) };
   });
 
   routes.on("DELETE", "/webhooks/:webhookUuid", "webhooks.delete", async (request) => {
     const uuid = uuidOf(request);
     if (uuid === CONFIGURED_UUID) throw configuredIsImmutable();
     await change(request, (webhooks) => {
-      find(webhooks, uuid);
-      return { next: webhooks.filter((other) => other.uuid !== uuid) };
+      const webhook = find(webhooks, uuid);
+      return webhooks.filter((other) => other !== webhook);
     });
     return { status: 204 };
   });
