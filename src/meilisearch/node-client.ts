@@ -15,7 +15,8 @@ export interface NodeTaskRecord {
   readonly status: "enqueued" | "processing" | "succeeded" | "failed" | "canceled";
   readonly type: string;
   readonly canceledBy: number | null;
-  readonly details: Readonly<Record<string, unknown>> | null;
+  /** Absent from tasks that have none, such as snapshots. */
+  readonly details?: Readonly<Record<string, unknown>> | null;
   readonly error: MeilisearchErrorBody | null;
   readonly duration: string | null;
   readonly enqueuedAt: string;

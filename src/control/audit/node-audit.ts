@@ -153,8 +153,11 @@ export class NodeAudit {
         interval = Math.min(Math.max(quietMs * QUIET_SHARE, busy), slowest);
         if (this.#pending.size > 0) interval = Math.min(interval, 250);
       } catch (error) {
-        this.#mustVerify ||= error instanceof NodeUnavailableError;
-        if (!this.#stopped) logger.debug({ err: error, node: nodeId }, "could not read a node's task log");
+        const isAway = error instanceof NodeUnavailableError;
+        this.#mustVerify ||= isAway;
+        // The node's absence is told elsewhere; anything else would keep every task open in silence.
+        const level = isAway || this.#stopped ? "debug" : "error";
+        logger[level]({ err: error, node: nodeId }, "could not follow a node's task log");
         interval = FAILURE_BACKOFF_MS;
       }
       if (this.#stopped) break;

@@ -19,7 +19,7 @@ export function updateOf(nodeId: NodeId, record: NodeTaskRecord): NodeTaskUpdate
     ...(metadata === undefined ? {} : { taskUid: taskUid(metadata.taskUid) }),
     status: record.status,
     error: errorRow(record.error),
-    detailsJson: record.details === null ? null : JSON.stringify(record.details),
+    detailsJson: record.details ? JSON.stringify(record.details) : null,
     startedAt: nodeTimeMs(record.startedAt),
     finishedAt: nodeTimeMs(record.finishedAt),
   };

@@ -89,6 +89,13 @@ describe("the audit of node logs", () => {
     expect(JSON.parse(task.detailsJson)).toEqual({ receivedDocuments: 7, indexedDocuments: 7 });
   });
 
+  it("goes on behind tasks that have no details, such as snapshots", async () => {
+    for (const node of nodes.nodes) node.finish([node.enqueue(physical(), "snapshotCreation")]);
+    const uids = await write(0);
+    for (const [at, node] of nodes.nodes.entries()) node.finish([uids[at] ?? 0], done);
+    expect((await harness.finished(0, 3_000)).status).toBe(TaskStatus.SUCCEEDED);
+  });
+
   it("makes the odd replica suspect before the task is final, and counts it no longer", async () => {
     const [a, b] = await write(0);
     nodes.nodes[0]?.finish([a], done);

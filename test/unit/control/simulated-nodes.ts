@@ -38,7 +38,6 @@ export class SimulatedNode {
       status: "enqueued",
       type,
       canceledBy: null,
-      details: null,
       error: null,
       duration: null,
       enqueuedAt: stamp(),
@@ -59,7 +58,7 @@ export class SimulatedNode {
     const finishedAt = stamp();
     for (const uid of uids) {
       const startedAt = this.tasks.get(uid)?.startedAt ?? finishedAt;
-      this.#set(uid, { status, startedAt, finishedAt, error, details: details ?? null });
+      this.#set(uid, { status, startedAt, finishedAt, error, ...(details === undefined ? {} : { details }) });
     }
   }
 
