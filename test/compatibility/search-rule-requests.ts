@@ -28,6 +28,8 @@ export const searchRuleScript: Script = {
     ["GET", "/dynamic-search-rules/a%20b"],
     ["PATCH", "/dynamic-search-rules/a%20b", {}],
     ["DELETE", "/dynamic-search-rules/a%20b"],
+    ["DELETE", "/dynamic-search-rules/a%20b?foo=1"],
+    ["PATCH", "/dynamic-search-rules/a%20b?foo=1", {}],
     ["DELETE", "/dynamic-search-rules/nope?foo=1"],
     ["DELETE", "/dynamic-search-rules?foo=1"],
     ...refusedAnyway("PATCH", "/dynamic-search-rules/x").filter(([, , body]) => body !== undefined),

@@ -189,16 +189,15 @@ export function registerSearchRules(routes: RouteTable, { topology, config }: Ro
     }),
   );
 
-  routes.on(
-    "DELETE",
-    "/dynamic-search-rules/:ruleUid",
-    "dynamicSearchRules.delete",
-    withUid(async (request) => {
-      readParameters(request.query, CHANGE_PARAMETERS);
-      gate(CHANGE_ACTION);
-      throw notAvailable("DELETE /dynamic-search-rules/{ruleUid}");
-    }),
-  );
+  const remove = withUid(async () => {
+    gate(CHANGE_ACTION);
+    throw notAvailable("DELETE /dynamic-search-rules/{ruleUid}");
+  });
+  routes.on("DELETE", "/dynamic-search-rules/:ruleUid", "dynamicSearchRules.delete", async (request) => {
+    // Here parameters come before the uid.
+    readParameters(request.query, CHANGE_PARAMETERS);
+    return remove(request);
+  });
 
   routes.on("DELETE", "/dynamic-search-rules", "dynamicSearchRules.delete", async (request) => {
     readParameters(request.query, CHANGE_PARAMETERS);
