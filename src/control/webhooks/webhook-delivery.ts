@@ -46,6 +46,11 @@ const TIMEOUT_MS = 30_000;
 const MAX_TASKS = 1_000;
 /** Nodes' clocks, by which tasks finish, may differ by so much from this one's; what is told twice after a change of leader. */
 const CLOCK_SKEW_MS = 10_000;
+/**
+ * How far back a webhook looks for which nothing is stored yet: longer than it takes until another process leads. A webhook that comes from
+ * a dump is old, and is not told of what the dump brings along.
+ */
+const FIRST_LOOK_MS = 60_000;
 /** Before the store is asked again that did not answer. */
 const STORE_RETRY_MS = 1_000;
 
@@ -112,9 +117,11 @@ export class WebhookDelivery {
   }
 
   async #startingPoint(): Promise<number> {
-    const cursor = await this.#options.store.cdcCursors.get(this.#sink, ALL_INDEXES);
-    const { createdAt } = this.#webhook;
-    return cursor === undefined ? createdAt : Math.max(createdAt, cursor.lastEventSeq - CLOCK_SKEW_MS);
+    const { store, world } = this.#options;
+    const cursor = await store.cdcCursors.get(this.#sink, ALL_INDEXES);
+    const since =
+      cursor === undefined ? world.clock.now() - FIRST_LOOK_MS : cursor.lastEventSeq - CLOCK_SKEW_MS;
+    return Math.max(this.#webhook.createdAt, since);
   }
 
   async #tellAll(queue: EventQueue): Promise<void> {
