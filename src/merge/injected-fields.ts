@@ -80,6 +80,9 @@ const NARROWED_FILTER = /\n(\d+):(\d+) (.*) AND \("_miroir_shard" IN \[(?:"[^"]*
 const ATTRIBUTE_LIST =
   / (Available ([a-z-]+) attributes?(?: patterns)? are:) (`[^`]*`(?:, `[^`]*`)*)\.( To make it facet-searchable)?/g;
 
+/** The names that a document template could have used. */
+const TEMPLATE_NAMES = /(\bavailable (?:indexes|variables)=)([^\n]*)/g;
+
 /** What Meilisearch puts in the place of attributes that are not displayed. */
 const HIDDEN_ATTRIBUTES = "<..hidden-attributes>";
 
@@ -120,6 +123,15 @@ export function hideInjectedFields(message: string, displayed: readonly string[]
       },
     );
   }
+  text = text.replace(TEMPLATE_NAMES, (_, head: string, list: string) => {
+    return (
+      head +
+      list
+        .split(", ")
+        .filter((name) => !isInjectedField(name))
+        .join(", ")
+    );
+  });
   for (const [field, standIn] of STAND_INS) text = text.replaceAll(standIn, field);
   return text;
 }

@@ -1,6 +1,13 @@
 import { createHash } from "node:crypto";
 import { canonicalJson } from "../json/canonical.js";
 import { isReservedField, SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
+import {
+  guardTemplate,
+  mapTemplates,
+  sentTemplate,
+  type TemplateChange,
+  unguardTemplate,
+} from "./document-templates.js";
 import { maskSecret } from "./mask-secret.js";
 
 /** The last ranking rule of every physical index: ties come out in insertion order on every replica. */
@@ -72,7 +79,7 @@ export function displayedAfter(before: unknown, clientPatch: SettingsObject): un
  * What a node is sent for a client's settings change: the change itself, with Miroir's additions in
  * `filterableAttributes`, `rankingRules` and `sortableAttributes` (lists of documents are sorted by the sequence) where it
  * names them. `null` resets to the default, so it
- * becomes the default with the additions. Every other member, whatever its value, passes as it is;
+ * becomes the default with the additions. Document templates of `embedders` pass over Miroir's fields. Every other member, whatever its value, passes as it is;
  * the same goes for a value that no version of Meilisearch would take, so that the node can refuse it.
  *
  * Additions stand behind the client's own filterable attributes, so that the rule numbers in a node's error
@@ -92,6 +99,7 @@ export function toNodeSettings(clientPatch: SettingsObject): Record<string, unkn
     const attributes = clientPatch.sortableAttributes ?? [];
     patch.sortableAttributes = Array.isArray(attributes) ? [...attributes, SEQUENCE_FIELD] : attributes;
   }
+  if ("embedders" in clientPatch) patch.embedders = mapTemplates(clientPatch.embedders, guardTemplate);
   const displayed = clientPatch.displayedAttributes;
   if (
     displayed === null ||
@@ -108,10 +116,19 @@ export function initialNodeSettings(): Record<string, unknown> {
 }
 
 /**
- * A node's settings, whole or in part (a task's `details`), as the client is to see them (invariant 11), but for
+ * A node's settings, whole or in part, as the client is to see them (invariant 11), but for
  * `displayedAttributes`, which nodes do not know.
  */
 export function toClientSettings(nodeSettings: SettingsObject): Record<string, unknown> {
+  return withoutAdditions(nodeSettings, unguardTemplate);
+}
+
+/** {@link toClientSettings} for the details of a settings change's task, which show what the client sent. */
+export function toClientDetails(nodeDetails: SettingsObject): Record<string, unknown> {
+  return withoutAdditions(nodeDetails, sentTemplate);
+}
+
+function withoutAdditions(nodeSettings: SettingsObject, template: TemplateChange): Record<string, unknown> {
   const settings: Record<string, unknown> = { ...nodeSettings };
   if (Array.isArray(settings.filterableAttributes)) {
     settings.filterableAttributes = settings.filterableAttributes.filter((rule) => !isAddedRule(rule));
@@ -122,6 +139,7 @@ export function toClientSettings(nodeSettings: SettingsObject): Record<string, u
   if (Array.isArray(settings.sortableAttributes)) {
     settings.sortableAttributes = settings.sortableAttributes.filter((name) => name !== SEQUENCE_FIELD);
   }
+  if ("embedders" in settings) settings.embedders = mapTemplates(settings.embedders, template);
   return settings;
 }
 

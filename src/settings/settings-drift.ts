@@ -2,7 +2,7 @@ import { canonicalJson } from "../json/canonical.js";
 import { type SettingsObject, toClientSettings, toNodeSettings } from "./canonical-settings.js";
 
 /** Members that hold additions of Miroir's, which have to be there whatever the client's part says. */
-const WITH_ADDITIONS = ["filterableAttributes", "rankingRules", "sortableAttributes"] as const;
+const WITH_ADDITIONS = ["filterableAttributes", "rankingRules", "sortableAttributes", "embedders"] as const;
 
 /**
  * The members in which a node's settings are not what was committed, in the order of the committed ones; none where the node

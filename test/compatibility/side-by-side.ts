@@ -103,12 +103,20 @@ interface Seen {
  * Starts both sides with the same master key.
  *
  * @param tasksInOrder compares the order of tasks too; for scripts that run one after the other
+ * @param nodeArgs further command-line arguments of all nodes
  */
-export async function startSideBySide({ tasksInOrder = false } = {}): Promise<SideBySide> {
+export async function startSideBySide({
+  tasksInOrder = false,
+  nodeArgs = [],
+}: {
+  readonly tasksInOrder?: boolean;
+  readonly nodeArgs?: readonly string[];
+} = {}): Promise<SideBySide> {
   const volatile = tasksInOrder ? VOLATILE : [...VOLATILE, ...TASK_UIDS];
   const [plain, fleet] = await Promise.all([
-    startNodes(1, { args: ["--http-payload-size-limit", `${PAYLOAD_LIMIT}`] }),
+    startNodes(1, { args: ["--http-payload-size-limit", `${PAYLOAD_LIMIT}`, ...nodeArgs] }),
     startFleet({
+      nodeArgs,
       nodes: 2,
       replicationFactor: 1,
       shards: 8,

@@ -3,7 +3,8 @@ import { hideInjectedFields } from "../../merge/index.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import { combineCounts, planCounts } from "../../placement/task-counts.js";
 import { detailsOfGuarded, messageAboutClient } from "../../rhai/guarded-function.js";
-import { toClientSettings } from "../../settings/canonical-settings.js";
+import { toClientDetails } from "../../settings/canonical-settings.js";
+import { unguardMessage } from "../../settings/document-templates.js";
 import {
   isFinalStatus,
   type NodeTaskRow,
@@ -77,8 +78,9 @@ export function aggregateTask(task: TaskRow, index: IndexReplicas | undefined): 
 
 /** A node's error as the client is to see it: physical names and injected fields replaced (invariant 11). */
 export function cleanError(error: TaskErrorRow, indexUid: string | null): TaskErrorRow {
-  const message = hideInjectedFields(error.message).replaceAll(/\bm[a-z2-7]{8}_\d+\b/g, (name) =>
-    indexUid !== null && parsePhysicalName(name) !== undefined ? indexUid : name,
+  const message = hideInjectedFields(unguardMessage(error.message)).replaceAll(
+    /\bm[a-z2-7]{8}_\d+\b/g,
+    (name) => (indexUid !== null && parsePhysicalName(name) !== undefined ? indexUid : name),
   );
   return { ...error, message };
 }
@@ -329,7 +331,7 @@ function settingsDetails(task: TaskRow, counted: readonly NodeTaskRow[]): string
   if (text === undefined || text === null) return task.detailsJson;
   const registered =
     task.detailsJson === null ? {} : (JSON.parse(task.detailsJson) as Record<string, unknown>);
-  const printed = toClientSettings(JSON.parse(text) as Record<string, unknown>);
+  const printed = toClientDetails(JSON.parse(text) as Record<string, unknown>);
   for (const [name, value] of Object.entries(registered)) if (value === null) printed[name] = null;
   // Nodes are told to display everything.
   if (registered.displayedAttributes !== undefined)

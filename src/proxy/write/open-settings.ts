@@ -3,10 +3,13 @@ import type { AcceptedNodeTask } from "./index-write.js";
 
 /** Changes of one index remembered at most. */
 const MAX_OPEN = 100;
+/** How long a change counts as recent. Milliseconds. */
+const RECENT_MS = 30_000;
 /** Indexes of which it is remembered when they were changed last. */
 const MAX_CHANGED = 1_000;
 
 interface Change {
+  readonly openedAt: number;
   readonly patch: Readonly<Record<string, unknown>>;
   readonly done: Promise<void>;
 }
@@ -15,7 +18,8 @@ interface Change {
 export class OpenSettings {
   private readonly byInstance = new Map<string, Set<Change>>();
 
-  private readonly changedAt = new Map<string, number>();
+  /** The latest changes, done or not, the oldest first. */
+  private readonly latest = new Map<string, Change[]>();
 
   constructor(private readonly context: WriterContext) {}
 
@@ -25,8 +29,8 @@ export class OpenSettings {
     patch: Readonly<Record<string, unknown>>,
     nodeTasks: readonly AcceptedNodeTask[],
   ): void {
-    this.noteChange(instance);
-    this.remember(instance, patch, nodeTasks);
+    const change = this.remember(instance, patch, nodeTasks);
+    if (change !== undefined) this.noteLatest(instance, change);
   }
 
   /** Remembers that nodes are sent settings which are committed already. */
@@ -38,17 +42,19 @@ export class OpenSettings {
     instance: string,
     patch: Readonly<Record<string, unknown>>,
     nodeTasks: readonly AcceptedNodeTask[],
-  ): void {
+  ): Change | undefined {
     const changes = this.byInstance.get(instance) ?? new Set();
-    if (changes.size >= MAX_OPEN) return;
+    if (changes.size >= MAX_OPEN) return undefined;
     this.byInstance.set(instance, changes);
-    const change: Change = { patch, done: this.finished(nodeTasks) };
+    const openedAt = this.context.world.clock.monotonic();
+    const change: Change = { openedAt, patch, done: this.finished(nodeTasks) };
     changes.add(change);
     const close = () => {
       changes.delete(change);
       if (changes.size === 0 && this.byInstance.get(instance) === changes) this.byInstance.delete(instance);
     };
     change.done.then(close, close);
+    return change;
   }
 
   patches(instance: string): readonly Readonly<Record<string, unknown>>[] {
@@ -57,8 +63,20 @@ export class OpenSettings {
 
   /** Milliseconds since a client's last change of an index was sent; more than any limit where none was of late. */
   quietFor(instance: string): number {
-    const at = this.changedAt.get(instance);
-    return at === undefined ? Number.POSITIVE_INFINITY : this.context.world.clock.monotonic() - at;
+    const last = this.latest.get(instance)?.at(-1);
+    return last === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.context.world.clock.monotonic() - last.openedAt;
+  }
+
+  /** Clients' changes of late, the oldest first: the topology may not tell of them yet, though nodes have made them. */
+  recentPatches(instance: string): readonly Readonly<Record<string, unknown>>[] {
+    const since = this.context.world.clock.monotonic() - RECENT_MS;
+    const changes = this.latest.get(instance) ?? [];
+    const open = this.byInstance.get(instance);
+    return changes
+      .filter((change) => change.openedAt >= since || open?.has(change) === true)
+      .map(({ patch }) => patch);
   }
 
   /** Resolves once all changes that are open now are done; undefined where none is. */
@@ -67,12 +85,13 @@ export class OpenSettings {
     return changes === undefined ? undefined : Promise.allSettled([...changes].map((change) => change.done));
   }
 
-  private noteChange(instance: string): void {
-    this.changedAt.delete(instance);
-    this.changedAt.set(instance, this.context.world.clock.monotonic());
-    for (const oldest of this.changedAt.keys()) {
-      if (this.changedAt.size <= MAX_CHANGED) return;
-      this.changedAt.delete(oldest);
+  private noteLatest(instance: string, change: Change): void {
+    const changes = [...(this.latest.get(instance) ?? []), change].slice(-MAX_OPEN);
+    this.latest.delete(instance);
+    this.latest.set(instance, changes);
+    for (const oldest of this.latest.keys()) {
+      if (this.latest.size <= MAX_CHANGED) return;
+      this.latest.delete(oldest);
     }
   }
 

@@ -4,6 +4,7 @@ import { MeilisearchError, type MeilisearchErrorBody } from "../../meilisearch/e
 import { hideInjectedFields } from "../../merge/injected-fields.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { ShardHasher } from "../../placement/shard.js";
+import { unguardMessage } from "../../settings/document-templates.js";
 import { withClientRuleNumbers } from "../../settings/rule-numbers.js";
 import { formatInstant } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
@@ -326,8 +327,9 @@ export class WriteCore {
 
   /** A node's error as the client is to see it (invariant 11). */
   clean(body: MeilisearchErrorBody, indexUid: string): MeilisearchErrorBody {
-    const message = hideInjectedFields(body.message).replaceAll(/\bm[a-z2-7]{8}_\d+\b/g, (name) =>
-      parsePhysicalName(name) === undefined ? name : indexUid,
+    const message = hideInjectedFields(unguardMessage(body.message)).replaceAll(
+      /\bm[a-z2-7]{8}_\d+\b/g,
+      (name) => (parsePhysicalName(name) === undefined ? name : indexUid),
     );
     const rules = this.catalogue.find(indexUid)?.settings.filterableAttributes;
     return { ...body, message: withClientRuleNumbers(message, rules) };
