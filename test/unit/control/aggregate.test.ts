@@ -7,6 +7,7 @@ import {
   type IndexReplicas,
   type ReplicaHealth,
 } from "../../../src/control/tasks/aggregate.js";
+import { guardFunction } from "../../../src/rhai/guarded-function.js";
 import {
   isFinalStatus,
   type NodeTaskRow,
@@ -262,6 +263,78 @@ describe("counting once", () => {
         const weights = new Map(perShard.entries());
         expect(countOnce(reports, weights)).toBe(perShard.reduce((sum, count) => sum + count, 0));
       }),
+    );
+  });
+});
+
+describe("an edit by a function", () => {
+  const source = "\n  doc.a = nobody();";
+  const details = JSON.stringify({
+    editedDocuments: null,
+    deletedDocuments: null,
+    originalFilter: null,
+    context: null,
+    function: source,
+  });
+  const onNode = (count: number | null) =>
+    JSON.stringify({
+      editedDocuments: count ?? 0,
+      deletedDocuments: count,
+      originalFilter: '["_miroir_shard IN [\\"((((\\"]"]',
+      function: guardFunction(source, "(".repeat(18), false, details),
+    });
+  const edit = (nodeTasks: readonly NodeTaskRow[], known = true) =>
+    task(nodeTasks, { type: "documentEdition", detailsJson: known ? details : null });
+  const part = (node: string, uid: number, shards: readonly number[], count: number) =>
+    report(node, "succeeded", { nodeTaskUid: nodeTaskUid(uid), shards, detailsJson: onNode(count) });
+  const ring: IndexReplicas = {
+    placement: [
+      ["a", "b"],
+      ["b", "c"],
+      ["a", "c"],
+    ],
+    replicas: new Map([
+      ["a", "in_sync"],
+      ["b", "in_sync"],
+      ["c", "in_sync"],
+    ]),
+  };
+
+  it("counts every part that a node got", () => {
+    const parts = [
+      ...[part("a", 1, [0], 3), part("b", 1, [0], 3)],
+      ...[part("b", 2, [1], 5), part("c", 1, [1], 5)],
+      ...[part("a", 2, [2], 7), part("c", 2, [2], 7)],
+    ];
+    const verdict = aggregateTask(edit(parts), ring);
+    expect(JSON.parse(verdict.detailsJson ?? "")).toMatchObject({
+      editedDocuments: 15,
+      deletedDocuments: 15,
+    });
+    expect(verdict.divergent).toEqual([]);
+  });
+
+  it("fails with the client's own positions, and blames no node where all replicas of a part fail", () => {
+    const message = "Index `mabcdefgh_1`: Function not found: nobody () (line 3, position 11)";
+    const failed = (node: string) =>
+      report(node, "failed", { shards: [0], detailsJson: onNode(null), error: { ...error, message } });
+    const verdict = aggregateTask(
+      edit([failed("a"), failed("b"), part("b", 2, [1], 5), part("c", 1, [1], 5)]),
+      ring,
+    );
+    expect(verdict).toMatchObject({ status: "failed", divergent: [] });
+    expect(verdict.error?.message).toBe("Index `films`: Function not found: nobody () (line 2, position 11)");
+    expect(verdict.detailsJson).toBe(details.replace('"editedDocuments":null', '"editedDocuments":0'));
+  });
+
+  it("gets its details back from the nodes where it was never registered", () => {
+    const rebuilt = edit([part("a", 1, [], 3), part("b", 1, [], 3)], false);
+    const verdict = aggregateTask(rebuilt, everywhere({ a: "in_sync", b: "in_sync" }));
+    expect(verdict.detailsJson).toBe(
+      details.replace(
+        '"editedDocuments":null,"deletedDocuments":null',
+        '"editedDocuments":3,"deletedDocuments":3',
+      ),
     );
   });
 });
