@@ -3,6 +3,7 @@ import { countRound, distinctRound, rankDistinct, tiesRound } from "./distinct-r
 import { hasRules, lacksTies, settledHits } from "./distinct-total.js";
 import { sumFacets } from "./facets.js";
 import type { Hit } from "./hit.js";
+import { mergeHits, takeHits } from "./merge-hits.js";
 import { type PartAnswer, sumOfTotals } from "./part-answer.js";
 import type { Ask, SearchPlan } from "./part-request.js";
 import {
@@ -14,13 +15,15 @@ import {
   tiedHits,
 } from "./round-answers.js";
 import { LONGEST_COMPLETION } from "./search-parameters.js";
+import { thresholdRound } from "./threshold-total.js";
 
 /**
  * What every part has to be asked once more before the parts' answers can be merged for certain;
  * undefined for most searches: only under a distinct attribute with several values in one document do parts
  * drop documents that the whole would show, and only there, or beyond `maxValuesPerFacet` values, are documents of
- * the shown values to be counted; and only where documents tie with the page's last one is it to be known what they are. Each
- * round settles at least one such document; a caller that stops before gets hits of which some may be missing.
+ * the shown values to be counted; only where documents tie with the page's last one is it to be known what they are; and under a score
+ * threshold only behind a sort rule. Each round settles at least one such document; a caller that stops before gets hits of which
+ * some may be missing, or an estimate that is off.
  *
  * @param rounds the answers to the rounds so far
  */
@@ -29,8 +32,22 @@ export function nextRound(
   parts: readonly PartAnswers[],
   rounds: readonly FurtherAnswers[],
 ): Ask | undefined {
-  const { distinct, facts, query } = plan;
-  if (plan.parts === "one" || plan.kind === "hybrid" || distinct === null) return undefined;
+  if (plan.parts === "one" || plan.kind === "hybrid") return undefined;
+  const { distinct } = plan;
+  if (distinct !== null) return nextDistinctRound(plan, distinct, parts, rounds);
+  if (typeof plan.query.rankingScoreThreshold !== "number") return undefined;
+  const at = plan.asks.findIndex((ask) => ask.role === "page");
+  const lists = answersOf(parts, at).map(({ hits }) => hits);
+  return thresholdRound(plan, takeHits(mergeHits(lists), plan.end, null), rounds);
+}
+
+function nextDistinctRound(
+  plan: SearchPlan,
+  distinct: string,
+  parts: readonly PartAnswers[],
+  rounds: readonly FurtherAnswers[],
+): Ask | undefined {
+  const { facts, query } = plan;
   const isFilterable = typeof query.distinct === "string" || facts.distinctAttributeIsFilterable;
   const at = plan.asks.findIndex((ask) => ask.role === "page");
   const page = plan.asks[at];

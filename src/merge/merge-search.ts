@@ -21,6 +21,7 @@ import { mergeHits, type RankedHits, takeHits } from "./merge-hits.js";
 import { numberMember, type PartAnswer, parsePartAnswer, sumOfTotals, totalOf } from "./part-answer.js";
 import { type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
 import { answersOf, type FurtherAnswers, furtherHits, type PartAnswers } from "./round-answers.js";
+import { belowThreshold } from "./threshold-total.js";
 
 /**
  * Merges the parts' raw answers into the body that one Meilisearch holding all of their documents would
@@ -143,7 +144,7 @@ function rankedTotal(
   if (!isFilled) return plan.distinct === null ? total : ranked.hits.length;
   const universe = byRole.get("universe");
   if (universe === undefined) return total;
-  if (plan.distinct === null) return sumOfTotals(universe);
+  if (plan.distinct === null) return sumOfTotals(universe) - belowThreshold(plan, ranked, rounds);
   return plan.countsDistinctValues
     ? distinctTotal(
         plan.distinct,

@@ -16,7 +16,7 @@ export type Pagination =
  * - `universe`: no hits, only totals and facets of everything that matches, before `distinct` or a score
  *   threshold took anything away.
  * - `values`: the distinct attribute of every hit that can count towards an exact total.
- * - `ties`: as many hits as there are, for those that tie with the page's last one.
+ * - `ties`: as many hits as there are, for those in front of the page's last one, or tied with it, that the page does not show.
  */
 export type AskRole = "page" | "keyword" | "semantic" | "universe" | "values" | "ties";
 
