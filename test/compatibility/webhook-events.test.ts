@@ -128,7 +128,7 @@ describe("what webhooks are told, beside a plain node", () => {
         return (await api.ok<{ results: object[] }>("GET", "/webhooks")).results.map((webhook) =>
           JSON.stringify(webhook)
             .replaceAll(`/${name}`, "/side")
-            .replace(/"uuid":"[1-9a-f][^"]*"/, '"uuid":""'),
+            .replace(/"uuid":"(?!00000000-0000-)[^"]*"/, '"uuid":""'),
         );
       }),
     );

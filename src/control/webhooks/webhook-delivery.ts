@@ -196,13 +196,7 @@ export class WebhookDelivery {
       const { status } = await outbound.request({
         method: "POST",
         url,
-        headers: {
-          accept: "*/*",
-          "content-encoding": "gzip",
-          "content-type": "application/x-ndjson",
-          "user-agent": "Miroir",
-          ...Object.fromEntries(headers.map(([name, value]) => [name.toLowerCase(), asBytes(value)])),
-        },
+        headers: requestHeaders(headers),
         body,
         timeoutMs: tuning?.timeoutMs ?? TIMEOUT_MS,
         signal: this.#stopping.signal,
@@ -246,6 +240,33 @@ export class WebhookDelivery {
   #isNew({ finishedAt }: FinishedTask): boolean {
     return finishedAt !== null && finishedAt >= this.#webhook.createdAt;
   }
+}
+
+/** Those of the connection and of the body are not the client's to set. */
+const OWN_HEADERS = new Set([
+  "connection",
+  "content-encoding",
+  "content-length",
+  "content-type",
+  "expect",
+  "keep-alive",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+function requestHeaders(headers: Webhook["headers"]): Record<string, string> {
+  const given = headers
+    .map(([name, value]) => [name.toLowerCase(), asBytes(value)] as const)
+    .filter(([name]) => !OWN_HEADERS.has(name));
+  return {
+    accept: "*/*",
+    "user-agent": "Miroir",
+    ...Object.fromEntries(given),
+    "content-encoding": "gzip",
+    "content-type": "application/x-ndjson",
+  };
 }
 
 /** A header's value goes out in UTF-8, and is given as one character for each byte. */

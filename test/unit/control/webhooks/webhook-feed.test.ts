@@ -8,7 +8,7 @@ import { enterConfiguredWebhook } from "../../../../src/control/webhooks/configu
 import { announcing } from "../../../../src/control/webhooks/finished-tasks.js";
 import { WebhookFeed } from "../../../../src/control/webhooks/webhook-feed.js";
 import { createWebhookMetrics } from "../../../../src/control/webhooks/webhook-metrics.js";
-import { type Topology, TopologySchema } from "../../../../src/gen/miroir/v1/topology_pb.js";
+import { ResourceSchema, type Topology, TopologySchema } from "../../../../src/gen/miroir/v1/topology_pb.js";
 import {
   type OutboundHttp,
   OutboundRefusedError,
@@ -18,6 +18,7 @@ import {
 import { createSystemWorld } from "../../../../src/runtime/world.js";
 import { openSqliteTaskStore } from "../../../../src/store/sqlite/sqlite-task-store.js";
 import { type FencingToken, leaseScope, type TaskStore, taskUid } from "../../../../src/store/task-store.js";
+import { printWebhooks, WEBHOOKS } from "../../../../src/webhooks/stored-webhooks.js";
 
 const world = createSystemWorld();
 const RETRIES = [5, 5];
@@ -121,6 +122,31 @@ describe("the feed of webhooks", () => {
     await until(() => outside.told().length >= 4);
     expect([...outside.told()].sort()).toEqual([1, 2, 3, 4]);
     expect(outside.requests[0]?.headers).toMatchObject({ "content-encoding": "gzip" });
+  });
+
+  it("sends the webhook's headers, but for those of the connection and the body", async () => {
+    const topology = create(TopologySchema, {});
+    const headers = [
+      ["Connection", "close"],
+      ["Content-Encoding", "none"],
+      ["Transfer-Encoding", "chunked"],
+      ["User-Agent", "mine"],
+      ["X-Mine", "é"],
+    ] as const;
+    const webhook = { uuid: "a", url: "http://example.com", headers, createdAt: 0 };
+    topology.resources = [
+      create(ResourceSchema, { name: WEBHOOKS, json: printWebhooks([webhook]), version: 1n }),
+    ];
+    feed.published(topology);
+    await finish(1, 1);
+    await until(() => outside.requests.length === 1);
+    expect(outside.requests[0]?.headers).toEqual({
+      accept: "*/*",
+      "content-encoding": "gzip",
+      "content-type": "application/x-ndjson",
+      "user-agent": "mine",
+      "x-mine": Buffer.from("é").toString("latin1"),
+    });
   });
 
   it("tries again what may pass, and gives up after that", async () => {
