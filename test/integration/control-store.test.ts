@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import pino from "pino";
@@ -245,6 +245,7 @@ describeWithRedis("control planes on one Redis", () => {
       ? [control(0), control(1)]
       : [control(1), control(0)];
     const before = (await storeStatus()).leader?.term ?? 0;
+    const dump = await api.ok<{ taskUid: number }>("POST", "/dumps");
     leading.process.child.kill("SIGSTOP");
     expect(await until(serves(standby), LEASE_MS + 5_000, "the standby leads")).toBeLessThan(
       LEASE_MS + 3_000,
@@ -256,6 +257,12 @@ describeWithRedis("control planes on one Redis", () => {
     expect((await storeStatus()).leader?.term).toBeGreaterThan(before);
     await writeUntilTaken(8, 10_000);
     await expectAllTasks();
+    // Whether the first had made its dump or not, there is one, and nothing of another.
+    await until(() => succeeded(dump.taskUid), 10_000, "the dump is made");
+    const { details } = await api.ok<{ details: { dumpUid: string } }>("GET", `/tasks/${dump.taskUid}`);
+    const dumps = join(folder, "dumps");
+    await until(async () => readdirSync(dumps).length === 1, 5_000, "there is one dump");
+    expect(readdirSync(dumps)).toEqual([`${details.dumpUid}.dump`]);
 
     // And once more, by a death: the one that was frozen leads again, in the process that lost the lease.
     standby.process.child.kill("SIGKILL");
