@@ -2,7 +2,6 @@ import { setMember } from "../../json/edit.js";
 import { hideInjectedFields } from "../../merge/index.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import { combineCounts, planCounts } from "../../placement/task-counts.js";
-import { detailsOfGuarded, messageAboutClient } from "../../rhai/guarded-function.js";
 import { toClientDetails } from "../../settings/canonical-settings.js";
 import { unguardMessage } from "../../settings/document-templates.js";
 import {
@@ -12,6 +11,7 @@ import {
   type TaskRow,
   type TaskStatus,
 } from "../../store/task-store.js";
+import { editDetails, editError } from "./edit-details.js";
 
 /** Health of an index on one node (design §1). */
 export type ReplicaHealth = "in_sync" | "joining" | "stale" | "suspect";
@@ -83,21 +83,6 @@ export function cleanError(error: TaskErrorRow, indexUid: string | null): TaskEr
     (name) => (indexUid !== null && parsePhysicalName(name) !== undefined ? indexUid : name),
   );
   return { ...error, message };
-}
-
-/** The error of an edit by a function, which nodes report about the function as they got it. */
-function editError(error: TaskErrorRow, { type, detailsJson, nodeTasks }: TaskRow): TaskErrorRow {
-  if (type !== "documentEdition") return error;
-  const details = detailsJson ?? nodeTasks.map(editDetails).find((known) => known !== null) ?? "{}";
-  const { function: source } = JSON.parse(details) as { readonly function?: string };
-  return source === undefined ? error : { ...error, message: messageAboutClient(error.message, source) };
-}
-
-/** The client's details of an edit, from those of its task on a node. */
-function editDetails({ detailsJson }: NodeTaskRow): string | null {
-  if (detailsJson === null) return null;
-  const { function: guarded } = JSON.parse(detailsJson) as { readonly function?: string };
-  return guarded === undefined ? null : detailsOfGuarded(guarded);
 }
 
 /** What one node reports for the shards that count there. */

@@ -15,6 +15,7 @@ import { holders, type Standing } from "./standing.js";
 import { indexNotFoundFailure } from "./task-failure.js";
 import type { DocumentWriteRequest, WriteResult } from "./types.js";
 import type { TaskDraft, WriteCore } from "./write-core.js";
+import type { Round } from "./write-rounds.js";
 
 /** A body that a node has found good. */
 interface Edit {
@@ -93,7 +94,7 @@ export class DocumentEdits {
 }
 
 /** All in one request a node where that cannot fail on some replicas only. */
-function roundsOf(standing: Standing): readonly (readonly number[] | "all")[] {
+function roundsOf(standing: Standing): readonly Round[] {
   const rounds = holderRounds(standing.placement.map((_, shard) => holders(standing, shard)));
   return rounds.length === 1 ? ["all"] : rounds;
 }

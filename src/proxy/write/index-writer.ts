@@ -12,6 +12,7 @@ import {
 import { reasonOf } from "./node-calls.js";
 import { controlAway, indexBlocked, noQuorum } from "./refusals.js";
 import { allShards, holders, losable, type Standing, standingOf, targetsOf } from "./standing.js";
+import { type Round, sendRounds } from "./write-rounds.js";
 import {
   changeStanding,
   confirmed,
@@ -37,7 +38,7 @@ export class IndexWriter {
   private claiming: Promise<void> | undefined;
   private claimingSince = 0;
   private settling: Promise<SettledWrite> | undefined;
-  /** Rounds of a write that is still to go out once one of them is settled. */
+  /** What is still to be settled, or to go out, of a write in rounds. */
   private finishing: Promise<SettledWrite> | undefined;
   private blockedBy = "";
 
@@ -143,51 +144,17 @@ export class IndexWriter {
     return this.settleWithin(sending);
   }
 
-  /**
-   * Sends a write in parts, each when the one before it is settled. What follows a part whose outcome is not known for now goes out
-   * behind it, and the index takes no other write until then. Once a part is accepted, the write is not undone: where a later part
-   * cannot be made, it is `refused` and `partly`.
-   *
-   * @param rounds what each part touches
-   */
-  async sendInRounds(
-    write: Omit<IndexWrite, "touched">,
-    rounds: readonly (readonly number[] | "all")[],
-  ): Promise<SentWrite> {
-    let made: SettledWrite | undefined;
-    for (const [at, touched] of rounds.entries()) {
-      const sent = await this.send({ ...write, touched });
-      if (sent.kind === "unknown") {
-        if (rounds.length === 1) return sent;
-        const settled = sent.settled.then((first) =>
-          this.finish(write, rounds.slice(at + 1), joined(made, first)),
-        );
-        this.finishing = settled;
-        const clear = () => {
-          if (this.finishing === settled) this.finishing = undefined;
-        };
-        settled.then(clear, clear);
-        return { kind: "unknown", settled };
-      }
-      made = joined(made, sent);
-      if (made.kind !== "accepted") break;
-    }
-    return made ?? { kind: "not-made", why: "no node holds any of its shards", cause: undefined };
-  }
-
-  /** The rounds behind one that took long to settle. */
-  private async finish(
-    write: Omit<IndexWrite, "touched">,
-    rounds: readonly (readonly number[] | "all")[],
-    first: SettledWrite,
-  ): Promise<SettledWrite> {
-    let made = first;
-    for (const touched of rounds) {
-      if (made.kind !== "accepted") break;
-      const sent = await this.send({ ...write, touched });
-      made = joined(made, sent.kind === "unknown" ? await sent.settled : sent);
-    }
-    return made;
+  /** {@link send} in parts, one after another; the index takes no other write until all of them are settled. */
+  async sendInRounds(write: Omit<IndexWrite, "touched">, rounds: readonly Round[]): Promise<SentWrite> {
+    const sent = await sendRounds((touched) => this.send({ ...write, touched }), rounds);
+    if (sent.kind !== "unknown") return sent;
+    const { settled } = sent;
+    this.finishing = settled;
+    const clear = () => {
+      if (this.finishing === settled) this.finishing = undefined;
+    };
+    settled.then(clear, clear);
+    return sent;
   }
 
   /**
@@ -311,26 +278,5 @@ export class IndexWriter {
       }),
     );
     return silent;
-  }
-}
-
-/** What a write has come to with one more of its parts. */
-function joined(made: SettledWrite | undefined, part: SettledWrite): SettledWrite {
-  if (made?.kind !== "accepted") return part;
-  switch (part.kind) {
-    case "accepted":
-      return {
-        kind: "accepted",
-        nodeTasks: [...made.nodeTasks, ...part.nodeTasks],
-        degradedShards: [...made.degradedShards, ...part.degradedShards].sort((a, b) => a - b),
-      };
-    case "refused":
-      return { ...part, partly: true, nodeTasks: [...made.nodeTasks, ...part.nodeTasks] };
-    case "not-made": {
-      const { status, body } = noQuorum(part.why, part.cause === undefined ? {} : { cause: part.cause });
-      return { kind: "refused", status, body, partly: true, nodeTasks: made.nodeTasks };
-    }
-    case "lost":
-      return part;
   }
 }

@@ -27,6 +27,7 @@ import type { TaskFailure } from "./task-failure.js";
 import type { TaskInit, TaskRegistrar } from "./task-registrar.js";
 import type { TaskUids } from "./task-uids.js";
 import type { WriteResult } from "./types.js";
+import type { Round } from "./write-rounds.js";
 
 /** A client's task as it is going to be registered. */
 export interface TaskDraft {
@@ -45,7 +46,7 @@ export interface Dispatch {
   readonly draft: TaskDraft;
   readonly touched: readonly number[] | "all";
   /** Where the write goes out in parts, one after another: what each touches. */
-  readonly rounds?: (standing: Standing) => readonly (readonly number[] | "all")[];
+  readonly rounds?: (standing: Standing) => readonly Round[];
   readonly kind: IndexWrite["kind"];
   readonly asAdmin?: IndexWrite["asAdmin"];
   readonly request: IndexWrite["request"];
