@@ -28,15 +28,19 @@ export function createUndiciOutbound(policy: IpPolicy): OutboundHttp {
 
 async function send(agent: Agent, policy: IpPolicy, request: OutboundRequest): Promise<OutboundResponse> {
   const url = checkedUrl(request.url, policy);
-  const timeout = AbortSignal.timeout(request.timeoutMs);
-  const signal = request.signal === undefined ? timeout : AbortSignal.any([timeout, request.signal]);
+  // A signal composed of one that lives as long as the process would never be let go.
+  const controller = new AbortController();
+  const timer = setTimeout(() => controller.abort(), request.timeoutMs);
+  const onAbort = (): void => controller.abort();
+  if (request.signal?.aborted === true) onAbort();
+  else request.signal?.addEventListener("abort", onAbort, { once: true });
   try {
     const response = await undiciRequest(url, {
       dispatcher: agent,
       method: request.method,
       headers: request.headers,
       body: request.body ?? null,
-      signal,
+      signal: controller.signal,
     });
     const chunks: Buffer[] = [];
     let length = 0;
@@ -50,8 +54,13 @@ async function send(agent: Agent, policy: IpPolicy, request: OutboundRequest): P
     request.signal?.throwIfAborted();
     const refused = refusalIn(error);
     if (refused !== undefined) throw refused;
-    const reason = timeout.aborted ? `no whole answer within ${request.timeoutMs} ms` : reasonOf(error);
+    const reason = controller.signal.aborted
+      ? `no whole answer within ${request.timeoutMs} ms`
+      : reasonOf(error);
     throw new OutboundUnavailableError(`${url.origin} did not answer: ${reason}`, { cause: error });
+  } finally {
+    clearTimeout(timer);
+    request.signal?.removeEventListener("abort", onAbort);
   }
 }
 

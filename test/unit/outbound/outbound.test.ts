@@ -1,3 +1,5 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { createIpPolicy, isNetwork } from "../../../src/outbound/ip-policy.js";
 import { OutboundRefusedError, OutboundUnavailableError } from "../../../src/outbound/outbound-http.js";
@@ -78,6 +80,22 @@ describe("requests to addresses that clients have named", () => {
     const outbound = createUndiciOutbound(createIpPolicy([]));
     const request = { method: "GET", url, headers: {}, timeoutMs: 1_000 } as const;
     await expect(outbound.request(request)).rejects.toThrow(OutboundRefusedError);
+    await outbound.close();
+  });
+
+  it("end after their time, and when they are broken off", async () => {
+    const server = createServer(() => undefined);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+    const outbound = createUndiciOutbound(createIpPolicy(["any"]));
+    const request = { method: "GET", url, headers: {} } as const;
+    await expect(outbound.request({ ...request, timeoutMs: 50 })).rejects.toThrow("within 50 ms");
+    const abort = new AbortController();
+    const broken = outbound.request({ ...request, timeoutMs: 5_000, signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await expect(broken).rejects.toThrow("enough");
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
     await outbound.close();
   });
 
