@@ -1,6 +1,18 @@
 import { each, refusedAnyway } from "./request-lists.js";
 import type { Script } from "./side-by-side.js";
 
+/** An embedder that renders documents. */
+function rest(documentTemplate: string | undefined): object {
+  return {
+    source: "rest",
+    url: "http://127.0.0.1:9/",
+    dimensions: 2,
+    request: { input: "{{text}}" },
+    response: { data: "{{embedding}}" },
+    documentTemplate,
+  };
+}
+
 /** Templates with documents of the indexes `rt` and `rs`, which it makes. The features are on. */
 export const templateScript: Script = {
   name: "templates",
@@ -33,6 +45,13 @@ export const templateScript: Script = {
         { id: 1, t: "one", u: "hidden" },
         { id: 2, t: "two" },
       ],
+      { alone: true },
+    ],
+    // No embedder is ever asked: there are no documents.
+    [
+      "PATCH",
+      "/indexes/rv/settings",
+      { embedders: { loop: rest("{% for f in fields %}{{f.name}} {% endfor %}"), plain: rest(undefined) } },
       { alone: true },
     ],
     ["GET", "/indexes/rt/documents/1"],
@@ -116,6 +135,24 @@ export const templateScript: Script = {
         template: {
           kind: "inlineDocumentTemplate",
           inline: "{% for f in fields %}{% if f.is_searchable %}{{f.name}} {% endif %}{% endfor %}",
+        },
+        input: { kind: "indexDocument", indexUid: "rs", id: "1" },
+      },
+      ...["loop", "plain"].flatMap((embedder) => [
+        { template: { kind: "documentTemplate", indexUid: "rv", embedder } },
+        {
+          template: { kind: "documentTemplate", indexUid: "rv", embedder },
+          input: { kind: "indexDocument", indexUid: "rs", id: "1" },
+        },
+        {
+          template: { kind: "documentTemplate", indexUid: "rv", embedder },
+          input: { kind: "inlineDocument", inline: { a: "x" } },
+        },
+      ]),
+      {
+        template: {
+          kind: "inlineDocumentTemplate",
+          inline: "{% for f in fields %}{{f.name}}:{{f.is_searchable}} {% endfor %}",
         },
         input: { kind: "indexDocument", indexUid: "rs", id: "1" },
       },

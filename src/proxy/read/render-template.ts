@@ -3,6 +3,7 @@ import { findMember } from "../../json/members.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeResponse } from "../../meilisearch/transport.js";
 import type { ShardHasher } from "../../placement/shard.js";
+import { guardTemplate, unguardMessage, unguardTemplate } from "../../settings/document-templates.js";
 import { apiError } from "../http/api-errors.js";
 import { invalidKey } from "../http/authentication.js";
 import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
@@ -58,7 +59,12 @@ export function createRenderService(dependencies: RenderDependencies): RenderSer
     uid === undefined ? undefined : currentView(topology).indexes.get(uid);
 
   /** Sends a request under the nodes' names. @throws MeilisearchError a refusal, under the client's names */
-  const send = async (body: Buffer, asked: Asked, signal: AbortSignal, holder?: string): Promise<Buffer> => {
+  const send = async (
+    body: Buffer,
+    asked: Asked,
+    signal: AbortSignal,
+    holders?: readonly string[],
+  ): Promise<Buffer> => {
     const [template, input] = [indexOf(asked.templateUid), indexOf(asked.inputUid)];
     const named = withName(
       withName(body, "template", asked.templateUid, template),
@@ -67,14 +73,14 @@ export function createRenderService(dependencies: RenderDependencies): RenderSer
       input,
     );
     const holds = (node: NodeView): boolean =>
-      (holder === undefined || node.id === holder) &&
+      holders?.includes(node.id) !== false &&
       [template ?? input].every((index) => index === undefined || index.replicas.get(node.id) === "in_sync");
     const response = await nodes.ask(
       { method: "POST", path: "/render-template", body: named },
       signal,
       holds,
     );
-    if (response.status === 200) return response.body;
+    if (response.status === 200) return withClientTemplate(response.body);
     throw refusal(response, [asked.templateUid, asked.inputUid], [template, input]);
   };
 
@@ -87,10 +93,10 @@ export function createRenderService(dependencies: RenderDependencies): RenderSer
   ): Promise<Buffer> => {
     const template = indexOf(asked.templateUid);
     if (asksForSearchability(body, template, index)) {
-      const holder = index.placement[hasher.shardOf(id, index.shards)]?.find(
-        (nodeId) => index.replicas.get(nodeId) === "in_sync",
+      const holders = index.placement[hasher.shardOf(id, index.shards)]?.filter((nodeId) =>
+        [index, template].every((one) => one === undefined || one.replicas.get(nodeId) === "in_sync"),
       );
-      return send(body, asked, signal, holder);
+      if (holders?.length) return send(withGuardedTemplate(body), asked, signal, holders);
     }
     const document = await documents.get(indexUid, id, "", signal).catch((error: unknown) => {
       if (error instanceof MeilisearchError && error.status === 404) return undefined;
@@ -174,9 +180,30 @@ function withName(
   return setMember(body, member, setMember(body.subarray(part.valueStart, part.valueEnd), "indexUid", name));
 }
 
+/** A template of the client's own that passes over Miroir's fields. */
+function withGuardedTemplate(body: Buffer): Buffer {
+  const template = findMember(body, "template");
+  const part = template && body.subarray(template.valueStart, template.valueEnd);
+  const inline = part && memberText(part, "inline");
+  if (part === undefined || inline === undefined) return body;
+  return setMember(body, "template", setMember(part, "inline", JSON.stringify(guardTemplate(inline))));
+}
+
+/** A node's answer with the template as the client wrote it. */
+function withClientTemplate(answer: Buffer): Buffer {
+  const sent = memberText(answer, "template");
+  if (sent === undefined) return answer;
+  const template = unguardTemplate(sent);
+  return template === sent ? answer : setMember(answer, "template", JSON.stringify(template));
+}
+
+function memberText(object: Buffer, name: string): string | undefined {
+  const member = findMember(object, name);
+  return textOf(member && JSON.parse(object.toString("utf8", member.valueStart, member.valueEnd)));
+}
+
 /** Whether what is rendered depends on which fields are searchable, beside the document. */
 function asksForSearchability(body: Buffer, template: IndexView | undefined, index: IndexView): boolean {
-  if (template !== undefined && template !== index) return false;
   const searchable = index.settings.searchableAttributes;
   if (!Array.isArray(searchable) || searchable.includes("*")) return false;
   return body.includes("is_searchable") || JSON.stringify(template?.settings ?? {}).includes("is_searchable");
@@ -192,7 +219,7 @@ function refusal(
   const { status, body } = clientError(response, NO_INDEX, missing ?? NO_INDEX);
   const message = indexes.reduce(
     (text, index) => (index === undefined ? text : text.replaceAll(index.physicalName, index.uid)),
-    body.message,
+    unguardMessage(body.message),
   );
   return new MeilisearchError(status, { ...body, message });
 }
