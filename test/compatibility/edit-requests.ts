@@ -76,6 +76,17 @@ const changes: Script = withPeople(
     f('doc.none = is_def_var("context")', { context: {} }),
   ],
   [
+    [
+      "POST",
+      "/indexes/edit-changes/documents",
+      '[{"id":6,"name":"fay","exact":9007199254740993,"wide":18446744073709551615,"low":-9223372036854775808,"small":1e-7,"real":1.0}]',
+      { alone: true },
+    ],
+    ...edits("edit-changes", [
+      f("doc.exact += 2; doc.more = doc.wide;", { filter: "name = fay" }),
+      f("doc.low = doc.low + 1; doc.real = doc.real;", { filter: "name = fay" }),
+    ]),
+    ["GET", "/indexes/edit-changes/documents/6"],
     ["GET", "/tasks?types=documentEdition&limit=2"],
     ["GET", "/indexes/edit-changes/stats"],
   ],
