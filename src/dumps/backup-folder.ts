@@ -52,6 +52,12 @@ export class BackupFolder {
     this.#sums.set(path, hash.digest("hex"));
   }
 
+  /** Takes a folder of files, finished or not, out of the backup again. */
+  async discard(folder: string): Promise<void> {
+    await rm(join(this.#partial, folder), { recursive: true, force: true });
+    for (const path of this.#sums.keys()) if (path.startsWith(`${folder}/`)) this.#sums.delete(path);
+  }
+
   /** Writes the sums and gives the folder its name. @returns its path */
   async complete(): Promise<string> {
     const sums = [...this.#sums].map(([path, sum]) => `${sum}  ${path}\n`);

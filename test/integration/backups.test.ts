@@ -119,6 +119,24 @@ describe("dumps of a fleet", () => {
     expect(await dump()).toMatchObject({ status: "succeeded" });
   });
 
+  it("leave out an index that is deleted meanwhile", { timeout: 60_000 }, async () => {
+    fleet = await startFleet({ nodes: 2, replicationFactor: 1, shards: 4 });
+    await finished(fleet, await write(fleet, 0, 100, "kept"));
+    const gone = await fleet.api.ok<Enqueued>("POST", "/indexes/all/documents?primaryKey=id", [{ id: 1 }]);
+    await finished(fleet, gone.taskUid);
+    await fleet.node(1).kill("SIGKILL");
+    const { taskUid } = await fleet.api.ok<Enqueued>("POST", "/dumps");
+    await fleet.eventually(async () => (await readdir(join((fleet as Fleet).dataDir, "dumps")))[0]);
+    await fleet.api.send("DELETE", "/indexes/all");
+    await fleet.node(1).restart();
+    const task = await finished(fleet, taskUid);
+    expect(task).toMatchObject({ status: "succeeded" });
+    const { documents, manifest, path } = await readDump(fleet, task);
+    expect(manifest.indexes.map(({ uid }) => uid)).toEqual(["docs"]);
+    expect(documents.size).toBe(100);
+    expect(await readdir(join(path, "indexes"))).toEqual(["0"]);
+  });
+
   it("can be canceled, and leave nothing", { timeout: 60_000 }, async () => {
     fleet = await startFleet({ nodes: 2, replicationFactor: 1, shards: 4 });
     await finished(fleet, await write(fleet, 0, 100, "old"));

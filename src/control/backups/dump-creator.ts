@@ -109,6 +109,7 @@ async function writeDump(
     } catch (error) {
       const isGone = findInstance(options.topology.current(), index.instance) === undefined;
       if (!(isGone && error instanceof IndexUnreadableError)) throw unreadable(index.uid, error);
+      await target.discard(folder);
       logger.info({ index: index.uid, dumpUid }, "an index was deleted while it was dumped, and is left out");
     }
   }

@@ -1,16 +1,19 @@
 import type { Logger } from "pino";
 import type { BackupFolder } from "../../dumps/backup-folder.js";
 import { type DumpedIndex, documentsFile, settingsFile } from "../../dumps/manifest.js";
-import type { Index } from "../../gen/miroir/v1/topology_pb.js";
+import { type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { unmaskSecrets } from "../../settings/embedder-secrets.js";
 import type { DocumentReader } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
+import { findInstance } from "../tasks/index-replicas.js";
+import type { TopologyManager } from "../topology/topology-manager.js";
 import { type NodeTaskSource, quietMark } from "./quiet-mark.js";
 
 /** What {@link dumpIndex} works with. */
 export interface DumpIndexOptions {
+  readonly topology: TopologyManager;
   readonly documents: DocumentReader;
   readonly admin: NodeTaskSource;
   readonly world: World;
@@ -38,6 +41,7 @@ export type IndexContents = Pick<
 /** Milliseconds between two lines in the log. */
 const LOG_MS = 10_000;
 const LINE_END = Buffer.from("\n");
+const READABLE: ReadonlySet<ReplicaState> = new Set([ReplicaState.IN_SYNC, ReplicaState.SUSPECT]);
 
 /**
  * Writes the settings and documents of an index. No more of it is held than what the reader holds.
@@ -68,9 +72,9 @@ export async function dumpIndex(
       logger.info({ index: index.uid, documents: contents.documents }, "dumping an index");
     }
   };
-  const before = await markOf(options, index);
+  const before = await markOf(options, index.instance);
   await target.write(documentsFile({ folder }), lines());
-  const unchanged = before !== undefined && before === (await markOf(options, index));
+  const unchanged = before !== undefined && before === (await markOf(options, index.instance));
   logger.info({ index: index.uid, documents: contents.documents, unchanged }, "an index is in the dump");
   return { ...contents, unchanged, maskedEmbedders: [...masked] };
 }
@@ -83,11 +87,16 @@ function lineOf(document: Buffer): Buffer {
   return line;
 }
 
-/** Changes with everything that a node gets to do for the index. */
-async function markOf({ admin, logger }: DumpIndexOptions, index: Index): Promise<string | undefined> {
+/** Changes with everything that a node which may be read gets to do for the index, and with the index's generation. */
+async function markOf(
+  { admin, logger, topology }: DumpIndexOptions,
+  instance: string,
+): Promise<string | undefined> {
+  const index = findInstance(topology.current(), instance);
+  if (index === undefined) return undefined;
   const name = physicalName(index.instance, index.generation);
   return quietMark(
-    index.replicas.map(({ nodeId }) => nodeId),
+    index.replicas.filter(({ state }) => READABLE.has(state)).map(({ nodeId }) => nodeId),
     { admin, logger, indexUid: name },
   );
 }

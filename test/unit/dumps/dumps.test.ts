@@ -85,6 +85,20 @@ describe("the folder of a backup", () => {
     expect(output.toString().match(/: OK\n/g)).toHaveLength(6);
   });
 
+  it("forgets a folder of files that is discarded, also to write it again", async () => {
+    const folder = await begin();
+    await folder.write("indexes/00/settings.json", "{}");
+    await folder.discard("indexes/0");
+    await folder.write("indexes/0/settings.json", "{}");
+    const path = await folder.complete();
+    expect(await readdir(join(path, "indexes", "0"))).toEqual(["settings.json"]);
+    const sums = await readFile(join(path, "SHA256SUMS"), "utf8");
+    expect(sums.match(/indexes\/.*/g)?.sort()).toEqual([
+      "indexes/0/settings.json",
+      "indexes/00/settings.json",
+    ]);
+  });
+
   it("goes where it is abandoned, and where its writer is no more", async () => {
     await (await begin()).abandon();
     expect(await readdir(parent)).toEqual([]);
