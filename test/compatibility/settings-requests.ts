@@ -122,6 +122,26 @@ const subRoutes: readonly SubRoute[] = [
   },
 ];
 
+/** Members of the whole that come and go with features. It switches them, so that nothing else may run beside it. */
+export const gatedSettings: Script = {
+  name: "members of experimental features",
+  steps: [
+    ["PATCH", "/experimental-features", { chatCompletions: false, foreignKeys: false }],
+    ["POST", "/indexes", { uid: "gated" }, { alone: true }],
+    ["GET", "/indexes/gated/settings"],
+    ["PATCH", "/experimental-features", { chatCompletions: true, foreignKeys: true }],
+    ["GET", "/indexes/gated/settings"],
+    ["PUT", "/indexes/gated/settings/stop-words", ["a"], { alone: true }],
+    ["GET", "/indexes/gated/settings"],
+    ["PATCH", "/experimental-features", { chatCompletions: false }],
+    ["GET", "/indexes/gated/settings"],
+    ["GET", "/indexes/gated/settings/chat"],
+    ["PATCH", "/experimental-features", { foreignKeys: false }],
+    ["GET", "/indexes/gated/settings"],
+    ["GET", "/indexes/gated/settings/foreign-keys"],
+  ],
+};
+
 /** Every settings route with right and wrong values, and the routes of indexes. */
 export const settingsScripts: readonly Script[] = [
   {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { hasRealNode, realNodeOnly } from "../support/nodes.js";
-import { settingsScripts } from "./settings-requests.js";
+import { gatedSettings, settingsScripts } from "./settings-requests.js";
 import { type SideBySide, startSideBySide } from "./side-by-side.js";
 
 const realIt = realNodeOnly();
@@ -17,4 +17,8 @@ describe("settings, as one Meilisearch answers", () => {
       expect((await sides.compare(script)).join("\n")).toBe("");
     });
   }
+
+  realIt(gatedSettings.name, { timeout: 60_000 }, async () => {
+    expect((await sides.compare(gatedSettings)).join("\n")).toBe("");
+  });
 });

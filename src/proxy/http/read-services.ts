@@ -84,7 +84,7 @@ export function createReads(
     documents,
     render: createRenderService({ topology, nodes, documents, hasher }),
     defaultPrompts: new DefaultPrompts(nodes),
-    settings: createSettingsReader(reader),
+    settings: createSettingsReader(reader, topology),
     stats: createStatsService({ topology, reader, transport, unavailableShardPolicy }),
     version: createVersionReader(world, topology, transport),
     taskDocuments: (task: Task, signal: AbortSignal) => readTaskDocuments(transport, topology, task, signal),

@@ -1,5 +1,5 @@
 import { toClientSettings } from "../../settings/canonical-settings.js";
-import type { IndexView } from "../topology/topology-view.js";
+import type { IndexView, TopologySource } from "../topology/topology-view.js";
 import { clientError } from "./node-refusals.js";
 import { NodeRefusedError, type ShardReader } from "./shard-reader.js";
 
@@ -40,6 +40,17 @@ export const SETTINGS_ROUTES: ReadonlyMap<
   ["foreign-keys", { member: "foreignKeys", update: "PUT" }],
 ]);
 
+/** Members that the whole shows only while an experimental feature is on, each with the member that it is printed behind. */
+const GATED = [
+  {
+    member: "foreignKeys",
+    route: "foreign-keys",
+    feature: "foreignKeys",
+    behind: "sortableAttributes",
+  },
+  { member: "chat", route: "chat", feature: "chatCompletions", behind: "prefixSearch" },
+] as const;
+
 /** A member that the committed settings of every index hold once they have been read back from its nodes. */
 const ALWAYS_THERE = "rankingRules";
 
@@ -47,7 +58,7 @@ const ALWAYS_THERE = "rankingRules";
  * Reads from the catalogue, which holds the committed settings as clients see them. What it does not hold (members
  * that nodes print only on their own sub-route, or the settings of an index that is being created) is read from a replica.
  */
-export function createSettingsReader(reader: ShardReader): SettingsReader {
+export function createSettingsReader(reader: ShardReader, topology: TopologySource): SettingsReader {
   const fromNode = async (index: IndexView, path: string, signal: AbortSignal): Promise<unknown> => {
     try {
       const result = await reader.read(
@@ -64,17 +75,32 @@ export function createSettingsReader(reader: ShardReader): SettingsReader {
       throw clientError(error.response, error.physicalName, index.uid);
     }
   };
+  const member: SettingsReader["member"] = async (index, route, signal) => {
+    const name = SETTINGS_ROUTES.get(route)?.member;
+    if (name === undefined) throw new Error(`there is no settings route ${route}`);
+    if (Object.hasOwn(index.settings, name)) return index.settings[name];
+    const value = await fromNode(index, `/settings/${route}`, signal);
+    return toClientSettings({ [name]: value })[name];
+  };
   return {
+    member,
     async settings(index, signal) {
-      if (index.settings[ALWAYS_THERE] !== undefined) return index.settings;
-      return toClientSettings((await fromNode(index, "/settings", signal)) as Record<string, unknown>);
-    },
-    async member(index, route, signal) {
-      const name = SETTINGS_ROUTES.get(route)?.member;
-      if (name === undefined) throw new Error(`there is no settings route ${route}`);
-      if (Object.hasOwn(index.settings, name)) return index.settings[name];
-      const value = await fromNode(index, `/settings/${route}`, signal);
-      return toClientSettings({ [name]: value })[name];
+      if (index.settings[ALWAYS_THERE] === undefined)
+        return toClientSettings((await fromNode(index, "/settings", signal)) as Record<string, unknown>);
+      const features = topology.current()?.experimentalFeatures;
+      const shown = new Map<string, readonly [name: string, value: unknown]>();
+      for (const { member: name, route, feature, behind } of GATED) {
+        if (features?.has(feature)) shown.set(behind, [name, await member(index, route, signal)]);
+      }
+      const always = Object.entries(index.settings).filter(([name]) =>
+        GATED.every((gated) => gated.member !== name),
+      );
+      return Object.fromEntries(
+        always.flatMap((entry) => {
+          const next = shown.get(entry[0]);
+          return next === undefined ? [entry] : [entry, next];
+        }),
+      );
     },
   };
 }
