@@ -60,6 +60,7 @@ const attempts: readonly (readonly [string, string, unknown?])[] = [
   ["POST", "/indexes/auth-b/documents/fetch", {}],
   ["GET", "/indexes/auth-a/documents/1"],
   ["POST", "/indexes/auth-b/documents/delete-batch", [77]],
+  ["POST", "/indexes/auth-a/documents/edit", { function: "doc.edited = true" }],
   ["POST", "/indexes/auth-a/search", { q: "one" }],
   ["GET", "/indexes/auth-b/search?q=two"],
   ["POST", "/indexes/auth-xyz/search", {}],
