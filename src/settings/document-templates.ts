@@ -70,10 +70,12 @@ const BLOCKS = new Set(["for", "if", "unless", "case", "capture", "tablerow", "r
 
 /** What the client wrote, or Meilisearch's own template, of one that nodes were sent. */
 export function unguardTemplate(template: string): string {
-  return [UNNAMED, RESET]
-    .reduce((text, mark) => text.replaceAll(mark, ""), template)
-    .replace(GUARD_END, "")
-    .replace(GUARD_START, "");
+  return unmarkTemplate(template).replace(GUARD_END, "").replace(GUARD_START, "");
+}
+
+/** A template as nodes were sent it, without what tells whether the client named it. */
+export function unmarkTemplate(template: string): string {
+  return [UNNAMED, RESET].reduce((text, mark) => text.replaceAll(mark, ""), template);
 }
 
 /** What a node says of a template in an error: the line, and the place in it, as the client wrote it. */

@@ -14,6 +14,20 @@ export function embedderSecrets(patch: JsonObject): string | undefined {
   return found === undefined ? undefined : JSON.stringify(found);
 }
 
+/** What the names of the topology's resources begin with that hold embedders' keys; an instance follows. */
+export const SECRETS_PREFIX = "secrets/";
+
+/** The secrets of one settings change, as a resource keeps them. */
+export interface KeptChange {
+  readonly taskUid: number;
+  readonly embedders: unknown;
+}
+
+/** The changes that such a resource holds, the oldest first. */
+export function keptChanges(resourceJson: string): readonly KeptChange[] {
+  return JSON.parse(resourceJson) as KeptChange[];
+}
+
 /** Settings with the embedders' real API keys in the place of masked ones. */
 export interface UnmaskedSettings {
   readonly settings: JsonObject;

@@ -1,5 +1,12 @@
 import { canonicalJson } from "../json/canonical.js";
-import { type SettingsObject, toClientSettings, toNodeSettings } from "./canonical-settings.js";
+import {
+  type SettingsObject,
+  settingsFingerprint,
+  toClientSettings,
+  toNodeSettings,
+} from "./canonical-settings.js";
+import { mapTemplates, unmarkTemplate } from "./document-templates.js";
+import { unmaskSecrets } from "./embedder-secrets.js";
 
 /** Members that hold additions of Miroir's, which have to be there whatever the client's part says. */
 const WITH_ADDITIONS = ["filterableAttributes", "rankingRules", "sortableAttributes", "embedders"] as const;
@@ -24,6 +31,15 @@ export function driftedMembers(committed: SettingsObject, nodeSettings: Settings
   });
 }
 
+/** What two nodes' settings share exactly when they say the same; see {@link settingsFingerprint}. */
+export function nodeFingerprint(nodeSettings: SettingsObject): string {
+  const { embedders } = nodeSettings;
+  return settingsFingerprint({
+    ...nodeSettings,
+    ...(embedders === undefined ? {} : { embedders: mapTemplates(embedders, unmarkTemplate) }),
+  });
+}
+
 /** Whether a node's settings hold Miroir's additions, in the places where they belong. */
 export function carriesAdditions(nodeSettings: SettingsObject): boolean {
   return membersWithoutAdditions(nodeSettings).length === 0;
@@ -41,32 +57,43 @@ function membersWithoutAdditions(nodeSettings: SettingsObject): readonly string[
 
 /** A node keeps its sortable attributes as a set; in the other lists with additions their place counts. */
 function printed(name: string, value: unknown): string {
+  if (name === "embedders") return canonicalJson(mapTemplates(value, unmarkTemplate));
   return canonicalJson(name === "sortableAttributes" && Array.isArray(value) ? [...value].sort() : value);
 }
 
 /**
- * The settings change that gives a node the committed settings back in these members. Secrets of embedders are left out of it,
- * since only their masks are known: a node keeps the ones that it has.
+ * The settings change that gives a node the committed settings back in these members. Secrets of embedders whose masks alone are
+ * known are left out of it: a node keeps the ones that it has.
+ *
+ * @param secrets what is known of them, as `unmaskSecrets` takes it
  */
 export function repairPatch(
   committed: SettingsObject,
   nodeSettings: SettingsObject,
   members: readonly string[],
+  secrets: readonly unknown[],
 ): Record<string, unknown> {
   const patch: Record<string, unknown> = {};
   for (const name of members) {
-    patch[name] = name === "embedders" ? embeddersPatch(committed, nodeSettings) : committed[name];
+    patch[name] = name === "embedders" ? embeddersPatch(committed, nodeSettings, secrets) : committed[name];
   }
   return toNodeSettings(patch);
 }
 
-function embeddersPatch(committed: SettingsObject, nodeSettings: SettingsObject): Record<string, unknown> {
-  const wanted = asObject(committed.embedders);
-  const gone = Object.keys(asObject(nodeSettings.embedders)).filter((name) => !(name in wanted));
-  return {
-    ...(withoutSecrets(wanted) as Record<string, unknown>),
-    ...Object.fromEntries(gone.map((name) => [name, null])),
-  };
+function embeddersPatch(
+  committed: SettingsObject,
+  nodeSettings: SettingsObject,
+  secrets: readonly unknown[],
+): Record<string, unknown> {
+  const { settings, masked } = unmaskSecrets({ embedders: asObject(committed.embedders) }, secrets);
+  const wanted = Object.entries(asObject(settings.embedders)).map(([name, embedder]) => [
+    name,
+    masked.includes(name) ? withoutSecrets(embedder) : embedder,
+  ]);
+  const gone = Object.keys(asObject(nodeSettings.embedders)).filter(
+    (name) => !wanted.some(([known]) => known === name),
+  );
+  return Object.fromEntries([...wanted, ...gone.map((name) => [name, null])]);
 }
 
 function withoutSecrets(value: unknown): unknown {

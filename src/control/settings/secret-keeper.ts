@@ -1,25 +1,18 @@
 import { create } from "@bufbuild/protobuf";
 import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import { ResourceSchema, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { type KeptChange, keptChanges, SECRETS_PREFIX } from "../../settings/embedder-secrets.js";
 import { type TaskStore, taskUid } from "../../store/task-store.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 
-/** What the names of the resources begin with that hold embedders' keys; an instance follows. */
-const PREFIX = "secrets/";
 /** Whether a resource is the control plane's own, and nothing that clients set. */
 export function holdsSecrets(name: string): boolean {
-  return name.startsWith(PREFIX);
+  return name.startsWith(SECRETS_PREFIX);
 }
 
 /** Changes with secrets that are kept of one index. */
 const MAX_CHANGES = 20;
-
-/** The secrets of one settings change. */
-interface KeptChange {
-  readonly taskUid: number;
-  readonly embedders: unknown;
-}
 
 /**
  * Keeps the API keys of embedders that settings changes bring. Nodes show them masked, and a dump without them could not be restored. They
@@ -38,7 +31,8 @@ export async function keepEmbedderSecrets(topology: TopologyManager, tasks: read
       keep(draft, instance, kept.slice(-MAX_CHANGES));
     }
     draft.resources = draft.resources.filter(
-      ({ name }) => !holdsSecrets(name) || findInstance(draft, name.slice(PREFIX.length)) !== undefined,
+      ({ name }) =>
+        !holdsSecrets(name) || findInstance(draft, name.slice(SECRETS_PREFIX.length)) !== undefined,
     );
   });
 }
@@ -63,12 +57,12 @@ export async function keptSecrets(
 }
 
 function keptOf(topology: Topology, instance: string): KeptChange[] {
-  const held = topology.resources.find(({ name }) => name === PREFIX + instance);
-  return held === undefined ? [] : (JSON.parse(held.json) as KeptChange[]);
+  const held = topology.resources.find(({ name }) => name === SECRETS_PREFIX + instance);
+  return held === undefined ? [] : [...keptChanges(held.json)];
 }
 
 function keep(draft: Topology, instance: string, changes: readonly KeptChange[]): void {
-  const name = PREFIX + instance;
+  const name = SECRETS_PREFIX + instance;
   const held = draft.resources.find((resource) => resource.name === name);
   const json = JSON.stringify(changes);
   if (held === undefined) {

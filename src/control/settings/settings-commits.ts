@@ -6,7 +6,7 @@ import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { displayedAfter, settingsFingerprint, toClientSettings } from "../../settings/canonical-settings.js";
-import { carriesAdditions } from "../../settings/settings-drift.js";
+import { carriesAdditions, nodeFingerprint } from "../../settings/settings-drift.js";
 import {
   type FencingToken,
   type IndexInstance,
@@ -214,7 +214,7 @@ export class SettingsCommits {
     try {
       const answers = await Promise.all(asked.map((id) => this.#options.admin(id).settings(name)));
       for (const [at, answer] of answers.entries()) {
-        const fingerprint = settingsFingerprint(answer);
+        const fingerprint = nodeFingerprint(answer);
         const id = asked[at] as string;
         byFingerprint.set(fingerprint, [...(byFingerprint.get(fingerprint) ?? []), id]);
         nodeSettings = answer;

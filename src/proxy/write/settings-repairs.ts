@@ -1,6 +1,7 @@
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
+import { keptChanges, SECRETS_PREFIX } from "../../settings/embedder-secrets.js";
 import { driftedMembers, repairPatch } from "../../settings/settings-drift.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import type { OpenSettings } from "./open-settings.js";
@@ -66,6 +67,16 @@ export class SettingsRepairs {
     }
   }
 
+  /** The embedders' keys that clients' changes brought, the latest first. */
+  #secrets({ instance }: IndexView): readonly unknown[] {
+    const kept = this.core.context.topology.current()?.resources.get(SECRETS_PREFIX + instance);
+    return kept === undefined
+      ? []
+      : keptChanges(kept.json)
+          .map(({ embedders }) => embedders)
+          .reverse();
+  }
+
   async #sendTo(nodeId: string, index: IndexView, standing: Standing): Promise<void> {
     const { calls, logger } = this.core.context;
     const node = standing.nodes.get(nodeId);
@@ -81,7 +92,7 @@ export class SettingsRepairs {
     }
     const members = driftedMembers(index.settings, settings);
     if (members.length === 0) return;
-    const body = JSON.stringify(repairPatch(index.settings, settings, members));
+    const body = JSON.stringify(repairPatch(index.settings, settings, members, this.#secrets(index)));
     const sent = await this.core.writerOf(index.instance).send({
       taskUid: 0n,
       taskType: "settingsRepair",
