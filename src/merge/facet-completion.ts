@@ -30,7 +30,7 @@ export type FacetCorrections = ReadonlyMap<string, FacetCounts>;
 export type AskPart = (part: number, body: JsonObject) => Promise<readonly Buffer[] | undefined>;
 
 /** How often one part is asked again about one facet. */
-const ASKS_PER_PART = 32;
+const ASKS_PER_PART = 64;
 
 /**
  * Completes facets that parts cut at `maxValuesPerFacet` otherwise than one node would have (invariant 10), and finds the label

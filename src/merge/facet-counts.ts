@@ -28,8 +28,8 @@ export type FacetCountsByPart = {
  *
  * First each part that cut is asked for the values that others gave and that can still come among the first `max`. What
  * no part gave cannot have more documents than the last values of the cut lists have together: where that is fewer than
- * the last of the first `max` has, all is known. Otherwise parts are walked range by range, halved where a list is
- * full, until each of their values is known.
+ * the last of the first `max` has, all is known. Otherwise all parts are asked range by range, halved until that holds of what
+ * their lists for the range do not show.
  *
  * @param asksPerPart how often each part is asked at most; what is not known by then stays so
  */
@@ -48,9 +48,7 @@ async function complete(parts: readonly Part[], max: number): Promise<boolean> {
   if (max === 0 || parts.every((part) => part.isComplete)) return true;
   if (!(await countContenders(parts, max))) return false;
   if (isSettled(parts, max)) return true;
-  await Promise.all(parts.map((part) => part.walk()));
-  if (parts.every((part) => part.isComplete)) return true;
-  return (await countContenders(parts, max)) && isSettled(parts, max);
+  return (await walkRanges(parts, max)) && (await countContenders(parts, max));
 }
 
 /** Whether no value that a part has not given can come among the first `max`. */
@@ -59,18 +57,47 @@ function isSettled(parts: readonly Part[], max: number): boolean {
   return last > parts.reduce((sum, part) => sum + part.bound, 0);
 }
 
-/** Asks parts for the values that others gave. @returns whether all that matter are known then */
+/** Asks all parts range by range. @returns whether no value that they have not given can come among the first `max` then */
+async function walkRanges(parts: readonly Part[], max: number): Promise<boolean> {
+  const pending = split({ after: null, upTo: null }, [...sums(parts).keys()]);
+  if (pending === undefined) return false;
+  for (let range = pending.pop(); range !== undefined; range = pending.pop()) {
+    const own = range;
+    const learnt = await Promise.all(parts.map((part) => part.learn(own)));
+    const seen = new Set<string>();
+    let atMost = 0;
+    for (const answer of learnt) {
+      if (answer === undefined) return false;
+      for (const key of answer.seen) seen.add(key);
+      atMost += answer.atMost;
+    }
+    if (atMost === 0 || atMost < leastOfFirst(sums(parts), max)) continue;
+    const halves = split(range, [...seen]);
+    if (halves === undefined) return false;
+    pending.push(...halves);
+  }
+  return true;
+}
+
+/**
+ * Asks parts for the values that others gave, as long as they can come among the first `max`: fewer and fewer at once, since what a full list
+ * does not show is at most as frequent as its last value.
+ *
+ * @returns whether all that matter are known then
+ */
 async function countContenders(parts: readonly Part[], max: number): Promise<boolean> {
-  const known = sums(parts);
-  const last = leastOfFirst(known, max);
-  const contenders = [...known].filter(([key, count]) => {
-    const atMost = parts.reduce((sum, part) => sum + (part.knows(key) ? 0 : part.bound), count);
-    return atMost >= last;
-  });
-  const answered = await Promise.all(
-    parts.map((part) => part.count(contenders.map(([key]) => key).filter((key) => !part.knows(key)))),
-  );
-  return answered.every(Boolean);
+  for (let atOnce = Math.min(max, MAX_VALUES_AT_ONCE); ; atOnce = Math.max(1, atOnce >> 1)) {
+    const known = sums(parts);
+    const last = leastOfFirst(known, max);
+    const contenders = [...known].flatMap(([key, count]) => {
+      const atMost = parts.reduce((sum, part) => sum + part.atMost(key), count);
+      return atMost >= last ? [key] : [];
+    });
+    const open = parts.map((part) => contenders.filter((key) => !part.knows(key)));
+    if (open.every((keys) => keys.length === 0)) return true;
+    const answered = await Promise.all(parts.map((part, at) => part.count(open[at] ?? [], atOnce)));
+    if (!answered.every(Boolean)) return false;
+  }
 }
 
 function sums(parts: readonly Part[]): Map<string, number> {
@@ -94,8 +121,11 @@ class Part {
   readonly counts = new Map<string, FacetHit>();
   /** What was asked for and is not there, or what no unknown value exceeds. */
   readonly #absent = new Set<string>();
+  readonly #ranges: { readonly range: Range; readonly atMost: number }[] = [];
+  /** By value that a full list did not show: what it does not exceed. */
+  readonly #atMost = new Map<string, number>();
   /** No value that is not known has more documents. */
-  bound: number;
+  readonly bound: number;
 
   constructor(
     private readonly at: number,
@@ -120,37 +150,43 @@ class Part {
     return [...this.counts.values()];
   }
 
-  /** Learns the counts of some values. @returns false where some could not be asked for */
-  async count(keys: readonly string[]): Promise<boolean> {
-    const pending: (readonly string[])[] = [];
-    const chunk = Math.min(this.max, MAX_VALUES_AT_ONCE);
-    for (let from = 0; from < keys.length; from += chunk) pending.push(keys.slice(from, from + chunk));
-    for (let values = pending.pop(); values !== undefined; values = pending.pop()) {
+  /** How many more documents a value can have here than are known. */
+  atMost(key: string): number {
+    if (this.knows(key)) return 0;
+    const inRanges = this.#ranges.filter(({ range }) => isInside(key, range)).map(({ atMost }) => atMost);
+    return Math.min(this.bound, this.#atMost.get(key) ?? this.bound, ...inRanges);
+  }
+
+  /** Learns the counts of some values, or what they do not exceed, `atOnce` an ask. @returns false where some could not be asked for */
+  async count(keys: readonly string[], atOnce: number): Promise<boolean> {
+    for (let from = 0; from < keys.length; from += atOnce) {
+      const values = keys.slice(from, from + atOnce);
       const lists = await this.#send({ kind: "values", values });
       if (lists === undefined) return false;
-      const open = values.filter((key) => !this.#take(key, lists, values.length === 1));
-      const half = Math.ceil(open.length / 2);
-      if (open.length > 0) pending.push(open.slice(0, half));
-      if (open.length > half) pending.push(open.slice(half));
+      const least = lists.reduce((sum, list) => sum + boundOf(list, this.max), 0);
+      for (const key of values) {
+        if (this.#take(key, lists, values.length === 1)) continue;
+        const shown = lists.reduce((sum, list) => sum + (countIn(list, key) ?? 0), 0);
+        this.#atMost.set(key, Math.min(this.atMost(key), shown + least));
+      }
     }
     return true;
   }
 
-  /** Learns all values, range by range, as far as the asks that are left go. */
-  async walk(): Promise<void> {
-    if (this.isComplete) return;
-    const pending = split({ after: null, upTo: null }, [...this.counts.keys()]);
-    if (pending === undefined) return;
-    for (let range = pending.pop(); range !== undefined; range = pending.pop()) {
-      const lists = await this.#send({ kind: "range", ...range });
-      if (lists === undefined) return;
-      const seen = this.#takeRange(range, lists);
-      if (lists.every((list) => list.length < this.max)) continue;
-      const halves = split(range, seen);
-      if (halves === undefined) return;
-      pending.push(...halves);
-    }
-    this.bound = 0;
+  /**
+   * Learns values in a range. @returns those that it met, and how many documents any other one has at most; undefined where the part could not
+   * be asked
+   */
+  async learn(
+    range: Range,
+  ): Promise<{ readonly seen: readonly string[]; readonly atMost: number } | undefined> {
+    if (this.isComplete) return { seen: [], atMost: 0 };
+    const lists = await this.#send({ kind: "range", ...range });
+    if (lists === undefined) return undefined;
+    const atMost = lists.reduce((sum, list) => sum + boundOf(list, this.max), 0);
+    const seen = this.#takeRange(range, lists);
+    this.#ranges.push({ range, atMost });
+    return { seen, atMost };
   }
 
   /** @returns whether the value's count follows from the lists, which hold all documents that have it */
@@ -186,6 +222,10 @@ class Part {
     this.asksLeft--;
     return this.ask(this.at, restriction);
   }
+}
+
+function countIn(list: readonly FacetHit[], key: string): number | undefined {
+  return list.find(({ value }) => normalizeFacet(value) === key)?.count;
 }
 
 type Range = { readonly after: string | null; readonly upTo: string | null };
