@@ -285,12 +285,20 @@ class ReadPass {
       const refusal = responses.find(
         (response, at) => response.status >= 400 && this.shardRead.toleratesRefusal?.(at, response) !== true,
       );
-      if (refusal !== undefined) throw new NodeRefusedError(ask.node, name, refusal);
-      return { ask, responses };
+      if (refusal === undefined) return { ask, responses };
+      // A node that has created the index may not have its first settings yet, which Miroir's own requests rest on.
+      if (mayRestart && isBeingCreated(this.index) && (await this.indexChanges(isCreated, signal))) {
+        throw new IndexMovedError("the index is complete now");
+      }
+      throw new NodeRefusedError(ask.node, name, refusal);
     }
     this.names.delete(ask.node.id);
     if (isBeingCreated(this.index)) throw indexNotFound(this.index.uid);
-    if (mayRestart && (await this.topologyChanges(signal))) throw new IndexMovedError("the index moved");
+    const { instance, physicalName: known } = this.index;
+    const hasMoved = (index: IndexView | undefined): boolean =>
+      index?.instance !== instance || index.physicalName !== known;
+    if (mayRestart && (await this.indexChanges(hasMoved, signal)))
+      throw new IndexMovedError("the index moved");
     throw new NodeUnavailableError(ask.node.id, "unknown", `it does not know ${this.index.physicalName}`);
   }
 
@@ -303,10 +311,12 @@ class ReadPass {
     return names;
   }
 
-  /** Whether, now or within a moment, a topology says something else of the index. */
-  private async topologyChanges(signal: AbortSignal): Promise<boolean> {
+  /** Whether, now or within a moment, a topology says of the index what is waited for. */
+  private async indexChanges(
+    awaited: (index: IndexView | undefined) => boolean,
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { topology, world } = this.dependencies;
-    const { uid, physicalName: name, instance } = this.index;
     const wait = new AbortController();
     const onAbort = (): void => wait.abort(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
@@ -314,10 +324,7 @@ class ReadPass {
       wait.abort(new Error("no newer topology arrived")),
     );
     try {
-      await topology.waitFor((view) => {
-        const index = view.indexes.get(uid);
-        return index?.instance !== instance || index.physicalName !== name;
-      }, wait.signal);
+      await topology.waitFor((view) => awaited(view.indexes.get(this.index.uid)), wait.signal);
       return true;
     } catch {
       signal.throwIfAborted();
@@ -409,6 +416,10 @@ function isIndexNotFound(response: NodeResponse): boolean {
 /** The nodes have not run the creation yet: an index's settings are read back from them once they have. */
 function isBeingCreated(index: IndexView): boolean {
   return index.generation === 1n && index.settings.rankingRules === undefined;
+}
+
+function isCreated(index: IndexView | undefined): boolean {
+  return index === undefined || !isBeingCreated(index);
 }
 
 /** Errors that no other replica can mend. */
