@@ -9,10 +9,12 @@ const realIt = realNodeOnly();
 describe("embedders, as one Meilisearch has them", () => {
   let sides: SideBySide;
   let embeddings: EmbeddingServer;
+  const logged: string[] = [];
   beforeAll(async () => {
     embeddings = await startEmbeddingServer();
     if (!hasRealNode) return;
     sides = await startSideBySide({ nodeArgs: ["--experimental-allowed-ip-networks", "127.0.0.0/8"] });
+    sides.fleet.logs.follow("trace", (line) => logged.push(line));
   });
   afterAll(async () => {
     await sides?.stop();
@@ -33,5 +35,10 @@ describe("embedders, as one Meilisearch has them", () => {
       expect(authorization).toBe(`Bearer ${EMBEDDER_KEY}`);
       expect(inputs.filter((input) => /_miroir_|[()[\]{},;]{4}/.test(input))).toEqual([]);
     }
+  });
+
+  realIt("nothing logs the client's key", () => {
+    expect(logged.length).toBeGreaterThan(0);
+    expect(logged.filter((line) => line.includes(EMBEDDER_KEY))).toEqual([]);
   });
 });

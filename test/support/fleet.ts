@@ -6,6 +6,7 @@ import { createLogger } from "../../src/cli/logger.js";
 import { type RunningControl, runControl } from "../../src/cli/run-control.js";
 import { type RunningProxy, runProxy } from "../../src/cli/run-proxy.js";
 import type { NodeProcess } from "../../src/nodes/launch.js";
+import type { LogOutput } from "../../src/runtime/log-output.js";
 import { createSystemWorld } from "../../src/runtime/world.js";
 import { type MeilisearchHttp, meilisearchHttp } from "./meilisearch-http.js";
 import { startNodes } from "./nodes.js";
@@ -43,6 +44,8 @@ export interface FleetOptions {
 export interface Fleet {
   /** The proxy, as a client sees it. */
   readonly api: MeilisearchHttp;
+  /** What control plane and proxy log, at every level for whoever follows it. */
+  readonly logs: LogOutput;
   /** `host:port` of the control plane. */
   controlAddress(): string;
   node(at: number): NodeProcess;
@@ -154,6 +157,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   };
   return {
     api: meilisearchHttp(`http://${http}`, options.masterKey),
+    logs,
     controlAddress: () => grpc,
     dataDir: folder,
     node: (at) => present(started.nodes[at], `node ${at}`),
