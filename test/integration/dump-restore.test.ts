@@ -208,7 +208,7 @@ describe("dumps, and what is restored of them", () => {
     const own = await miroir(["restore", "--from", dump, "--url", source.api.url, "--key", MASTER_KEY]);
     expect([own.code, own.stderr]).toEqual([1, expect.stringContaining("has these indexes already: books")]);
     expect((await target.api.ok("GET", "/indexes")).total).toBe(0);
-  }, 60_000);
+  }, 120_000);
 
   it("goes on where it was killed", async () => {
     const running = spawnMiroir([
@@ -235,7 +235,7 @@ describe("dumps, and what is restored of them", () => {
     expect(ends).toEqual([...ends].sort((a, b) => a - b));
     expect(ranges.length).toBeGreaterThan(5);
     expect(ends.at(-1)).toBe(BOOKS.length);
-  }, 60_000);
+  }, 120_000);
 
   it("gives the same answers in another fleet, and the same again after a second run", async () => {
     const first = await restore();
@@ -258,7 +258,7 @@ describe("dumps, and what is restored of them", () => {
       resources: { created: 0, present: 1 },
     });
     expect(await differences(source.api, target.api)).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 
   it("replaces an index that was said to be overwritten, and no other", async () => {
     const { taskUid } = await target.api.ok<{ taskUid: number }>("POST", "/indexes/books/documents", [
@@ -270,14 +270,14 @@ describe("dumps, and what is restored of them", () => {
     const { code, stderr } = await restore("--index", "books", "--overwrite", "books");
     expect([code, stderr]).toEqual([0, expect.anything()]);
     expect(await differences(source.api, target.api)).toEqual([]);
-  }, 60_000);
+  }, 120_000);
 });
 
 const realIt = realNodeOnly();
 
 describe("dumps of indexes with a remote embedder", () => {
   const KEY = "sk-embedder-0123456789";
-  realIt("have its key, and vectors that are not made anew", { timeout: 60_000 }, async () => {
+  realIt("have its key, and vectors that are not made anew", { timeout: 120_000 }, async () => {
     const nodeArgs = ["--experimental-allowed-ip-networks", "127.0.0.0/8"];
     const embedder = await startEmbedder(KEY);
     const [source, target] = await Promise.all([

@@ -11,6 +11,7 @@ import {
   TASKS_FILE,
 } from "../../dumps/manifest.js";
 import type { ApiKey, Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { World } from "../../runtime/world.js";
 import { isFinalStatus, type TaskStore, type TaskUid, taskStatuses } from "../../store/task-store.js";
 import { printTask } from "../../tasks/print-task.js";
@@ -18,6 +19,7 @@ import { CONFIGURED_WEBHOOK } from "../../webhooks/stored-webhooks.js";
 import { type DocumentReader, IndexUnreadableError } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
 import { holdsSecrets, keptSecrets } from "../settings/secret-keeper.js";
+import { cleanError } from "../tasks/aggregate.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import { taskToProto } from "../tasks/task-codec.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
@@ -150,9 +152,11 @@ async function writeDump(
   await target.write(MANIFEST_FILE, `${JSON.stringify(manifest)}\n`);
 }
 
+/** As the client is to see it: under the index's own name. */
 function unreadable(uid: string, error: unknown): unknown {
-  if (!(error instanceof IndexUnreadableError)) return error;
-  return new IndexUnreadableError(`Index \`${uid}\`: ${error.message}`, { cause: error });
+  if (!(error instanceof IndexUnreadableError || error instanceof MeilisearchError)) return error;
+  const { message } = cleanError({ message: error.message, code: "", type: "", link: "" }, uid);
+  return new IndexUnreadableError(`Index \`${uid}\`: ${message}`, { cause: error });
 }
 
 /** An epoch as a manifest has it: without its cluster. */
