@@ -33,7 +33,8 @@ const ACTIONS: Readonly<Record<KeyRole, readonly string[]>> = {
     "fields.post",
   ],
   // Edits by a function are open to keys for everything alone, whatever `documents.*` says.
-  admin: ["*"],};
+  admin: ["*"],
+};
 
 /** The uid under which a cluster's key of that role is found on every node. */
 export function nodeKeyUid(clusterId: string, role: KeyRole): string {
