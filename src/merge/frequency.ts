@@ -41,10 +41,7 @@ export function frequencyQuery(query: SearchParameters, facts: IndexFacts): Freq
   if (typeof rankingScoreThreshold === "number" || (hybrid !== null && hybrid !== undefined))
     return undefined;
   if (!SPACED_WORDS.test(q)) return undefined;
-  const words = q
-    .replace(CAMEL_CASE, "$1 $2")
-    .split(/\s+/u)
-    .filter((word) => word !== "");
+  const words = q.split(/\s+/u).filter((word) => word !== "");
   const stops = new Set(facts.stopWords?.map((word) => word.toLowerCase()));
   if (words.length < 2 || words.length > MAX_WORDS || words.some((word) => stops.has(word.toLowerCase())))
     return undefined;
@@ -53,8 +50,6 @@ export function frequencyQuery(query: SearchParameters, facts: IndexFacts): Freq
 
 const SPACED_WORDS =
   /^(?:[\p{Script=Latin}\p{Script=Cyrillic}\p{Script=Greek}\p{Script=Armenian}\p{Script=Georgian}\p{Mn}\p{Nd}]+\s*)+$/u;
-/** A change to upper case inside of a word ends a word. */
-const CAMEL_CASE = /(\p{Ll})(\p{Lu})/gu;
 /** Every combination of words but the rarest may be a step. */
 const MAX_WORDS = 5;
 
