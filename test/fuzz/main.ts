@@ -19,7 +19,10 @@ const options = new Command("fuzz")
   .option("--count <number>", "how many requests", Number, 2_000)
   .option("--openapi <file>", "an OpenAPI document of Meilisearch; Miroir's own description unless given")
   .option("--plain <url>", "a plain node; one is started unless given")
-  .option("--fleet <url>", "a proxy; a fleet of two nodes is started unless given")
+  .option("--fleet <url>", "a proxy; a fleet is started unless given")
+  .option("--nodes <number>", "nodes of the fleet that is started", Number, 2)
+  .option("--groups <number>", "replica groups of the fleet that is started", Number, 1)
+  .option("--replication-factor <number>", "copies of a shard in each group", Number, 1)
   .option("--key <key>", "master key of both", DEFAULT_MASTER_KEY)
   .option("--log <file>", "write every request and both answers to a file")
   .option("--routes", "print every route, not only those with other statuses")
@@ -30,6 +33,9 @@ const options = new Command("fuzz")
     openapi?: string;
     plain?: string;
     fleet?: string;
+    nodes: number;
+    groups: number;
+    replicationFactor: number;
     key: string;
     log?: string;
     routes?: boolean;
@@ -51,12 +57,13 @@ async function startPlain(): Promise<Started> {
 
 async function startFleet(): Promise<Started> {
   const folder = mkdtempSync(join(tmpdir(), "miroir-fuzz-"));
-  const started = await startNodes(2);
+  const started = await startNodes(options.nodes);
   const environment = { MIROIR_MASTER_KEY: options.key, MIROIR_LOG_LEVEL: "info" };
   const control = spawnMiroir(
     [
       ...["control", "--grpc", "127.0.0.1:0", "--data-dir", join(folder, "control"), "--shards", "8"],
-      ...["--replication-factor", "1", "--node-key", DEFAULT_MASTER_KEY],
+      ...["--groups", `${options.groups}`, "--replication-factor", `${options.replicationFactor}`],
+      ...["--node-key", DEFAULT_MASTER_KEY],
       ...started.nodes.flatMap((node) => ["--node", node.url]),
     ],
     { MIROIR_LOG_LEVEL: "info" },
