@@ -61,6 +61,15 @@ describe.each([
         settings: { ...settings, displayedAttributes: ["id", "title"] },
         documents: corpus(),
       },
+      {
+        uid: "parcels",
+        primaryKey: "label.code",
+        settings: {},
+        documents: Array.from(
+          { length: 1_300 },
+          (_, at) => `{"label":{"at":${at},"code":"P-${at}"},"weight":${at % 7}}`,
+        ),
+      },
     ]);
   }, 120_000);
   afterAll(() => fleet?.stop());
@@ -328,6 +337,17 @@ describe.each([
       if (page.results.length === 0) break;
     }
     expect(ids).toEqual(corpus().map((text) => (JSON.parse(text) as { id: unknown }).id));
+  });
+
+  it("gives distant pages of documents whose key lies inside of an object", async () => {
+    for (const body of [
+      { offset: 1_100, limit: 10 },
+      { offset: 1_250, limit: 100, fields: ["weight"] },
+    ]) {
+      const path = "/indexes/parcels/documents/fetch";
+      const [expected, actual] = await both(fleet, (http) => http.send("POST", path, body));
+      expect(comparable(actual.text)).toEqual(comparable(expected.text));
+    }
   });
 
   it("gives distant pages and long ones as one node", async () => {

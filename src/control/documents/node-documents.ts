@@ -1,4 +1,5 @@
-import { arrayElements, decodeString, findMember, objectMembers } from "../../json/members.js";
+import { findAtPath } from "../../json/member-path.js";
+import { arrayElements, decodeString, findMember } from "../../json/members.js";
 import { type NodeClient, parseAnswer } from "../../meilisearch/node-client.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { SEQUENCE_FIELD } from "../../placement/injected-fields.js";
@@ -55,15 +56,9 @@ export async function fetchDocuments(
  * @param primaryKey `a.b` names the member `b` of the object `a`, or the member `a.b`
  * @returns undefined where the document has none
  */
-export function idOf(document: Buffer, primaryKey: string, start = 0): string | undefined {
-  for (const { key, valueStart, valueEnd } of objectMembers(document, start)) {
-    if (key === primaryKey) return primaryKeyText(document.subarray(valueStart, valueEnd));
-    if (primaryKey.startsWith(`${key}.`) && document[valueStart] === 0x7b) {
-      const id = idOf(document, primaryKey.slice(key.length + 1), valueStart);
-      if (id !== undefined) return id;
-    }
-  }
-  return undefined;
+export function idOf(document: Buffer, primaryKey: string): string | undefined {
+  const value = findAtPath(document, primaryKey);
+  return value === undefined ? undefined : primaryKeyText(document.subarray(value.start, value.end));
 }
 
 /** The code of the document's insertion sequence; empty, and so before all others, where it has none. */

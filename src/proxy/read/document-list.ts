@@ -1,4 +1,5 @@
 import { removeMembers } from "../../json/edit.js";
+import { findAtPath } from "../../json/member-path.js";
 import { arrayElements, findMember } from "../../json/members.js";
 import { filterWithShards, type JsonValue } from "../../merge/index.js";
 import { isInjectedField, standInForAttribute, standInsInFilter } from "../../merge/injected-fields.js";
@@ -370,9 +371,8 @@ function withSequence(fields: readonly string[] | undefined): readonly string[] 
 }
 
 function placedId(document: Buffer, index: IndexView, criteria: readonly SortCriterion[]): PlacedId {
-  const member = index.primaryKey === undefined ? undefined : findMember(document, index.primaryKey);
-  const id =
-    member === undefined ? Buffer.from("null") : document.subarray(member.valueStart, member.valueEnd);
+  const value = index.primaryKey === undefined ? undefined : findAtPath(document, index.primaryKey);
+  const id = value === undefined ? Buffer.from("null") : document.subarray(value.start, value.end);
   return { id, place: placeOf(document, criteria) };
 }
 
