@@ -60,21 +60,15 @@ export async function completeFacets(
   const answers = parts.map(({ answers: bodies }, part) => parsePartAnswer(bodies[at] ?? EMPTY, part));
   const distributions = answers.map((answer) => distributionOf(answer));
   const completion = new Completion(plan, asked.body, ask, answers, total);
-  const attributes = [...facets.distribution.keys()];
-  const corrected = await Promise.all(
-    attributes.map(async (attribute): Promise<[string, FacetCounts] | undefined> => {
-      const lists = distributions.map((distribution) => distribution.get(attribute) ?? []);
-      const counts = await completion.counts(attribute, lists);
-      const labelled = await completion.labels(
-        attribute,
-        lists,
-        counts ?? facets.distribution.get(attribute),
-      );
-      const correction = labelled ?? counts;
-      return correction && [attribute, correction];
-    }),
-  );
-  return new Map(corrected.filter((correction) => correction !== undefined));
+  const corrections = new Map<string, FacetCounts>();
+  // One after the other, so that a search for many facets does not flood the nodes.
+  for (const [attribute, summed] of facets.distribution) {
+    const lists = distributions.map((distribution) => distribution.get(attribute) ?? []);
+    const counts = await completion.counts(attribute, lists);
+    const correction = (await completion.labels(attribute, lists, counts ?? summed)) ?? counts;
+    if (correction !== undefined) corrections.set(attribute, correction);
+  }
+  return corrections;
 }
 
 const EMPTY = Buffer.from("{}");

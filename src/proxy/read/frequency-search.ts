@@ -15,6 +15,7 @@ import {
 } from "../../merge/index.js";
 import { parsePartAnswer, sumOfTotals } from "../../merge/part-answer.js";
 import type { IndexView } from "../topology/topology-view.js";
+import { mapBounded } from "./bounded.js";
 import { indexFacts } from "./index-facts.js";
 import { runSearch, type SearchRun } from "./search-run.js";
 import type { ShardReader } from "./shard-reader.js";
@@ -26,6 +27,9 @@ export interface FrequencySearch {
   readonly query: FrequencyQuery;
   readonly includeMetadata: boolean;
 }
+
+/** Steps of one search under way at once. */
+const MAX_CONCURRENT_STEPS = 4;
 
 /** The words that nodes are to drop alike; undefined for a search of another kind. */
 export function frequencyQueryOf(index: IndexView, parameters: SearchParameters): FrequencyQuery | undefined {
@@ -78,9 +82,10 @@ export async function searchByFrequency(
   for (const level of steps) {
     if (hits.length >= plan.end) break;
     const limit = Math.min(plan.end + hits.length, facts.maxTotalHits);
-    const answered = await Promise.all(
-      level.map(async (step) => ({ step, hits: await run.hits(step, limit) })),
-    );
+    const answered = await mapBounded(level, MAX_CONCURRENT_STEPS, async (step) => ({
+      step,
+      hits: await run.hits(step, limit),
+    }));
     hits.push(...joinSteps(answered, seen, parameters.showRankingScore === true));
   }
   const merged = { ...whole.merged, page: hits.slice(plan.from, plan.end) };
