@@ -21,7 +21,8 @@ export function printTask(task: Task): string {
     `"startedAt":${time(startedAt)}`,
     `"finishedAt":${time(finishedAt)}`,
   ];
-  if (task.customMetadata !== "" || task.emptyCustomMetadata) members.push(`"customMetadata":${JSON.stringify(task.customMetadata)}`);
+  if (task.customMetadata !== "" || task.emptyCustomMetadata)
+    members.push(`"customMetadata":${JSON.stringify(task.customMetadata)}`);
   return `{${members.join(",")}}`;
 }
 
