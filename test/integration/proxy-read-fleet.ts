@@ -1,5 +1,6 @@
 import { pino } from "pino";
 import { Registry } from "prom-client";
+import { idOf } from "../../src/control/documents/node-documents.js";
 import type { NodeTransport } from "../../src/meilisearch/transport.js";
 import { createUndiciTransport } from "../../src/meilisearch/undici-transport.js";
 import { sequenceCode, shardCode } from "../../src/placement/injected-fields.js";
@@ -120,8 +121,9 @@ export async function startReadFleet(
 async function fillNodes(view: IndexView, index: FleetIndex, nodes: readonly NodeView[]): Promise<void> {
   const hasher = await createShardHasher();
   const stored = index.documents.map((document, at) => {
-    const id = (JSON.parse(document) as Record<string, unknown>)[index.primaryKey];
-    const shard = hasher.shardOf(String(id), view.shards);
+    const id = idOf(Buffer.from(document), index.primaryKey);
+    if (id === undefined) throw new Error(`no document id in ${document}`);
+    const shard = hasher.shardOf(id, view.shards);
     const fields = `"_miroir_shard":"${shardCode(shard)}","_miroir_seq":"${sequenceCode(1_000_000 + at)}"`;
     return { shard, text: `${document.slice(0, document.lastIndexOf("}"))},${fields}}` };
   });
