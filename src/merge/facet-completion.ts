@@ -13,7 +13,7 @@ import {
 } from "./facets.js";
 import type { Hit } from "./hit.js";
 import { sequenceOf } from "./hit.js";
-import type { MergedSearch } from "./merge-search.js";
+import type { MergedSearch } from "./merged-search.js";
 import { type PartAnswer, parsePartAnswer, totalOf } from "./part-answer.js";
 import { NO_FORMATTING, type SearchPlan } from "./part-request.js";
 import { conditionOn, restrictionConditions, withConditions } from "./restrictions.js";

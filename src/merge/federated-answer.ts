@@ -3,10 +3,10 @@ import { printOrderedFacets } from "./facets.js";
 import { type IndexFacets, printFacetsByIndex } from "./federated-facets.js";
 import type { FederatedHit } from "./federated-merge.js";
 import type { AnsweredQuery } from "./federated-union.js";
-import { clientMetadata, passedOn, processingTimeOf } from "./merge-search.js";
 import { type Pagination, planSearch, type SearchPlan } from "./part-request.js";
 import { printDouble } from "./print-double.js";
 import { isSemantic } from "./score-segments.js";
+import { clientMetadata, passedOn, processingTimeOf } from "./search-body.js";
 import type { IndexFacts, SearchParameters } from "./search-parameters.js";
 
 /**

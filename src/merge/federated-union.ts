@@ -2,7 +2,7 @@ import { SEQUENCE_FIELD } from "../placement/injected-fields.js";
 import { type FacetCounts, facetsOfHits, mergeFacetStats, statsOfHits } from "./facets.js";
 import { identityOf } from "./federated-merge.js";
 import { type Hit, memberText } from "./hit.js";
-import type { MergedSearch, SummedFacets } from "./merge-search.js";
+import type { MergedSearch, SummedFacets } from "./merged-search.js";
 import { parsePartAnswer } from "./part-answer.js";
 import { type Ask, NO_FORMATTING, type SearchPlan } from "./part-request.js";
 import type { FurtherAnswers } from "./round-answers.js";

@@ -21,7 +21,8 @@ export {
 } from "./frequency.js";
 export { nextRound } from "./further-rounds.js";
 export { hideInjectedFields } from "./injected-fields.js";
-export { type MergedSearch, mergedSearch, mergeSearch, printAnswer, totalAndFacets } from "./merge-search.js";
+export { mergedSearch, mergeSearch, totalAndFacets } from "./merge-search.js";
+export type { MergedSearch } from "./merged-search.js";
 export {
   type Ask,
   type AskRole,
@@ -33,6 +34,7 @@ export {
 export { type RankedQuery, rankingIncompatibility } from "./ranking-compatibility.js";
 export type { FurtherAnswers, PartAnswers } from "./round-answers.js";
 export { parseScoreDetails, type RuleDetails, type ScoreDetails } from "./score-details.js";
+export { printAnswer } from "./search-body.js";
 export type {
   FacetOrder,
   Filter,

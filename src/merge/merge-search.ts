@@ -1,26 +1,16 @@
-import { removeMembers } from "../json/edit.js";
-import { objectMembers } from "../json/members.js";
-import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
 import { rankDistinct } from "./distinct-rounds.js";
 import { distinctTotal, settledHits } from "./distinct-total.js";
 import type { FacetCorrections } from "./facet-completion.js";
-import {
-  type FacetCounts,
-  facetsOfHits,
-  leastCandidates,
-  mergeFacetStats,
-  printFacets,
-  statsOfHits,
-  sumFacets,
-} from "./facets.js";
+import { facetsOfHits, mergeFacetStats, statsOfHits, sumFacets } from "./facets.js";
 import type { Hit } from "./hit.js";
 import { type HybridHits, mergeHybrid } from "./hybrid.js";
-import { isInjectedField } from "./injected-fields.js";
 import { mergeHits, type RankedHits, takeHits } from "./merge-hits.js";
-import { numberMember, type PartAnswer, parsePartAnswer, sumOfTotals, totalOf } from "./part-answer.js";
+import type { MergedFacets, MergedSearch, SummedFacets } from "./merged-search.js";
+import { type PartAnswer, parsePartAnswer, sumOfTotals, totalOf } from "./part-answer.js";
 import { type AskRole, type SearchPlan, semanticRatioOf } from "./part-request.js";
 import { answersOf, type FurtherAnswers, furtherHits, type PartAnswers } from "./round-answers.js";
+import { printAnswer, singleAnswer } from "./search-body.js";
 import { belowThreshold } from "./threshold-total.js";
 
 /**
@@ -71,23 +61,6 @@ function checkAnswers(plan: SearchPlan, parts: readonly PartAnswers[]): void {
     }
   }
 }
-
-/** What the body is printed from. */
-export type MergedSearch = {
-  readonly page: readonly Hit[];
-  readonly total: number;
-  /** The answers whose facets add up to the whole's; undefined where none were asked for. */
-  readonly facets: MergedFacets | undefined;
-  readonly semanticHitCount: number | undefined;
-  /** Answers that carry members to pass on: the query as nodes print it, its vector, timings. */
-  readonly answers: readonly PartAnswer[];
-};
-
-/** Facets over all parts, neither ordered nor cut; stats as JSON text. */
-export type SummedFacets = { readonly distribution: Map<string, FacetCounts>; readonly stats: string };
-
-/** Facets with the ask whose answers they were summed from. */
-export type MergedFacets = SummedFacets & { readonly source: AskRole };
 
 type AnswersByRole = ReadonlyMap<AskRole, readonly PartAnswer[]>;
 
@@ -294,42 +267,6 @@ function facetsOf(answers: readonly PartAnswer[], source: AskRole): MergedFacets
   };
 }
 
-/** Prints the members in Meilisearch's order. */
-export function printAnswer(plan: SearchPlan, merged: MergedSearch): Buffer {
-  const view = clientView(plan);
-  const rest: string[] = [];
-  const add = (name: string, raw: string | undefined): void => {
-    if (raw !== undefined) rest.push(`"${name}":${raw}`);
-  };
-  const passOn = (name: string): string | undefined => passedOn(merged, name);
-
-  add("query", passOn("query") ?? JSON.stringify(plan.query.q ?? ""));
-  add("queryVector", passOn("queryVector"));
-  add("processingTimeMs", `${processingTimeOf(merged)}`);
-  if (plan.pagination.style === "page") {
-    const { page, hitsPerPage } = plan.pagination;
-    add("hitsPerPage", `${hitsPerPage}`);
-    add("page", `${page}`);
-    add("totalPages", `${hitsPerPage === 0 ? 0 : Math.ceil(merged.total / hitsPerPage)}`);
-    add("totalHits", `${merged.total}`);
-  } else {
-    add("limit", `${plan.pagination.limit}`);
-    add("offset", `${plan.pagination.offset}`);
-    add("estimatedTotalHits", `${merged.total}`);
-  }
-  if (merged.facets !== undefined) {
-    const candidates = Math.max(merged.total, leastCandidates(merged.facets.distribution));
-    add("facetDistribution", printFacets(merged.facets.distribution, plan.facts, candidates));
-    add("facetStats", merged.facets.stats);
-  }
-  add("requestUid", passOn("requestUid"));
-  const metadata = passOn("metadata");
-  if (metadata !== undefined) add("metadata", clientMetadata(plan, Buffer.from(metadata)));
-  add("performanceDetails", passOn("performanceDetails"));
-  add("semanticHitCount", merged.semanticHitCount?.toString());
-  return printBody(merged.page, view, rest);
-}
-
 /** Total and facets over the answers to one ask that gives no hits. */
 export function totalAndFacets(round: FurtherAnswers): {
   readonly total: number;
@@ -338,66 +275,3 @@ export function totalAndFacets(round: FurtherAnswers): {
   const answers = answersOf(round.parts, 0);
   return { total: sumOfTotals(answers), facets: facetsOf(answers, "universe") };
 }
-
-/** A member that is passed on as the first part that has it printed it. */
-export function passedOn(merged: MergedSearch, name: string): string | undefined {
-  return merged.answers
-    .find((answer) => answer.members.has(name))
-    ?.members.get(name)
-    ?.toString("utf8");
-}
-
-/** The longest that a part took for the search. Milliseconds. */
-export function processingTimeOf(merged: MergedSearch): number {
-  return Math.max(0, ...merged.answers.map((answer) => numberMember(answer, "processingTimeMs")));
-}
-
-/** A part's `metadata`: the node knows the index under a physical name, which no client may see. */
-export function clientMetadata(plan: SearchPlan, raw: Buffer): string {
-  const members = objectMembers(raw).map((member) =>
-    member.key === "indexUid"
-      ? `"indexUid":${JSON.stringify(plan.facts.uid)}`
-      : raw.toString("utf8", member.keyStart, member.valueEnd),
-  );
-  return `{${members.join(",")}}`;
-}
-
-/** The one part's own answer, which is the answer but for what clients must not see. */
-function singleAnswer(plan: SearchPlan, parts: readonly PartAnswers[]): Buffer {
-  const body = parts[0]?.answers[0];
-  if (parts.length !== 1 || body === null || body === undefined) {
-    throw new RangeError(`a plan for one part takes exactly one answer, not ${parts.length}`);
-  }
-  const view = clientView(plan);
-  if (needsNoView(body, view) && !body.includes(METADATA_MEMBER)) return body;
-  const answer = parsePartAnswer(body, 0);
-  const rest = [...answer.members].map(([name, raw]) => `"${name}":${clientMember(plan, name, raw)}`);
-  return printBody(answer.hits, view, rest);
-}
-
-const METADATA_MEMBER = Buffer.from('"metadata":');
-
-function clientMember(plan: SearchPlan, name: string, raw: Buffer): string {
-  switch (name) {
-    case "facetDistribution":
-    case "facetStats":
-      return removeMembers(raw, isInjectedField).toString("utf8");
-    case "metadata":
-      return clientMetadata(plan, raw);
-    default:
-      return raw.toString("utf8");
-  }
-}
-
-function printBody(page: readonly Hit[], view: ClientView, rest: readonly string[]): Buffer {
-  const chunks: Buffer[] = [OPEN];
-  page.forEach((hit, at) => {
-    if (at > 0) chunks.push(COMMA);
-    chunks.push(clientHit(hit.bytes, view));
-  });
-  chunks.push(Buffer.from(`],${rest.join(",")}}`));
-  return Buffer.concat(chunks);
-}
-
-const OPEN = Buffer.from('{"hits":[');
-const COMMA = Buffer.from(",");
