@@ -1,7 +1,4 @@
-import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { Logger } from "pino";
-import type { Registry } from "prom-client";
 import type { BackupService } from "../gen/miroir/v1/backups_pb.js";
 import type { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
@@ -10,103 +7,45 @@ import type { KeyService } from "../gen/miroir/v1/keys_pb.js";
 import type { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import type { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
-import {
-  type Epoch,
-  GroupSchema,
-  type NodeCredentials,
-  NodeSchema,
-  NodeState,
-  ReplicaState,
-  type Topology,
-} from "../gen/miroir/v1/topology_pb.js";
+import type { NodeCredentials, Topology } from "../gen/miroir/v1/topology_pb.js";
 import type { VerifyService } from "../gen/miroir/v1/verify_pb.js";
-import type { NodeTransport } from "../meilisearch/transport.js";
-import type { OutboundHttp } from "../outbound/outbound-http.js";
 import { createShardHasher } from "../placement/shard.js";
-import type { World } from "../runtime/world.js";
-import type { FencingToken, TaskStore } from "../store/task-store.js";
-import type { AuditTuning } from "./audit/audit-options.js";
+import type { TaskStore } from "../store/task-store.js";
 import { Auditor } from "./audit/auditor.js";
-import { type BackupsConfig, createBackups } from "./backups/backups.js";
+import { createBackups } from "./backups/backups.js";
+import type { ControlPlaneOptions } from "./control-plane-options.js";
 import { DocumentReader } from "./documents/document-reader.js";
-import { ExportTasks, type ExportTuning } from "./exports/export-tasks.js";
+import { ExportTasks } from "./exports/export-tasks.js";
 import { createFeatureService } from "./features/feature-service.js";
 import { switchFeatures } from "./features/node-features.js";
 import { IndexCompaction } from "./indexes/index-compaction.js";
 import { IndexCreator } from "./indexes/index-creator.js";
 import { IndexNames } from "./indexes/index-names.js";
 import { createIndexService, recordCreation } from "./indexes/index-service.js";
-import { UpdatedAt, type UpdatedAtTuning } from "./indexes/updated-at.js";
+import { UpdatedAt } from "./indexes/updated-at.js";
 import { defaultKeys } from "./keys/default-keys.js";
 import { createKeyService } from "./keys/key-service.js";
 import { createControlMetrics } from "./metrics.js";
-import { type BootstrappedNode, bootstrapNodes, type ConfiguredNode } from "./nodes/bootstrap-nodes.js";
+import { bootstrapNodes } from "./nodes/bootstrap-nodes.js";
+import { enterNodes, warnOfUnconfigured } from "./nodes/enter-nodes.js";
 import { NodeDirectory } from "./nodes/node-directory.js";
-import { type NodeHealth, NodeMonitor, type NodeMonitorTuning } from "./nodes/node-monitor.js";
+import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
+import { clearSettledNodes, nodesToSettle, REPLICAS, UNFINISHED } from "./nodes/suspicions.js";
 import { createResourceService } from "./resources/resource-service.js";
-import { DriftCheck, type DriftTuning } from "./settings/drift-check.js";
+import { DriftCheck } from "./settings/drift-check.js";
 import { SettingsCommits } from "./settings/settings-commits.js";
 import { createSettingsService } from "./settings/settings-service.js";
 import { IndexLookup } from "./tasks/index-replicas.js";
+import { settleAfterChanges } from "./tasks/settle-after-changes.js";
 import { TaskRegistry } from "./tasks/task-registry.js";
 import { TaskRemoval } from "./tasks/task-removal.js";
-import { RetentionLoop, type RetentionTuning } from "./tasks/task-retention.js";
+import { RetentionLoop } from "./tasks/task-retention.js";
 import { createTaskService } from "./tasks/task-service.js";
-import type { TopologyChange, TopologyManager } from "./topology/topology-manager.js";
 import { createVerifyService } from "./verify/verify-service.js";
-import { type ConfiguredWebhook, enterConfiguredWebhook } from "./webhooks/configured-webhook.js";
+import { enterConfiguredWebhook } from "./webhooks/configured-webhook.js";
 import { announcing } from "./webhooks/finished-tasks.js";
-import type { WebhookTuning } from "./webhooks/webhook-delivery.js";
 import { WebhookFeed } from "./webhooks/webhook-feed.js";
 import { createWebhookMetrics } from "./webhooks/webhook-metrics.js";
-
-/** Why a node is suspect that came back. */
-const UNFINISHED = "tasks from before its return are unfinished";
-/** Why a node is suspect at the start. */
-const REPLICAS = "some of its replicas are suspect";
-
-/** What the deciding parts of the control plane are configured with. */
-export interface ControlPlaneConfig {
-  readonly nodes: readonly ConfiguredNode[];
-  /** Replica groups over which nodes without a group are dealt out; 1 unless given. */
-  readonly groups?: number;
-  /** Milliseconds for which a node may fail to answer at the start; 5,000 unless given. */
-  readonly bootstrapTimeoutMs?: number;
-  /** Milliseconds that a node may take to accept an index's creation; 3,000 unless given. */
-  readonly nodeTimeoutMs?: number;
-  /** Milliseconds that a node may be away before an index is compacted without it; 60,000 unless given. */
-  readonly compactionPatienceMs?: number;
-  readonly monitor?: NodeMonitorTuning;
-  readonly audit?: AuditTuning;
-  readonly updatedAt?: UpdatedAtTuning;
-  readonly retention?: RetentionTuning;
-  /** A webhook beside those of clients; none unless given. */
-  readonly webhook?: ConfiguredWebhook | undefined;
-  readonly webhooks?: WebhookTuning;
-  readonly exports?: ExportTuning;
-  readonly backups: BackupsConfig;
-  readonly drift?: DriftTuning;
-}
-
-/** What {@link createControlPlane} works with. */
-export interface ControlPlaneOptions {
-  readonly world: World;
-  readonly transport: NodeTransport;
-  /** How addresses are called that clients have named. */
-  readonly outbound: OutboundHttp;
-  readonly store: TaskStore;
-  readonly topology: TopologyManager;
-  /** The fencing token of the leader's term; throws where this process does not lead. */
-  readonly fence: () => FencingToken;
-  readonly config: ControlPlaneConfig;
-  readonly logger: Logger;
-  readonly metrics: Registry;
-  /**
-   * Resolves when every connected proxy has acknowledged an epoch, or cannot be waited for any longer (invariant 2). A task that
-   * left a replica behind becomes final only then. Not waited for unless given.
-   */
-  readonly acknowledged?: (epoch: Epoch) => Promise<void>;
-}
 
 /** The deciding parts of the control plane: nodes, indexes, tasks, audit and settings. */
 export interface ControlPlane {
@@ -249,6 +188,8 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     cancel: async (uids, canceledBy) =>
       (await exports.cancel(uids, canceledBy)) + (await backups.cancel(uids, canceledBy)),
   });
+  /** Work that is in the store before it begins, and goes on under the next leader. */
+  const recordedWork = [names, compaction, removal, backups, exports];
   let endListening: (() => void) | undefined;
 
   return {
@@ -301,11 +242,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       }
       await reopenSettings(store, settings);
       await registry.settleAll();
-      await names.resume();
-      await compaction.resume();
-      await removal.resume();
-      await backups.resume();
-      await exports.resume();
+      for (const work of recordedWork) await work.resume();
       const settle = settleAfterChanges(registry, logger);
       lookup.published(topology.current());
       retention.start();
@@ -319,11 +256,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     },
     async stop() {
       endListening?.();
-      await names.stop();
-      await compaction.stop();
-      await backups.stop();
-      await exports.stop();
-      await removal.stop();
+      for (const work of recordedWork) await work.stop();
       await retention.stop();
       await drift.stop();
       await monitor.stop();
@@ -335,6 +268,15 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       });
     },
   };
+}
+
+/** Settings tasks that were open when the control plane stopped. */
+async function reopenSettings(store: TaskStore, settings: SettingsCommits): Promise<void> {
+  const page = await store.tasks.list(
+    { types: ["settingsUpdate"], statuses: ["enqueued", "processing"] },
+    { limit: 10_000 },
+  );
+  for (const { instance, uid } of page.tasks) if (instance !== null) await settings.opened(instance, uid);
 }
 
 function bootstrap({ world, transport, topology, config, logger }: ControlPlaneOptions) {
@@ -354,92 +296,4 @@ function bootstrap({ world, transport, topology, config, logger }: ControlPlaneO
 /** The features that every node is to have. */
 function enabledFeatures({ experimentalFeatures }: Topology): Record<string, boolean> {
   return Object.fromEntries(experimentalFeatures.map((name) => [name, true]));
-}
-
-/** Enters nodes where they are new, and brings URL, version and reachability of the others up to date. */
-function enterNodes(draft: Topology, nodes: readonly BootstrappedNode[]): void {
-  for (const seen of nodes) {
-    const ready = seen.status.kind === "ready";
-    let node = draft.nodes.find((candidate) => candidate.id === seen.id);
-    if (node === undefined) {
-      node = create(NodeSchema, { id: seen.id, group: seen.group, state: NodeState.ACTIVE });
-      draft.nodes.push(node);
-      let group = draft.groups.find((candidate) => candidate.id === seen.group);
-      if (group === undefined) {
-        group = create(GroupSchema, { id: seen.group });
-        draft.groups.push(group);
-      }
-      group.nodeIds = [...group.nodeIds, seen.id].sort();
-    }
-    node.url = seen.url;
-    if (seen.status.kind === "ready") node.meilisearchVersion = seen.status.version;
-    if (node.state === NodeState.JOINING || node.state === NodeState.DRAINING) continue;
-    node.state = ready ? NodeState.ACTIVE : NodeState.UNREACHABLE;
-  }
-  for (const node of draft.nodes) {
-    if (!nodes.some((seen) => seen.id === node.id)) node.state = NodeState.UNREACHABLE;
-  }
-  draft.nodes.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
-  draft.groups.sort((a, b) => a.id - b.id);
-}
-
-/** Nodes that hold data and have left the configuration: nobody has a key for them. */
-function warnOfUnconfigured(topology: Topology, nodes: readonly BootstrappedNode[], logger: Logger): void {
-  for (const node of topology.nodes) {
-    if (nodes.some((seen) => seen.id === node.id)) continue;
-    logger.warn(
-      { node: node.id, url: node.url },
-      "node is in the topology but not configured, so it counts as unreachable; configure it again",
-    );
-  }
-}
-
-/** Nodes with replicas that are suspect. */
-function nodesToSettle(topology: Topology): ReadonlySet<string> {
-  return new Set(
-    topology.indexes.flatMap((index) =>
-      index.replicas.flatMap(({ nodeId, state }) => (state === ReplicaState.SUSPECT ? [nodeId] : [])),
-    ),
-  );
-}
-
-/** A node stays suspect until the writers of its indexes have settled every suspect replica on it. */
-function clearSettledNodes(monitor: NodeMonitor, topology: Topology, logger: Logger): void {
-  const unsettled = nodesToSettle(topology);
-  for (const node of topology.nodes) {
-    if (node.state !== NodeState.SUSPECT || unsettled.has(node.id)) continue;
-    monitor
-      .clearWhere(node.id, (reason) => reason !== UNFINISHED)
-      .catch((error: unknown) => logger.warn({ err: error, node: node.id }, "could not clear suspicions"));
-  }
-}
-
-/** Settings tasks that were open when the control plane stopped. */
-async function reopenSettings(store: TaskStore, settings: SettingsCommits): Promise<void> {
-  const page = await store.tasks.list(
-    { types: ["settingsUpdate"], statuses: ["enqueued", "processing"] },
-    { limit: 10_000 },
-  );
-  for (const { instance, uid } of page.tasks) if (instance !== null) await settings.opened(instance, uid);
-}
-
-/** A task waits for the replicas that count; which do may change with the topology. */
-function settleAfterChanges(registry: TaskRegistry, logger: Logger): (change: TopologyChange) => void {
-  const known = new Map<string, string>();
-  return ({ topology }) => {
-    const seen = new Set<string>();
-    for (const index of topology.indexes) {
-      seen.add(index.instance);
-      const states = index.replicas.map((replica) => `${replica.nodeId}=${replica.state}`).join();
-      const before = known.get(index.instance);
-      known.set(index.instance, states);
-      if (before === undefined || before === states) continue;
-      // Open tasks may be filed under the index's former name.
-      const judged = index.namedByTask === undefined ? registry.settleIndex(index.uid) : registry.settleAll();
-      judged.catch((error: unknown) => {
-        logger.error({ err: error, index: index.uid }, "could not judge an index's open tasks again");
-      });
-    }
-    for (const instance of known.keys()) if (!seen.has(instance)) known.delete(instance);
-  };
 }

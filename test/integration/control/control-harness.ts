@@ -4,11 +4,8 @@ import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { pino } from "pino";
 import { Registry } from "prom-client";
-import {
-  type ControlPlane,
-  type ControlPlaneConfig,
-  createControlPlane,
-} from "../../../src/control/control-plane.js";
+import { type ControlPlane, createControlPlane } from "../../../src/control/control-plane.js";
+import type { ControlPlaneConfig } from "../../../src/control/control-plane-options.js";
 import { createLeadership } from "../../../src/control/leader/leadership.js";
 import {
   createTopologyManager,
