@@ -242,6 +242,7 @@ replication_factor: {{ int $c.replicationFactor }}
 shards: {{ int $c.shards }}
 min_in_sync: {{ int $c.minInSync }}
 unavailable_shard_policy: {{ $c.unavailableShardPolicy }}
+read_spread: {{ $c.readSpread }}
 http_payload_size_limit: {{ int64 $c.httpPayloadSizeLimit }}
 spool_threshold: {{ int64 $c.spoolThreshold }}
 lease_duration_ms: {{ int $c.leaseDurationMs }}

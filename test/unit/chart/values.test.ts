@@ -132,6 +132,7 @@ describe("the schema's shape", () => {
       "cluster.leaseDurationMs": "lease_duration_ms",
       "cluster.nodeWriteTimeoutMs": "node_write_timeout_ms",
       "cluster.unavailableShardPolicy": "unavailable_shard_policy",
+      "cluster.readSpread": "read_spread",
       "cluster.logLevel": "log_level",
       "store.taskRetentionMax": "task_retention_max",
       "store.taskRetentionHours": "task_retention_hours",
