@@ -30,7 +30,7 @@ let fleet: Fleet;
 let client: MiroirClient;
 
 beforeAll(async () => {
-  fleet = await startFleet({ nodes: 3, replicationFactor: 2, settingsCheckSeconds: 1 });
+  fleet = await startFleet({ nodes: 3, replicationFactor: 1, settingsCheckSeconds: 1 });
   client = createMiroirClient({ baseUrl: `http://${fleet.controlAddress()}` });
   for (const [uid, change] of Object.entries({
     films: settings,
@@ -150,4 +150,22 @@ describe("settings that somebody changes on a node", () => {
     const path = `${await onNodes("plain")}/settings/stop-words`;
     for (const at of [0, 1, 2]) expect(await node(at).ok("GET", path)).toEqual(["word5"]);
   }, 90_000);
+
+  it("are set back on nodes that made a change which failed on others", async () => {
+    const send = async (method: string, path: string, body: unknown) => {
+      const { taskUid } = await fleet.api.ok<{ taskUid: number }>(method, path, body);
+      return fleet.api.waitForTask(taskUid);
+    };
+    await send("POST", "/indexes/single/documents?primaryKey=id", [{ id: 1 }]);
+    const embedders = { e: { source: "userProvided", dimensions: 2 } };
+    await expect(send("PATCH", "/indexes/single/settings", { embedders })).rejects.toThrow(
+      "vector_embedding_error",
+    );
+    const path = `${await onNodes("single")}/settings/embedders`;
+    await fleet.eventually(async () => {
+      const all = await Promise.all([0, 1, 2].map((at) => node(at).ok("GET", path)));
+      return all.every((one) => Object.keys(one).length === 0) ? true : undefined;
+    });
+    await send("POST", "/indexes/single/documents", [{ id: 2, _vectors: { e: [1] } }]);
+  }, 60_000);
 });

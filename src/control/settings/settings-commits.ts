@@ -264,6 +264,8 @@ export class SettingsCommits {
       work.open.delete(row.uid);
       metrics.settingsChanges.inc({ outcome: verdict.status });
     }
+    // Nodes whose documents it suited have made it nevertheless.
+    if (changes.some(({ verdict }) => verdict.status === "failed")) this.#options.onDrift(instance);
   }
 
   async #recordVersions(

@@ -130,7 +130,13 @@ export class DocumentWrites {
       if (taken && batch.documents > 0) {
         return this.core.finalTurn(draft, index.instance, primaryKeyTaken(index.primaryKey ?? ""));
       }
-      if (batch.failure !== undefined) return this.core.finalTurn(draft, index.instance, batch.failure);
+      if (batch.failure !== undefined) {
+        // A change in front that is not done may yet fail, and what it asks of documents with it.
+        await this.openSettings.settled(index.instance);
+        const now = this.core.catalogue.find(indexUid);
+        if (now !== undefined && !sameTerms(batch.terms, await this.terms(now, request))) continue;
+        return this.core.finalTurn(draft, index.instance, batch.failure);
+      }
       if (index.primaryKey === undefined && batch.primaryKey !== undefined) {
         // Recorded by compare-and-set: where another key has come first, the documents are read again under it.
         await this.core.catalogue.ensure(indexUid, batch.primaryKey);

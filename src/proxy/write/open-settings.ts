@@ -3,6 +3,8 @@ import type { AcceptedNodeTask } from "./index-write.js";
 
 /** Changes of one index remembered at most. */
 const MAX_OPEN = 100;
+/** Pause between two looks at changes that are open. Milliseconds. */
+const PAUSE_MS = 25;
 /** How long a change counts as recent. Milliseconds. */
 const RECENT_MS = 30_000;
 /** Indexes of which it is remembered when they were changed last. */
@@ -92,6 +94,17 @@ export class OpenSettings {
     for (const oldest of this.latest.keys()) {
       if (this.latest.size <= MAX_CHANGED) return;
       this.latest.delete(oldest);
+    }
+  }
+
+  /** Waits until no change of an index is open any more, neither here nor in the topology, for as long as settings are waited for. */
+  async settled(instance: string): Promise<void> {
+    const { topology, world, config, closed } = this.context;
+    const deadline = world.clock.monotonic() + config.settingsWaitMs;
+    while (world.clock.monotonic() < deadline) {
+      const changing = topology.current()?.byInstance.get(instance)?.settingsChanging === true;
+      if (!changing && !this.byInstance.has(instance)) return;
+      await world.timers.sleep(PAUSE_MS, closed);
     }
   }
 

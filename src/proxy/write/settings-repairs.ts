@@ -11,7 +11,7 @@ import type { WriteCore } from "./write-core.js";
 /** Pause between two attempts to repair an index. Milliseconds. */
 const PAUSE_MS = 2_000;
 /** How long after a change of an index's settings nothing is repaired: the topology may not tell of the change yet. Milliseconds. */
-const QUIET_MS = 10_000;
+const QUIET_MS = 3_000;
 
 /**
  * Sends nodes the committed settings again where the control plane has found that they have others (design §8). A repair is a
