@@ -1,5 +1,5 @@
 import type { Task, TaskError } from "../gen/miroir/v1/tasks_pb.js";
-import { formatDuration, formatInstant, type Instant } from "./rfc3339.js";
+import { formatDuration, formatMoment, type Instant } from "./rfc3339.js";
 import { statusName, typeName } from "./task-names.js";
 
 /** One task as JSON text, members in Meilisearch's order. Each task is a batch of its own, under its own uid. */
@@ -31,5 +31,5 @@ function printError({ message, code, type, link }: TaskError): string {
 }
 
 function time(instant: Instant | undefined): string {
-  return instant === undefined ? "null" : `"${formatInstant(instant)}"`;
+  return instant === undefined ? "null" : `"${formatMoment(instant)}"`;
 }

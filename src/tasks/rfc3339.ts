@@ -17,6 +17,15 @@ export function formatInstant({ seconds, nanos }: Instant): string {
 }
 
 /**
+ * {@link formatInstant} of a moment that a clock has given, which always has a fraction: Meilisearch's clock has nanoseconds, which are as good as
+ * never all zero, and some clients cannot read a time without a fraction.
+ */
+export function formatMoment(moment: Instant): string {
+  const text = formatInstant(moment);
+  return moment.nanos === 0 ? `${text.slice(0, -1)}.0Z` : text;
+}
+
+/**
  * An ISO 8601 duration as Meilisearch prints it, such as `PT1.304531280S`; null where the end lies before the start.
  */
 export function formatDuration(start: Instant, end: Instant): string | null {

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { ApiKeySchema, type ApiKey as ProtoApiKey } from "../../gen/miroir/v1/topology_pb.js";
 import { indexPatternFault, isIndexPattern } from "../../meilisearch/index-pattern.js";
 import { randomUuid } from "../../runtime/uuid.js";
-import { formatInstant, type Instant, parseInstant } from "../../tasks/rfc3339.js";
+import { formatInstant, formatMoment, type Instant, parseInstant } from "../../tasks/rfc3339.js";
 import { type Action, actionNames, indexScope, isAction } from "../auth/actions.js";
 import { type ApiKey, normalizedUuid, uuidFault } from "../auth/api-key.js";
 import { currentView } from "../read/indexes.js";
@@ -105,8 +105,8 @@ function printKey(key: ApiKey, secret: string): object {
     actions: key.actions,
     indexes: key.indexes,
     expiresAt: key.expiresAt === null ? null : formatInstant(key.expiresAt),
-    createdAt: formatInstant(key.createdAt),
-    updatedAt: formatInstant(key.updatedAt),
+    createdAt: formatMoment(key.createdAt),
+    updatedAt: formatMoment(key.updatedAt),
   };
 }
 

@@ -1,5 +1,5 @@
 import { type Task, TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
-import { formatDuration, formatInstant, type Instant } from "../../tasks/rfc3339.js";
+import { formatDuration, formatMoment, type Instant } from "../../tasks/rfc3339.js";
 import { statusName, typeName } from "../../tasks/task-names.js";
 import type { ControlTransport } from "../control-transport.js";
 import { apiError } from "../http/api-errors.js";
@@ -85,8 +85,8 @@ export function printBatch(task: Task): string {
     `"details":${detailsOf(task)}`,
     `"stats":${JSON.stringify(stats)}`,
     `"duration":${JSON.stringify(duration)}`,
-    `"startedAt":${startedAt === undefined ? null : `"${formatInstant(startedAt)}"`}`,
-    `"finishedAt":${finishedAt === undefined ? null : `"${formatInstant(finishedAt)}"`}`,
+    `"startedAt":${startedAt === undefined ? null : `"${formatMoment(startedAt)}"`}`,
+    `"finishedAt":${finishedAt === undefined ? null : `"${formatMoment(finishedAt)}"`}`,
     `"batchStrategy":${JSON.stringify(strategyOf(task, type))}`,
   ];
   return `{${members.join(",")}}`;

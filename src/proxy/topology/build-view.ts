@@ -1,5 +1,4 @@
-import { toJson } from "@bufbuild/protobuf";
-import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import {
   type Index,
   type Node,
@@ -11,6 +10,7 @@ import {
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeAddress } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
+import { formatMoment } from "../../tasks/rfc3339.js";
 import { isAction } from "../auth/actions.js";
 import type { ApiKey } from "../auth/api-key.js";
 import type { IndexView, NodeView, ReplicaState, TopologyView } from "./topology-view.js";
@@ -170,7 +170,6 @@ function parseSettings(index: Index): Readonly<Record<string, unknown>> {
   return value as Record<string, unknown>;
 }
 
-/** RFC 3339 in UTC, as Meilisearch prints times. */
 function timeText(time: Timestamp | undefined): string {
-  return toJson(TimestampSchema, time ?? { $typeName: "google.protobuf.Timestamp", seconds: 0n, nanos: 0 });
+  return formatMoment(time ?? { seconds: 0n, nanos: 0 });
 }

@@ -10,7 +10,7 @@ import {
 } from "../../settings/canonical-settings.js";
 import { withDefaultTemplates } from "../../settings/document-templates.js";
 import { embedderSecrets } from "../../settings/embedder-secrets.js";
-import { formatInstant } from "../../tasks/rfc3339.js";
+import { formatMoment } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
@@ -65,7 +65,7 @@ export class IndexOperations {
           indexUid: uid,
           status: "enqueued",
           type: typeName(TaskType.INDEX_CREATION),
-          enqueuedAt: formatInstant(enqueuedAt),
+          enqueuedAt: formatMoment(enqueuedAt),
         },
       };
     });

@@ -1,6 +1,6 @@
 import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
-import { formatInstant } from "../../tasks/rfc3339.js";
+import { formatMoment } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import { untilAnswered } from "./control-calls.js";
@@ -81,7 +81,7 @@ export class NameOperations {
             indexUid: task.indexUid,
             status: "enqueued",
             type: typeName(task.type),
-            enqueuedAt: formatInstant(this.core.now()),
+            enqueuedAt: formatMoment(this.core.now()),
           },
         };
         const first = await untilAnswered(

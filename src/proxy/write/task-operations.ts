@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type DeleteTasksRequestSchema, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
-import { formatInstant } from "../../tasks/rfc3339.js";
+import { formatMoment } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import { untilAnswered } from "./control-calls.js";
 import type { BackupKind, ExportRequest, TaskRemovalWrite, WriteAnswer, WriteResult } from "./types.js";
@@ -94,7 +94,7 @@ export class TaskOperations {
 function enqueued(
   taskUid: bigint,
   type: TaskType,
-  enqueuedAt: Parameters<typeof formatInstant>[0],
+  enqueuedAt: Parameters<typeof formatMoment>[0],
   indexUid: string | null = null,
 ): WriteAnswer {
   return {
@@ -102,6 +102,6 @@ function enqueued(
     indexUid,
     status: "enqueued",
     type: typeName(type),
-    enqueuedAt: formatInstant(enqueuedAt),
+    enqueuedAt: formatMoment(enqueuedAt),
   };
 }

@@ -6,7 +6,7 @@ import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { ShardHasher } from "../../placement/shard.js";
 import { unguardMessage } from "../../settings/document-templates.js";
 import { withClientRuleNumbers } from "../../settings/rule-numbers.js";
-import { formatInstant } from "../../tasks/rfc3339.js";
+import { formatMoment } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { Catalogue } from "./catalogue.js";
@@ -379,7 +379,7 @@ export class WriteCore {
           indexUid: draft.indexUid,
           status: "enqueued",
           type: typeName(draft.type),
-          enqueuedAt: formatInstant(now),
+          enqueuedAt: formatMoment(now),
         },
       },
     };

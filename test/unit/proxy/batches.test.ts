@@ -59,8 +59,8 @@ describe("a task as a batch of its own", () => {
         progressTrace: { "processing tasks": "1.00s" },
       },
       duration: "PT1S",
-      startedAt: "2026-11-21T12:33:53Z",
-      finishedAt: "2026-11-21T12:33:54Z",
+      startedAt: "2026-11-21T12:33:53.0Z",
+      finishedAt: "2026-11-21T12:33:54.0Z",
       batchStrategy: "batched all enqueued tasks",
     });
   });

@@ -14,7 +14,7 @@ import {
 } from "../../../src/proxy/control-transport.js";
 import { getTask, listTasks, readTaskSelection, selectionRequest } from "../../../src/proxy/read/tasks.js";
 import { printTask } from "../../../src/tasks/print-task.js";
-import { formatDuration, formatInstant, parseInstant } from "../../../src/tasks/rfc3339.js";
+import { formatDuration, formatInstant, formatMoment, parseInstant } from "../../../src/tasks/rfc3339.js";
 
 const signal = new AbortController().signal;
 const none = () => undefined;
@@ -197,6 +197,11 @@ describe("one task", () => {
 });
 
 describe("times", () => {
+  it("that a clock has given always have a fraction, for clients that cannot read others", () => {
+    expect(formatMoment({ seconds: 0n, nanos: 0 })).toBe("1970-01-01T00:00:00.0Z");
+    expect(formatMoment({ seconds: 1n, nanos: 20_000_000 })).toBe("1970-01-01T00:00:01.02Z");
+  });
+
   it("come back from their text", () => {
     for (const text of [
       "1970-01-01T00:00:00Z",
