@@ -93,6 +93,11 @@ describe("dumps of a fleet", () => {
     await mkdir(join(folder, ".partial-20200101-000000000.dump-0", "indexes"), { recursive: true });
     await fleet.node(1).restart();
     await fleet.startControl();
+    // The proxy finds the new control plane when it next tries.
+    const known = fleet;
+    await fleet.eventually(async () =>
+      (await known.api.send("GET", `/tasks/${taskUid}`)).status === 200 ? true : undefined,
+    );
     const task = await finished(fleet, taskUid);
     expect(task).toMatchObject({ status: "succeeded", type: "dumpCreation" });
     const { documents, manifest, path } = await readDump(fleet, task);

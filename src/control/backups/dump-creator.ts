@@ -21,9 +21,10 @@ import type { ControlMetrics } from "../metrics.js";
 import { holdsSecrets, keptSecrets } from "../settings/secret-keeper.js";
 import { cleanError } from "../tasks/aggregate.js";
 import { findInstance } from "../tasks/index-replicas.js";
+import type { TaskAttempt } from "../tasks/serial-tasks.js";
 import { taskToProto } from "../tasks/task-codec.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
-import type { BackupAttempt, BackupKind } from "./backup-tasks.js";
+import type { BackupKind } from "./backup-tasks.js";
 import { backupUid, printMs, printTime } from "./backup-times.js";
 import { dumpIndex } from "./dump-index.js";
 import type { NodeTaskSource } from "./quiet-mark.js";
@@ -65,7 +66,7 @@ export function createDumpKind(options: DumpCreatorOptions): BackupKind {
 }
 
 /** Writes a dump and gives it its name. @returns its uid */
-async function createDump(options: DumpCreatorOptions, attempt: BackupAttempt): Promise<string> {
+async function createDump(options: DumpCreatorOptions, attempt: TaskAttempt): Promise<string> {
   const { world, logger } = options;
   const dumpUid = backupUid(attempt.startedAt);
   const nonce = Buffer.from(world.random.bytes(6)).toString("hex");
@@ -86,7 +87,7 @@ async function createDump(options: DumpCreatorOptions, attempt: BackupAttempt): 
 
 async function writeDump(
   options: DumpCreatorOptions,
-  { task, startedAt, signal }: BackupAttempt,
+  { task, startedAt, signal }: TaskAttempt,
   dumpUid: string,
   target: BackupFolder,
 ): Promise<void> {

@@ -9,7 +9,7 @@ import type { DocumentReader } from "../documents/document-reader.js";
 import type { ControlMetrics } from "../metrics.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
-import { type NodeTaskSource, quietMark } from "./quiet-mark.js";
+import { isUnchangedBetween, type NodeTaskSource, type QuietMark, quietMark } from "./quiet-mark.js";
 
 /** What {@link dumpIndex} works with. */
 export interface DumpIndexOptions {
@@ -74,7 +74,7 @@ export async function dumpIndex(
   };
   const before = await markOf(options, index.instance);
   await target.write(documentsFile({ folder }), lines());
-  const unchanged = before !== undefined && before === (await markOf(options, index.instance));
+  const unchanged = isUnchangedBetween(before, await markOf(options, index.instance));
   logger.info({ index: index.uid, documents: contents.documents, unchanged }, "an index is in the dump");
   return { ...contents, unchanged, maskedEmbedders: [...masked] };
 }
@@ -91,7 +91,7 @@ function lineOf(document: Buffer): Buffer {
 async function markOf(
   { admin, logger, topology }: DumpIndexOptions,
   instance: string,
-): Promise<string | undefined> {
+): Promise<QuietMark | undefined> {
   const index = findInstance(topology.current(), instance);
   if (index === undefined) return undefined;
   const name = physicalName(index.instance, index.generation);

@@ -7,13 +7,14 @@ import type { NodeClient } from "../../meilisearch/node-client.js";
 import type { World } from "../../runtime/world.js";
 import { type ExportHeader, writeExport } from "../../store/export-file.js";
 import type { TaskStore, TransferRecord } from "../../store/task-store.js";
+import type { TaskAttempt } from "../tasks/serial-tasks.js";
 import { withoutSecrets } from "../topology/subscribe.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
-import type { BackupAttempt, BackupKind } from "./backup-tasks.js";
+import type { BackupKind } from "./backup-tasks.js";
 import { backupUid, printMs } from "./backup-times.js";
 import { printEpoch } from "./dump-creator.js";
 import { makeNodeSnapshot, type NodeSnapshot } from "./node-snapshot.js";
-import { quietMark } from "./quiet-mark.js";
+import { isUnchangedBetween, type QuietMark, quietMark } from "./quiet-mark.js";
 
 /** What {@link createSnapshotKind} works with. */
 export interface SnapshotCreatorOptions {
@@ -62,7 +63,7 @@ export function createSnapshotKind(options: SnapshotCreatorOptions): BackupKind 
   };
 }
 
-async function createSnapshot(options: SnapshotCreatorOptions, attempt: BackupAttempt): Promise<void> {
+async function createSnapshot(options: SnapshotCreatorOptions, attempt: TaskAttempt): Promise<void> {
   const { topology, world, logger, version } = options;
   const { signal, startedAt, task } = attempt;
   const snapshotUid = backupUid(startedAt);
@@ -87,9 +88,8 @@ async function createSnapshot(options: SnapshotCreatorOptions, attempt: BackupAt
       finishedAt: printMs(world.clock.now()),
       miroirVersion: version,
       unchanged:
-        before.contentHash === after.contentHash &&
-        mark !== undefined &&
-        mark === (await contentMark(options, after)),
+        catalogueOf(before) === catalogueOf(after) &&
+        isUnchangedBetween(mark, await contentMark(options, after)),
       nodes,
     };
     await target.write(MANIFEST_FILE, `${JSON.stringify(manifest, undefined, 2)}\n`);
@@ -125,8 +125,19 @@ async function snapshotNodes(
   return outcomes.flatMap((outcome) => (outcome.status === "fulfilled" ? [outcome.value] : []));
 }
 
-/** Changes with everything that a node gets to do. */
-function contentMark(options: SnapshotCreatorOptions, { nodes }: Topology): Promise<string | undefined> {
+/** Which data is under which name; the times of the last writes, which are published behind them, are left out. */
+function catalogueOf({ indexes }: Topology): string {
+  return JSON.stringify(
+    indexes.map(({ uid, instance, generation, settingsVersion }) => [
+      uid,
+      instance,
+      String(generation),
+      String(settingsVersion),
+    ]),
+  );
+}
+
+function contentMark(options: SnapshotCreatorOptions, { nodes }: Topology): Promise<QuietMark | undefined> {
   return quietMark(
     nodes.map(({ id }) => id),
     options,

@@ -1,4 +1,4 @@
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import type { ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { ExportRequest, ExportService } from "../../gen/miroir/v1/exports_pb.js";
 import { errorLink } from "../../meilisearch/errors.js";
@@ -6,17 +6,12 @@ import { matchesIndex } from "../../meilisearch/index-pattern.js";
 import type { JsonValue } from "../../merge/index.js";
 import type { OutboundHttp } from "../../outbound/outbound-http.js";
 import type { World } from "../../runtime/world.js";
-import {
-  type TaskErrorRow,
-  type TaskRow,
-  type TaskStore,
-  type TaskUid,
-  taskUid,
-} from "../../store/task-store.js";
+import { type TaskErrorRow, type TaskStore, type TaskUid, taskUid } from "../../store/task-store.js";
 import { type DocumentReader, IndexUnreadableError } from "../documents/document-reader.js";
 import { keptSecrets } from "../settings/secret-keeper.js";
 import { enqueuedTask } from "../tasks/enqueued-task.js";
 import { findInstance } from "../tasks/index-replicas.js";
+import { SerialTasks } from "../tasks/serial-tasks.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { type ExportedIndex, exportDetails } from "./export-details.js";
@@ -41,17 +36,9 @@ export interface ExportTuning {
   readonly patienceMs?: number;
 }
 
-/** Exports that wait, and the one under way. */
-const MAX_WAITING = 100;
 /** Bytes of documents in one request, where the client does not say. */
 const PAYLOAD_BYTES = 20 * 1024 * 1024;
 const PAGE = 1_000;
-
-/** An export that waits or runs. */
-interface OpenExport {
-  readonly row: TaskRow;
-  readonly canceled: AbortController;
-}
 
 /**
  * Runs the tasks that copy indexes to another Meilisearch, one after the other. Keys of the other one are never stored, so an export ends as
@@ -60,12 +47,16 @@ interface OpenExport {
  */
 export class ExportTasks {
   readonly #options: ExportTasksOptions;
-  readonly #open = new Map<TaskUid, OpenExport>();
-  readonly #stopping = new AbortController();
-  #last: Promise<void> = Promise.resolve();
+  readonly #line: SerialTasks<ExportRequest>;
 
   constructor(options: ExportTasksOptions) {
     this.#options = options;
+    this.#line = new SerialTasks({
+      ...options,
+      what: "export",
+      run: async (request, { signal }) => exportDetails(request, await this.#export(request, signal)),
+      failure: taskError,
+    });
   }
 
   /** What the control plane serves. */
@@ -100,83 +91,25 @@ export class ExportTasks {
   }
 
   /** Breaks off what is under way; {@link resume} ends it. */
-  async stop(): Promise<void> {
-    this.#stopping.abort(new Error("the control plane stops"));
-    await this.#last;
+  stop(): Promise<void> {
+    return this.#line.stop();
   }
 
   /** Ends those of these exports that wait or run. Resolves with how many. */
-  async cancel(uids: readonly TaskUid[], canceledBy: TaskUid): Promise<number> {
-    const open = uids.flatMap((uid) => this.#open.get(uid) ?? []);
-    const now = this.#options.world.clock.now();
-    for (const { canceled } of open) canceled.abort(new Error("the export was canceled"));
-    await this.#options.registry.conclude(
-      open.map(({ row }) => ({
-        row: { ...row, canceledBy },
-        verdict: {
-          status: "canceled",
-          error: null,
-          detailsJson: row.detailsJson,
-          startedAt: null,
-          finishedAt: now,
-          divergent: [],
-        },
-      })),
-    );
-    return open.length;
+  cancel(uids: readonly TaskUid[], canceledBy: TaskUid): Promise<number> {
+    return this.#line.cancel(uids, canceledBy);
   }
 
   async #create(request: ExportRequest): Promise<void> {
-    const { store, registry, world, logger } = this.#options;
-    const uid = taskUid(Number(request.taskUid));
-    if (this.#open.has(uid) || (await store.tasks.get(uid)) !== undefined) return;
-    if (this.#open.size >= MAX_WAITING) {
-      throw new ConnectError(`${MAX_WAITING} exports wait already`, Code.ResourceExhausted);
-    }
     const row = enqueuedTask({
-      uid,
+      uid: taskUid(Number(request.taskUid)),
       indexUid: null,
       instance: null,
       type: "export",
       detailsJson: exportDetails(request, request.indexes.map(asAsked)),
-      enqueuedAt: world.clock.now(),
+      enqueuedAt: this.#options.world.clock.now(),
     });
-    const open = { row, canceled: new AbortController() };
-    this.#open.set(uid, open);
-    try {
-      await registry.register([row]);
-    } catch (error) {
-      this.#open.delete(uid);
-      throw error;
-    }
-    this.#last = this.#last
-      .then(() => this.#run(open, request))
-      .catch((error: unknown) => {
-        if (!this.#stopping.signal.aborted)
-          logger.error({ err: error, task: uid }, "an export was not recorded");
-      })
-      .finally(() => this.#open.delete(uid));
-  }
-
-  async #run({ row, canceled }: OpenExport, request: ExportRequest): Promise<void> {
-    const { registry, world, logger } = this.#options;
-    const signal = AbortSignal.any([this.#stopping.signal, canceled.signal]);
-    if (signal.aborted) return;
-    const startedAt = world.clock.now();
-    const processing = { error: null, detailsJson: row.detailsJson, startedAt, divergent: [] };
-    await registry.conclude([{ row, verdict: { ...processing, status: "processing", finishedAt: null } }]);
-    const outcome = await this.#export(request, signal).then(
-      (indexes) => ({ status: "succeeded", detailsJson: exportDetails(request, indexes) }) as const,
-      (error: unknown) => {
-        if (signal.aborted) return undefined;
-        logger.warn({ err: error, task: row.uid }, "an export has failed");
-        return { status: "failed", error: taskError(error) } as const;
-      },
-    );
-    if (outcome === undefined) return;
-    const finishedAt = world.clock.now();
-    await registry.conclude([{ row, verdict: { ...processing, ...outcome, finishedAt } }]);
-    logger.info({ task: row.uid, status: outcome.status, ms: finishedAt - startedAt }, "an export has ended");
+    await this.#line.create(row, request);
   }
 
   async #export(
