@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
-import { createBrotliDecompress, createGunzip, createInflate, Gunzip } from "node:zlib";
+import { Gunzip } from "node:zlib";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
+import { bodyDecoder, endDecoder } from "../body-decoder.js";
 import { apiError } from "./api-errors.js";
 
 /** What of a request concerns its body. */
@@ -73,10 +74,19 @@ const GZIP_HEADER_BYTES = 10;
 /** The body without its content encoding; an encoding that is not known is left alone, as Meilisearch does. */
 export function decodedBody(source: Pick<BodySource, "stream" | "contentEncoding">): Readable {
   const { stream } = source;
-  const decoder = decoderFor(source.contentEncoding);
+  const decoder = bodyDecoder(source.contentEncoding);
   if (decoder === undefined) return stream;
-  if (decoder instanceof Gunzip) awaitGzipHeader(stream, decoder);
-  stream.pipe(decoder);
+  let received = 0;
+  stream.on("data", (chunk: Buffer) => {
+    received += chunk.length;
+  });
+  // A body that ends within the header of gzip has broken off, whatever it holds: Meilisearch sees no more of it.
+  decoder.once("error", (error) => {
+    if (decoder instanceof Gunzip && received < GZIP_HEADER_BYTES)
+      Object.assign(error, { code: "Z_BUF_ERROR" });
+  });
+  stream.pipe(decoder, { end: false });
+  stream.once("end", () => endDecoder(decoder, received));
   stream.once("error", (error) => decoder.destroy(error));
   stream.once("close", () => {
     if (!stream.readableEnded) decoder.destroy(new Error("the connection was closed"));
@@ -87,30 +97,6 @@ export function decodedBody(source: Pick<BodySource, "stream" | "contentEncoding
     stream.resume();
   });
   return decoder;
-}
-
-/** Makes a body that ends within the header of gzip one that broke off, whatever it holds: Meilisearch sees no more of it. */
-function awaitGzipHeader(stream: Readable, decoder: Gunzip): void {
-  let received = 0;
-  stream.on("data", (chunk: Buffer) => {
-    received += chunk.length;
-  });
-  decoder.once("error", (error) => {
-    if (received < GZIP_HEADER_BYTES) Object.assign(error, { code: "Z_BUF_ERROR" });
-  });
-}
-
-function decoderFor(encoding: string | undefined) {
-  switch (encoding?.trim().toLowerCase()) {
-    case "gzip":
-      return createGunzip();
-    case "deflate":
-      return createInflate();
-    case "br":
-      return createBrotliDecompress();
-    default:
-      return undefined;
-  }
 }
 
 function collect(

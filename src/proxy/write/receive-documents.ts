@@ -1,5 +1,4 @@
 import type { Readable } from "node:stream";
-import { createBrotliDecompress, createGunzip, createInflate } from "node:zlib";
 import {
   createDocumentSplitter,
   DocumentNotObjectError,
@@ -8,6 +7,7 @@ import {
 import { objectMembers } from "../../json/members.js";
 import { JsonSyntaxError } from "../../json/scan.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
+import { type BodyDecoder, bodyDecoder, endDecoder } from "../body-decoder.js";
 import { CsvError, createCsvReader } from "./csv.js";
 import {
   BatchBuilder,
@@ -192,7 +192,7 @@ export async function* decodedChunks(
   contentEncoding: string | undefined,
   maxBytes: number,
 ): AsyncGenerator<Buffer> {
-  const decoder = decoderFor(contentEncoding);
+  const decoder = bodyDecoder(contentEncoding);
   if (decoder === undefined) {
     try {
       for await (const chunk of body.iterator({ destroyOnReturn: false })) yield asBuffer(chunk);
@@ -218,10 +218,8 @@ export async function* decodedChunks(
   }
 }
 
-type Decoder = NonNullable<ReturnType<typeof decoderFor>>;
-
 /** Writes the body into the decoder, no faster than it is read. */
-async function feed(body: Readable, decoder: Decoder, maxBytes: number): Promise<void> {
+async function feed(body: Readable, decoder: BodyDecoder, maxBytes: number): Promise<void> {
   let size = 0;
   try {
     for await (const chunk of body.iterator({ destroyOnReturn: false })) {
@@ -231,7 +229,7 @@ async function feed(body: Readable, decoder: Decoder, maxBytes: number): Promise
       if (decoder.destroyed) return;
       if (!decoder.write(bytes)) await drained(decoder);
     }
-    decoder.end();
+    endDecoder(decoder, size);
   } catch (error) {
     decoder.destroy(
       error instanceof Error ? error : new Error("the body could not be read", { cause: error }),
@@ -240,7 +238,7 @@ async function feed(body: Readable, decoder: Decoder, maxBytes: number): Promise
   }
 }
 
-function drained(decoder: Decoder): Promise<void> {
+function drained(decoder: BodyDecoder): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       decoder.off("drain", done);
@@ -250,19 +248,6 @@ function drained(decoder: Decoder): Promise<void> {
     decoder.on("drain", done);
     decoder.on("close", done);
   });
-}
-
-function decoderFor(encoding: string | undefined) {
-  switch (encoding?.trim().toLowerCase()) {
-    case "gzip":
-      return createGunzip();
-    case "deflate":
-      return createInflate();
-    case "br":
-      return createBrotliDecompress();
-    default:
-      return undefined;
-  }
 }
 
 function asBuffer(chunk: unknown): Buffer {

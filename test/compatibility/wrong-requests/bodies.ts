@@ -79,6 +79,10 @@ export const bodies: WrongRequests = {
     packed("br", brotliCompressSync('{"q":[]}'), "/multi-search"),
     packed("gzip", gzipSync("nope"), "/multi-search"),
     packed("deflate", Buffer.from("nope"), "/swap-indexes"),
+    ...["gzip", "deflate", "br"].flatMap((encoding) => [
+      packed(encoding, Buffer.alloc(0)),
+      packed(encoding, Buffer.alloc(0), "/indexes/wb/search"),
+    ]),
     // Sizes, as sent and as unpacked.
     add(`[{"id":1,"a":"${"é".repeat(PAYLOAD_LIMIT / 2)}"}]`),
     add(`id,a\n1,"${large}"\n`, CSV),
