@@ -1,6 +1,7 @@
 import { request } from "undici";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
+import { plainBody } from "../support/plain-body.js";
 
 /** What a step carries besides its method, path and body. */
 export interface StepOptions {
@@ -58,7 +59,7 @@ const VOLATILE: Volatile = [
   [/"processingTimeMs":\d+/g, '"processingTimeMs":"<ms>"'],
   [/"batchUid":\d+/g, '"batchUid":"<uid>"'],
   [/"(databaseSize|usedDatabaseSize|rawDocumentDbSize|avgDocumentSize)":("[^"]*"|\d+)/g, '"$1":"<size>"'],
-  [/"requestUid":"[0-9a-f-]{36}"/g, '"requestUid":"<uuid>"'],
+  [/"(requestUid|queryUid)":"[0-9a-f-]{36}"/g, '"$1":"<uuid>"'],
   [/"version":"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]{21}"/g, '"version":"<uuid>"'],
   [/"(preCompactionSize|postCompactionSize)":"[^"]*"/g, '"$1":"<size>"'],
   [/for the webhook `[0-9a-f-]{36}`/g, "for the webhook `<uuid>`"],
@@ -242,7 +243,7 @@ async function send(
     .filter(([name]) => !IGNORED_HEADERS.has(name) && !name.startsWith("x-miroir-"))
     .map(([name, value]) => `${name}: ${LISTS.has(name) ? sortedList(String(value)) : String(value)}`)
     .sort();
-  return { status: response.statusCode, headers: headers.join("\n"), body: await response.body.text() };
+  return { status: response.statusCode, headers: headers.join("\n"), body: await plainBody(response) };
 }
 
 const PATIENCE_MS = 60_000;

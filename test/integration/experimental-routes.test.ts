@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { createGunzip } from "node:zlib";
 import { request } from "undici";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Fleet, startFleet } from "../support/fleet.js";
@@ -115,15 +117,18 @@ describe("experimental routes over a fleet", () => {
       expect(await again.text).toMatch(/ INFO miroir: .*route="\/indexes\/:indexUid\/stats"/);
     });
 
-    it("is free again when its client has gone", async () => {
+    it("is compressed line by line, and free again when its client has gone", async () => {
       const gone = new AbortController();
-      const { statusCode } = await request(`${fleet.api.url}/logs/stream`, {
+      const { statusCode, body } = await request(`${fleet.api.url}/logs/stream`, {
         method: "POST",
-        headers: { "content-type": "application/json" },
+        headers: { "content-type": "application/json", "accept-encoding": "gzip" },
         body: "{}",
         signal: gone.signal,
       });
       expect(statusCode).toBe(200);
+      const lines = body.on("error", () => undefined).pipe(createGunzip());
+      await fleet.api.ok("GET", "/indexes/books/stats");
+      expect(String((await once(lines, "data"))[0])).toContain(" INFO miroir: ");
       gone.abort();
       const next = await fleet.eventually(async () => {
         const { answer, text } = await follow({});

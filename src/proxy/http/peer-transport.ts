@@ -29,8 +29,9 @@ export interface PeerTransport {
   close(): Promise<void>;
 }
 
-/** Headers that concern one connection, or that the client library sets itself. */
+/** Headers that concern one connection, or that the client library sets itself. Answers are compressed for the client by who sends them to it. */
 const NOT_PASSED_ON = new Set([
+  "accept-encoding",
   "connection",
   "keep-alive",
   "proxy-authenticate",

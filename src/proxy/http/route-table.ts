@@ -8,6 +8,7 @@ import type { Action } from "../auth/actions.js";
 import { AuthFilter } from "../auth/auth-filter.js";
 import { internalError } from "./api-errors.js";
 import type { Authentication } from "./authentication.js";
+import { type Coding, compressed } from "./content-encoding.js";
 import type { ProxyMetrics } from "./metrics.js";
 import type { BodySource } from "./request-body.js";
 
@@ -157,6 +158,7 @@ async function serve(
   } catch (error) {
     answer = answerOf(error, log);
   }
+  if (request.coding !== undefined) answer = await encoded(answer, request.coding, reply);
   answered = true;
   return send(reply, answer);
 }
@@ -198,6 +200,15 @@ function send(reply: FastifyReply, answer: RouteAnswer): FastifyReply {
   // The first bytes of a stream may be long in coming.
   if (answer.body instanceof Readable) reply.raw.flushHeaders();
   return reply;
+}
+
+/** The answer with its body compressed, and its headers that say so on `reply`; no body stays none. */
+async function encoded(answer: RouteAnswer, coding: Coding, reply: FastifyReply): Promise<RouteAnswer> {
+  const plain = typeof answer.body === "string" ? Buffer.from(answer.body) : answer.body;
+  if (plain === undefined || (Buffer.isBuffer(plain) && plain.length === 0)) return answer;
+  const body = await compressed(plain, coding);
+  reply.header("content-encoding", coding).header("vary", [reply.getHeader("vary"), "accept-encoding"]);
+  return { ...answer, body };
 }
 
 /** The answer that tells of an error; an unexpected one is logged and answered without its details. */

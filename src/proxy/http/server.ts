@@ -16,6 +16,7 @@ import { registerBackups } from "./backups.js";
 import { registerChats } from "./chats.js";
 import { registerCompaction } from "./compaction.js";
 import { DEFAULT_PROXY_CONFIG, type ProxyConfig } from "./config.js";
+import { registerNegotiation } from "./content-encoding.js";
 import { corsHeaders, registerCors } from "./cors.js";
 import { registerDocumentsRead } from "./documents-read.js";
 import { registerDocumentsWrite } from "./documents-write.js";
@@ -107,6 +108,7 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   };
   const authentication = createAuthentication(config.masterKey, topology, world);
   const app = createApp(world);
+  registerNegotiation(app);
   registerCors(app);
   const routes = createRouteTable(app, {
     world,
