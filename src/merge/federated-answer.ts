@@ -1,3 +1,4 @@
+import { removeMembers, setMember } from "../json/edit.js";
 import { type ClientView, clientHit, clientView } from "./client-hit.js";
 import { printOrderedFacets } from "./facets.js";
 import { type IndexFacets, printFacetsByIndex } from "./federated-facets.js";
@@ -27,12 +28,18 @@ export function planFederatedQuery(
 export type FederatedAnswer = {
   readonly hits: readonly FederatedHit[];
   /** In the order of the request, with the client's own parameters. */
-  readonly queries: readonly (AnsweredQuery & { readonly asked: SearchParameters })[];
+  readonly queries: readonly (AnsweredQuery & {
+    readonly asked: SearchParameters;
+    /** Whether it asks for {@link FederatedAnswer.server} by name. */
+    readonly namesServer: boolean;
+  })[];
   readonly pagination: Pagination;
   readonly total: number;
   /** By index uid, in order; or those of all indexes made one. */
   readonly facets: ReadonlyMap<string, IndexFacets> | IndexFacets | undefined;
   readonly includeMetadata: boolean;
+  /** What this server is called in a network of servers; undefined where no query is for one of them. */
+  readonly server: string | undefined;
   /** Names the request; used where no part's own name for it is known. */
   readonly requestUid: string;
 };
@@ -64,7 +71,9 @@ export function printFederatedAnswer(answer: FederatedAnswer): Buffer {
   }
   const [requestUid] = merged.flatMap((one) => passedOn(one, "requestUid") ?? []);
   rest.push(`"requestUid":${requestUid ?? JSON.stringify(answer.requestUid)}`);
-  if (answer.includeMetadata) rest.push(`"metadata":[${queries.map(metadataOf).join(",")}]`);
+  if (answer.includeMetadata)
+    rest.push(`"metadata":[${queries.map((query) => metadataOf(query, answer.server)).join(",")}]`);
+  if (answer.server !== undefined) rest.push('"remoteErrors":{}');
   if (queries.some(({ plan }) => plan.kind !== "keyword")) {
     rest.push(`"semanticHitCount":${answer.hits.filter(({ hit }) => isSemantic(hit)).length}`);
   }
@@ -73,12 +82,20 @@ export function printFederatedAnswer(answer: FederatedAnswer): Buffer {
   return printBody(answer, rest);
 }
 
-function metadataOf({ plan, merged }: FederatedAnswer["queries"][number]): string {
-  return clientMetadata(plan, Buffer.from(passedOn(merged, "metadata") ?? "{}"));
+function metadataOf(
+  { plan, merged, namesServer }: FederatedAnswer["queries"][number],
+  server: string | undefined,
+): string {
+  const metadata = Buffer.from(clientMetadata(plan, Buffer.from(passedOn(merged, "metadata") ?? "{}")));
+  if (server === undefined) return metadata.toString("utf8");
+  // Meilisearch looks for the primary key under the name that the query gave, where its own indexes are not.
+  const known = namesServer ? removeMembers(metadata, (key) => key === "primaryKey") : metadata;
+  return setMember(known, "remote", JSON.stringify(server)).toString("utf8");
 }
 
-function printBody({ hits, queries }: FederatedAnswer, rest: readonly string[]): Buffer {
+function printBody({ hits, queries, server }: FederatedAnswer, rest: readonly string[]): Buffer {
   const views = new Map<number, ClientView>();
+  const remote = server === undefined ? "" : `,"remote":${JSON.stringify(server)}`;
   const chunks: Buffer[] = [Buffer.from('{"hits":[')];
   for (const [at, { hit, position, score }] of hits.entries()) {
     const query = queries[position];
@@ -89,7 +106,7 @@ function printBody({ hits, queries }: FederatedAnswer, rest: readonly string[]):
     };
     views.set(position, view);
     const uid = JSON.stringify(query.plan.facts.uid);
-    const json = `{"indexUid":${uid},"queriesPosition":${position},"weightedRankingScore":${printDouble(score)}}`;
+    const json = `{"indexUid":${uid},"queriesPosition":${position},"weightedRankingScore":${printDouble(score)}${remote}}`;
     if (at > 0) chunks.push(COMMA);
     chunks.push(clientHit(hit.bytes, view, { key: "_federation", json }));
   }

@@ -58,13 +58,17 @@ export function processingTimeOf(merged: MergedSearch): number {
   return Math.max(0, ...merged.answers.map((answer) => numberMember(answer, "processingTimeMs")));
 }
 
-/** A part's `metadata`: the node knows the index under a physical name, which no client may see. */
-export function clientMetadata(plan: SearchPlan, raw: Buffer): string {
-  const members = objectMembers(raw).map((member) =>
-    member.key === "indexUid"
-      ? `"indexUid":${JSON.stringify(plan.facts.uid)}`
-      : raw.toString("utf8", member.keyStart, member.valueEnd),
-  );
+/**
+ * A part's `metadata`: the node knows the index under a physical name, which no client may see, and no primary key of an index of which
+ * it has no documents.
+ */
+export function clientMetadata({ facts }: SearchPlan, raw: Buffer): string {
+  const primaryKey = facts.primaryKey === null ? [] : [`"primaryKey":${JSON.stringify(facts.primaryKey)}`];
+  const members = objectMembers(raw).flatMap((member) => {
+    if (member.key === "indexUid") return [`"indexUid":${JSON.stringify(facts.uid)}`, ...primaryKey];
+    if (member.key === "primaryKey" && primaryKey.length > 0) return [];
+    return [raw.toString("utf8", member.keyStart, member.valueEnd)];
+  });
   return `{${members.join(",")}}`;
 }
 

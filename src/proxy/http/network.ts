@@ -1,5 +1,6 @@
 import { timeOrderedUuid } from "../../runtime/uuid.js";
 import { currentView } from "../read/indexes.js";
+import { NETWORK_RESOURCE } from "../read/network-queries.js";
 import { apiError } from "./api-errors.js";
 import { listOf, mapOf, nullable, object, text } from "./body-schema.js";
 import { requireFeature } from "./feature-gate.js";
@@ -10,8 +11,6 @@ import { readJsonBody } from "./request-body.js";
 import { changeResource } from "./resource-change.js";
 import { bodySource, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-
-const RESOURCE = "network";
 
 const remotesMember = {
   read: nullable(
@@ -61,7 +60,7 @@ const readChange = object({
 export function registerNetwork(routes: RouteTable, services: RouteServices): void {
   const { topology, config, world, refusals } = services;
   const held = (): string =>
-    currentView(topology).resources.get(RESOURCE)?.json ?? JSON.stringify(NO_NETWORK);
+    currentView(topology).resources.get(NETWORK_RESOURCE)?.json ?? JSON.stringify(NO_NETWORK);
 
   routes.on("GET", "/network", "network.get", async () => {
     requireFeature(topology, "network", "Using the /network route");
@@ -75,7 +74,7 @@ export function registerNetwork(routes: RouteTable, services: RouteServices): vo
     refuseInternalMembers(change);
     await changeResource(
       services,
-      RESOURCE,
+      NETWORK_RESOURCE,
       (json) => {
         const network = json === undefined ? NO_NETWORK : (JSON.parse(json) as Network);
         return JSON.stringify(mergeNetwork(network, change, timeOrderedUuid(world)));

@@ -35,6 +35,7 @@ import {
 } from "./federated-faults.js";
 import { indexFacts } from "./index-facts.js";
 import type { Federation, MultiSearchQuery } from "./multi-search-query.js";
+import { placeInNetwork } from "./network-queries.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import type { ReadAnswer } from "./search.js";
 import { askParts, runSearch } from "./search-run.js";
@@ -77,17 +78,19 @@ export function createFederatedSearch(dependencies: FederatedSearchDependencies)
       const view = topology.current();
       if (view === undefined) throw notReady();
       const request = federatedRequest(view, queries, federation);
+      const { self, fault: networkFault, judged } = placeInNetwork(view, queries, original);
       const fault =
+        networkFault ??
         plainFault(request) ??
         (queries.some(({ isQuestionable }) => isQuestionable) ? notUnderstood() : undefined) ??
         (await unusedFault(refusals, request, signal)) ??
         (await personalizationFault(refusals, federation, signal));
-      if (fault !== undefined) throw (await findFault(refusals, request, original, signal)) ?? fault;
+      if (fault !== undefined) throw (await findFault(refusals, request, judged, signal)) ?? fault;
       try {
-        return await run(dependencies, request, includeMetadata, signal);
+        return await run(dependencies, request, { includeMetadata, self }, signal);
       } catch (error) {
         if (!(error instanceof NodeRefusedError)) throw error;
-        const found = await findFault(refusals, request, original, signal);
+        const found = await findFault(refusals, request, judged, signal);
         if (found !== undefined) throw found;
         const index = [...view.indexes.values()].find(
           ({ physicalName }) => physicalName === error.physicalName,
@@ -117,6 +120,7 @@ async function unusedFault(
 type Answered = AnsweredQuery & {
   readonly position: number;
   readonly asked: SearchParameters;
+  readonly namesServer: boolean;
   readonly weight: number;
   readonly headers: ReadHeaders;
 };
@@ -132,7 +136,7 @@ type AnsweredIndex = {
 async function run(
   dependencies: FederatedSearchDependencies,
   { indexes, federation }: FederatedRequest,
-  includeMetadata: boolean,
+  { includeMetadata, self }: { readonly includeMetadata: boolean; readonly self: string | undefined },
   signal: AbortSignal,
 ): Promise<ReadAnswer> {
   const all = indexes.flatMap((federated) => federated.queries.map((query) => ({ federated, query })));
@@ -162,6 +166,7 @@ async function run(
     total: Math.max(0, matched - lost),
     facets: facetsOf(perIndex, page.rejected, federation),
     includeMetadata,
+    server: self,
     requestUid: dependencies.newRequestUid(),
   });
   return { body, headers: combinedHeaders(answered.map(({ headers }) => headers)) };
@@ -170,7 +175,7 @@ async function run(
 async function answerQuery(
   { reader, unavailableShardPolicy }: FederatedSearchDependencies,
   { facets, queries }: FederatedIndex,
-  { indexUid, position, parameters, federationOptions }: PlacedQuery,
+  { indexUid, position, parameters, federationOptions, network }: PlacedQuery,
   federation: Federation,
   includeMetadata: boolean,
   signal: AbortSignal,
@@ -194,6 +199,7 @@ async function answerQuery(
   return {
     position,
     asked: parameters,
+    namesServer: network?.remote !== undefined,
     weight: federationOptions?.weight ?? 1,
     plan: search.plan,
     merged: mergedSearch(search.plan, search.parts, search.rounds, search.facets),

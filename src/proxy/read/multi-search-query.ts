@@ -15,8 +15,20 @@ export interface MultiSearchQuery {
   readonly federationOptions: { readonly weight: number } | undefined;
   /** Whether it asks for what a node may refuse although it is well-formed: a node then says why. */
   readonly isQuestionable: boolean;
+  /** What it says of the experimental network; undefined where it says nothing. */
+  readonly network: NetworkUse | undefined;
   /** The query as the client sent it. */
   readonly text: Buffer;
+}
+
+/** Which servers of the experimental network a query is for. */
+export interface NetworkUse {
+  /** The name of one. */
+  readonly remote: string | undefined;
+  /** Whether it is for all of them; undefined where it does not say. */
+  readonly useNetwork: boolean | undefined;
+  /** Whether it names its own place in another server's request. */
+  readonly hasPosition: boolean;
 }
 
 /** How the hits of all queries become one list. */
@@ -86,20 +98,22 @@ function queryOf(
   const parameters = searchParametersOf(rest, text);
   if (parameters === undefined) return undefined;
   const isAllowed = federation === undefined || isAllowedInFederation(parameters, federation);
+  const { remote, hasPosition = false } = options ?? {};
+  const usesNetwork = useNetwork !== null || remote !== undefined || hasPosition;
   return {
     indexUid,
     parameters,
     federationOptions: options,
-    isQuestionable: useNetwork !== null || options?.usesNetwork === true || !isAllowed,
+    isQuestionable: !isAllowed,
+    network: usesNetwork ? { remote, useNetwork: useNetwork ?? undefined, hasPosition } : undefined,
     text,
   };
 }
 
-/** A position and a remote need the nodes' own network: they say so. */
 function federationOptionsOf(
   value: unknown,
   query: Buffer,
-): { weight: number; usesNetwork: boolean } | undefined | "unknown" {
+): { weight: number; remote: string | undefined; hasPosition: boolean } | undefined | "unknown" {
   if (value === null || value === undefined) return undefined;
   if (!isRecord(value) || !hasOnly(value, ["weight", "remote", "queryPosition"])) return "unknown";
   const { weight = 1, remote = null, queryPosition = null } = value;
@@ -108,7 +122,7 @@ function federationOptionsOf(
   const isPosition =
     queryPosition === null || isPlainInteger(memberValue(query, "federationOptions"), "queryPosition");
   if (!isPosition) return "unknown";
-  return { weight, usesNetwork: remote !== null || queryPosition !== null };
+  return { weight, remote: remote ?? undefined, hasPosition: queryPosition !== null };
 }
 
 function federationOf(value: unknown, text: Buffer): Federation | undefined {

@@ -9,6 +9,7 @@ import {
 } from "./federated-search.js";
 import { insideQuery } from "./multi-search-errors.js";
 import type { MultiSearchQuery, MultiSearchRequest } from "./multi-search-query.js";
+import { otherServersNotAsked } from "./network-queries.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import type { ReadAnswer, SearchService } from "./search.js";
 
@@ -61,7 +62,9 @@ export function createMultiSearchService(dependencies: MultiSearchDependencies):
       const answers = await mapBounded(queries, MAX_CONCURRENT_QUERIES, async (query, at) => {
         try {
           if (query.federationOptions !== undefined) throw federationOptionsWithoutFederation();
-          if (query.isQuestionable) await refuseWhereNodesDo(refusals, query, signal);
+          const isQuestionable = query.isQuestionable || query.network !== undefined;
+          if (isQuestionable) await refuseWhereNodesDo(refusals, query, signal);
+          if (query.network?.useNetwork === true) throw otherServersNotAsked();
           return await searchOne(search, query, options.includeMetadata, signal);
         } catch (error) {
           throw insideQuery(at, error);

@@ -109,11 +109,12 @@ function search(
   const lost = rejected.flat().length;
   return printFederatedAnswer({
     hits,
-    queries: answered,
+    queries: answered.map((query) => ({ ...query, namesServer: false })),
     pagination: { style: "offset", ...page },
     total: indexes.reduce((sum, { union }) => sum + union.total, 0) - lost,
     facets: shown,
     includeMetadata: false,
+    server: undefined,
     requestUid: "u",
   }).toString();
 }

@@ -51,12 +51,22 @@ describe("the body of a multi-search", () => {
     ['{"indexUid":"a","facets":[]}', false],
     ['{"indexUid":"a","showPerformanceDetails":false}', true],
     ['{"indexUid":"a","distinct":"f"}', true],
-    ['{"indexUid":"a","federationOptions":{"remote":"r"}}', true],
-    ['{"indexUid":"a","useNetwork":false}', true],
-    ['{"indexUid":"a","useNetwork":null}', false],
   ])("may hold what a federation does not allow: %s", (query, isQuestionable) => {
     const request = read(`{"queries":[${query}],"federation":{"distinct":"g"}}`);
     expect(request?.queries).toMatchObject([{ isQuestionable }]);
+  });
+
+  it.each([
+    ['"federationOptions":{"remote":"r"}', { remote: "r", useNetwork: undefined, hasPosition: false }],
+    [
+      '"federationOptions":{"queryPosition":3}',
+      { remote: undefined, useNetwork: undefined, hasPosition: true },
+    ],
+    ['"useNetwork":false', { remote: undefined, useNetwork: false, hasPosition: false }],
+    ['"useNetwork":null,"federationOptions":{"remote":null,"queryPosition":null}', undefined],
+  ])("may name servers of the network: %s", (members, network) => {
+    const request = read(`{"queries":[{"indexUid":"a",${members}}],"federation":{}}`);
+    expect(request?.queries[0]?.network).toEqual(network);
   });
 });
 
