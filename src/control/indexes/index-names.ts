@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
+import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import {
   isFinalStatus,
@@ -44,7 +45,7 @@ const LOOKED_AT = 100;
 export class IndexNames {
   readonly #options: IndexNamesOptions;
   readonly #running = new Map<number, Promise<Epoch | undefined>>();
-  readonly #stopping = new AbortController();
+  readonly #stopping = createSharedAbort();
 
   constructor(options: IndexNamesOptions) {
     this.#options = options;

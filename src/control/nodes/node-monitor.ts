@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { NodeState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
+import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { visitNode } from "./bootstrap-nodes.js";
@@ -58,7 +59,7 @@ interface Watched {
 export class NodeMonitor {
   readonly #options: NodeMonitorOptions;
   readonly #nodes = new Map<string, Watched>();
-  readonly #stop = new AbortController();
+  readonly #stop = createSharedAbort();
   readonly #loops: Promise<void>[] = [];
 
   constructor(options: NodeMonitorOptions) {

@@ -4,6 +4,7 @@ import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeClient } from "../../meilisearch/node-client.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
+import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import { displayedAfter, settingsFingerprint, toClientSettings } from "../../settings/canonical-settings.js";
 import { carriesAdditions, nodeFingerprint } from "../../settings/settings-drift.js";
@@ -82,7 +83,7 @@ export class SettingsCommits {
   readonly #options: SettingsCommitsOptions;
   readonly #work = new Map<IndexInstance, Work>();
   readonly #running = new Set<Promise<void>>();
-  readonly #stop = new AbortController();
+  readonly #stop = createSharedAbort();
 
   constructor(options: SettingsCommitsOptions) {
     this.#options = options;

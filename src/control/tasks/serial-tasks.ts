@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import { linkAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { TaskErrorRow, TaskRow, TaskStore, TaskUid } from "../../store/task-store.js";
 import type { TaskVerdict } from "./aggregate.js";
@@ -115,7 +116,7 @@ export class SerialTasks<Work> {
   #enqueue(open: OpenTask<Work>): void {
     const { uid, type } = open.row;
     this.#last = this.#last
-      .then(() => this.#run(open))
+      .then(() => this.#attempt(open))
       .catch((error: unknown) => {
         if (this.#stopping.signal.aborted) return;
         this.#options.logger.error({ err: error, task: uid, type }, "a task could not be run");
@@ -123,10 +124,17 @@ export class SerialTasks<Work> {
       .finally(() => this.#open.delete(uid));
   }
 
-  async #run({ row, work, canceled }: OpenTask<Work>): Promise<void> {
+  async #attempt({ row, work, canceled }: OpenTask<Work>): Promise<void> {
+    const link = linkAbort(this.#stopping.signal, canceled.signal);
+    try {
+      if (!link.signal.aborted) await this.#run(row, work, link.signal);
+    } finally {
+      link.unlink();
+    }
+  }
+
+  async #run(row: TaskRow, work: Work, signal: AbortSignal): Promise<void> {
     const { world, logger, registry, run, failure, ended } = this.#options;
-    const signal = AbortSignal.any([this.#stopping.signal, canceled.signal]);
-    if (signal.aborted) return;
     const startedAt = world.clock.now();
     const { detailsJson } = row;
     const processing: TaskVerdict = {

@@ -4,6 +4,7 @@ import {
   OutboundRefusedError,
   OutboundUnavailableError,
 } from "../../outbound/outbound-http.js";
+import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import {
   type FencingToken,
@@ -61,7 +62,7 @@ const STORE_RETRY_MS = 1_000;
 export class WebhookDelivery {
   readonly #options: WebhookDeliveryOptions;
   readonly #sink: SinkName;
-  readonly #stopping = new AbortController();
+  readonly #stopping = createSharedAbort();
   readonly #running: Promise<void>;
   #webhook: Webhook;
   #queue: EventQueue | undefined;

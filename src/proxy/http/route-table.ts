@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { Logger } from "pino";
 import { MeilisearchError } from "../../meilisearch/errors.js";
+import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { Action } from "../auth/actions.js";
 import { AuthFilter } from "../auth/auth-filter.js";
@@ -133,7 +134,7 @@ async function serve(
 ): Promise<FastifyReply> {
   const started = world.clock.monotonic();
   const log = logger.child({ requestId: request.id });
-  const aborter = new AbortController();
+  const aborter = createSharedAbort();
   let answered = false;
   reply.raw.once("close", () => {
     const seconds = (world.clock.monotonic() - started) / 1_000;

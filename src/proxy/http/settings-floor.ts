@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
+import { linkAbort } from "../../runtime/abort.js";
 import type { TopologyView } from "../topology/topology-view.js";
 import { apiError } from "./api-errors.js";
 import type { RouteRequest, RouteTable } from "./route-table.js";
@@ -31,9 +32,7 @@ export async function untilSettingsFloor(
   const { topology, world, config } = services;
   const behind = (view: TopologyView | undefined) => indexUids.find((uid) => isBehind(view, uid, floor));
   if (behind(topology.current()) === undefined) return;
-  const wait = new AbortController();
-  const onAbort = (): void => wait.abort(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
+  const wait = linkAbort(signal);
   const timer = world.timers.after(config.settingsFloorWaitMs, () =>
     wait.abort(new Error("the settings version did not arrive")),
   );
@@ -44,7 +43,7 @@ export async function untilSettingsFloor(
     throwIfStale(topology.current(), indexUids, floor);
   } finally {
     timer.cancel();
-    signal.removeEventListener("abort", onAbort);
+    wait.unlink();
   }
 }
 

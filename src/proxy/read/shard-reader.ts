@@ -6,6 +6,7 @@ import {
   NodeUnavailableError,
 } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
+import { linkAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
@@ -175,9 +176,7 @@ class ReadPass {
     const { view, index } = this;
     const first =
       shards === undefined ? selection.cover(view, index) : selection.coverSome(view, index, shards);
-    const stop = new AbortController();
-    const onAbort = (): void => stop.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    const stop = linkAbort(signal);
     try {
       signal.throwIfAborted();
       const { parts, covered } = await this.coverWhole(first, new Set(), stop.signal, mayRestart);
@@ -185,7 +184,7 @@ class ReadPass {
       const answers = [...covered.answers].sort((a, b) => (a.ask.shards[0] ?? 0) - (b.ask.shards[0] ?? 0));
       return { index, view, parts, answers, missing: [...covered.missing].sort((a, b) => a - b) };
     } finally {
-      signal.removeEventListener("abort", onAbort);
+      stop.unlink();
       stop.abort(new Error("the read is over"));
     }
   }
@@ -317,9 +316,7 @@ class ReadPass {
     signal: AbortSignal,
   ): Promise<boolean> {
     const { topology, world } = this.dependencies;
-    const wait = new AbortController();
-    const onAbort = (): void => wait.abort(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
+    const wait = linkAbort(signal);
     const timer = world.timers.after(Math.min(TOPOLOGY_WAIT_MS, this.remainingMs()), () =>
       wait.abort(new Error("no newer topology arrived")),
     );
@@ -331,7 +328,7 @@ class ReadPass {
       return false;
     } finally {
       timer.cancel();
-      signal.removeEventListener("abort", onAbort);
+      wait.unlink();
     }
   }
 

@@ -7,6 +7,7 @@ import type {
   SubscribeResponse,
   Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
+import { linkAbort } from "../../runtime/abort.js";
 import type { Timer, World } from "../../runtime/world.js";
 import { judgeTopology } from "../../topology/acceptance.js";
 import { applyDelta } from "../../topology/delta.js";
@@ -212,9 +213,8 @@ class Subscriber implements TopologyClient {
   /** Runs one stream to its end; resolves true where a topology was accepted on it. */
   async #subscribe(): Promise<boolean> {
     const { control, world } = this.#options;
-    const drop = new AbortController();
-    const signal = AbortSignal.any([this.#stop.signal, drop.signal]);
-    const stream = control.subscribe(signal);
+    const drop = linkAbort(this.#stop.signal);
+    const stream = control.subscribe(drop.signal);
     this.#stream = stream;
     let silence: Timer | undefined;
     let silent = false;
@@ -241,6 +241,7 @@ class Subscriber implements TopologyClient {
     } finally {
       heartbeats.stop();
       silence?.cancel();
+      drop.unlink();
       drop.abort();
       this.#lease.streamEnded();
       if (this.#stream === stream) this.#stream = undefined;

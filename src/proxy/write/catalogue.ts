@@ -5,6 +5,7 @@ import type { IndexView } from "../topology/topology-view.js";
 import type { WriterContext } from "./generation-change.js";
 import { IndexGoneError } from "./index-write.js";
 import { controlAway, controlRefused } from "./refusals.js";
+import { waitForTopology } from "./topology-wait.js";
 
 /** The catalogue of indexes, as writes look it up and add to it. */
 export class Catalogue {
@@ -44,18 +45,10 @@ export class Catalogue {
   /** Waits until the topology holds an epoch. */
   async waitForEpoch(epoch: Epoch | undefined): Promise<void> {
     if (epoch === undefined) return;
-    const { topology, world, config, closed } = this.context;
-    const giveUp = new AbortController();
-    const timer = world.timers.after(config.topologyWaitMs, () => giveUp.abort());
     try {
-      await topology.waitFor(
-        (view) => epochReached(view.epoch, epoch),
-        AbortSignal.any([giveUp.signal, closed]),
-      );
+      await waitForTopology(this.context, (view) => epochReached(view.epoch, epoch));
     } catch (error) {
       throw controlAway("the newest topology", error);
-    } finally {
-      timer.cancel();
     }
   }
 

@@ -4,6 +4,7 @@ import { ControlRefusedError, type ControlTransport, ControlUnavailableError } f
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { EnqueueOutcome, NodeCalls } from "./node-calls.js";
 import { difference, losable, type Standing, withoutNodes } from "./standing.js";
+import { waitForTopology } from "./topology-wait.js";
 import type { WriteConfig, WriteLogger } from "./types.js";
 import type { WriteMetrics } from "./write-metrics.js";
 
@@ -207,21 +208,14 @@ export async function isRecorded(
   instance: string,
   generation: bigint,
 ): Promise<boolean> {
-  const giveUp = new AbortController();
-  const timer = context.world.timers.after(context.config.topologyWaitMs, () => giveUp.abort());
   try {
-    const view = await context.topology.waitFor(
-      (candidate) => {
-        const index = candidate.byInstance.get(instance);
-        return index === undefined || index.generation >= generation;
-      },
-      AbortSignal.any([giveUp.signal, context.closed]),
-    );
+    const view = await waitForTopology(context, (candidate) => {
+      const index = candidate.byInstance.get(instance);
+      return index === undefined || index.generation >= generation;
+    });
     const index = view.byInstance.get(instance);
     return index?.generation === generation && index.writer?.session === context.lease.session;
   } catch {
     return false;
-  } finally {
-    timer.cancel();
   }
 }

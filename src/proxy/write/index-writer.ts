@@ -12,6 +12,7 @@ import {
 import { reasonOf } from "./node-calls.js";
 import { controlAway, indexBlocked, noQuorum } from "./refusals.js";
 import { allShards, holders, losable, type Standing, standingOf, targetsOf } from "./standing.js";
+import { waitForTopology } from "./topology-wait.js";
 import { type Round, sendRounds } from "./write-rounds.js";
 import {
   changeStanding,
@@ -174,21 +175,13 @@ export class IndexWriter {
   }
 
   private async topologyWith(predicate: (index: IndexView) => boolean): Promise<void> {
-    const { world, topology, config, closed } = this.context;
-    const giveUp = new AbortController();
-    const timer = world.timers.after(config.topologyWaitMs, () => giveUp.abort());
     try {
-      await topology.waitFor(
-        (view) => {
-          const index = view.byInstance.get(this.instance);
-          return index === undefined || predicate(index);
-        },
-        AbortSignal.any([giveUp.signal, closed]),
-      );
+      await waitForTopology(this.context, (view) => {
+        const index = view.byInstance.get(this.instance);
+        return index === undefined || predicate(index);
+      });
     } catch (error) {
       throw controlAway("the index's newest topology", error);
-    } finally {
-      timer.cancel();
     }
   }
 

@@ -1,6 +1,7 @@
 import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
+import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { TopologySource, TopologyView, WriteLease } from "../topology/topology-view.js";
@@ -90,7 +91,7 @@ export interface WriteServiceOptions {
 /** The write path of a proxy. It does nothing by itself until the first write, and holds nothing that a successor needs (invariant 7). */
 export function createWriteService(options: WriteServiceOptions): WriteService {
   const { world, topology, lease, control, transport, config, logger, metrics } = options;
-  const closing = new AbortController();
+  const closing = createSharedAbort();
   const context: WriterContext = {
     world,
     topology,

@@ -1,0 +1,42 @@
+import { setMaxListeners } from "node:events";
+
+/**
+ * A controller of a signal that many pieces of work listen to at once, one for each node, index or request that is under way. Node warns
+ * of a leak at the eleventh listener of a signal; whoever listens to this one takes its listener away when its work is done.
+ */
+export function createSharedAbort(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(Number.POSITIVE_INFINITY, controller.signal);
+  return controller;
+}
+
+/** A signal that follows others for as long as some work takes. */
+export interface LinkedAbort {
+  /** May have any number of listeners, as that of {@link createSharedAbort}. */
+  readonly signal: AbortSignal;
+  abort(reason?: unknown): void;
+  /** Leaves nothing behind on the signals that were followed. To be called when the work is over. */
+  unlink(): void;
+}
+
+/**
+ * A signal that aborts with the first of `signals`, with its reason, or when it is told to.
+ *
+ * For work that lives shorter than `signals`: `AbortSignal.any` leaves an entry on each of them for as long as they live.
+ */
+export function linkAbort(...signals: readonly AbortSignal[]): LinkedAbort {
+  const controller = createSharedAbort();
+  const onAbort = ({ target }: Event): void => {
+    if (target instanceof AbortSignal) controller.abort(target.reason);
+  };
+  const aborted = signals.find((signal) => signal.aborted);
+  if (aborted !== undefined) controller.abort(aborted.reason);
+  else for (const signal of signals) signal.addEventListener("abort", onAbort, { once: true });
+  return {
+    signal: controller.signal,
+    abort: (reason) => controller.abort(reason),
+    unlink: () => {
+      for (const signal of signals) signal.removeEventListener("abort", onAbort);
+    },
+  };
+}
