@@ -12,6 +12,7 @@ import { createProxyServer, type ProxyServer } from "../../../src/proxy/http/ser
 import type { WriteLease } from "../../../src/proxy/topology/topology-view.js";
 import type { WriteService } from "../../../src/proxy/write/write-service.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
+import { plainBody } from "../../support/plain-body.js";
 import { createFakeNodes, type FakeNodes } from "./fake-nodes.js";
 import { indexView, nodeViews, placeShards, settableTopology, topologyView } from "./views.js";
 
@@ -331,6 +332,17 @@ describe("writes", () => {
     expect(answer.status).toBe(503);
     expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_no_write_lease" });
     expect(turns).toBe(1);
+  });
+
+  it("are compressed for the client by the proxy that it asked", async () => {
+    const holder = await start();
+    const { url } = await start({ lease: { kind: "elsewhere", address: holder.url } });
+    const answer = await undiciRequest(`${url}/indexes/books`, {
+      method: "DELETE",
+      headers: { "accept-encoding": "gzip" },
+    });
+    expect(answer.headers["content-encoding"]).toBe("gzip");
+    expect(JSON.parse(await plainBody(answer))).toMatchObject({ taskUid: 7 });
   });
 
   it("are of unknown outcome when that proxy does not answer", async () => {
