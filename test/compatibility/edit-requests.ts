@@ -114,7 +114,7 @@ const failures: Script = withPeople("edits that fail", "edit-failures", [
   f("doc.at = context.at"),
   f("doc.t = timestamp()"),
   f("doc.t = rand()"),
-  f("doc.age / 0"),
+  f("doc.age = 1 / 0"),
   f("doc._geo = 5"),
   f('eval("let x = ;")'),
   f("eval(`fn inner() { 1 }`)"),
