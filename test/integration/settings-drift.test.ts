@@ -1,8 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
 import { createMiroirClient, DriftOutcome, type MiroirClient } from "../../src/client/index.js";
 import { nodeFingerprint } from "../../src/settings/settings-drift.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
+import { hasRealNode, realNodeOnly } from "../support/nodes.js";
+
+/** The embedded node has neither `rest` embedders nor patterns of attributes. */
+const realIt = realNodeOnly();
 
 const settings = {
   filterableAttributes: ["tag", { attributePatterns: ["*_at"], features: { facetSearch: false } }],
@@ -30,6 +34,7 @@ let fleet: Fleet;
 let client: MiroirClient;
 
 beforeAll(async () => {
+  if (!hasRealNode) return;
   fleet = await startFleet({ nodes: 3, replicationFactor: 1, settingsCheckSeconds: 1 });
   client = createMiroirClient({ baseUrl: `http://${fleet.controlAddress()}` });
   for (const [uid, change] of Object.entries({
@@ -91,12 +96,16 @@ async function checkedAgain(): Promise<void> {
 }
 
 describe("settings that somebody changes on a node", () => {
-  it("are left alone while they are the committed ones", async () => {
-    await checkedAgain();
-    expect((await client.settings.listDrifts({})).drifts).toEqual([]);
-  }, 60_000);
+  realIt(
+    "are left alone while they are the committed ones",
+    async () => {
+      await checkedAgain();
+      expect((await client.settings.listDrifts({})).drifts).toEqual([]);
+    },
+    60_000,
+  );
 
-  it.each([
+  realIt.each([
     ["single settings", "PATCH", { stopWords: ["a", "b"], synonyms: null, displayedAttributes: ["title"] }],
     ["everything, Miroir's additions with it", "DELETE", undefined],
     [
@@ -136,36 +145,44 @@ describe("settings that somebody changes on a node", () => {
     60_000,
   );
 
-  it("are not mistaken for changes that are under way", async () => {
-    const before = (await drifts("plain")).length;
-    for (let round = 0; round < 6; round++) {
-      const { taskUid } = await fleet.api.ok<{ taskUid: number }>("PATCH", "/indexes/plain/settings", {
-        stopWords: [`word${round}`],
-      });
-      await fleet.api.waitForTask(taskUid);
-    }
-    await checkedAgain();
-    expect((await drifts("plain")).length).toBe(before);
-    expect(await fleet.api.ok("GET", "/indexes/plain/settings/stop-words")).toEqual(["word5"]);
-    const path = `${await onNodes("plain")}/settings/stop-words`;
-    for (const at of [0, 1, 2]) expect(await node(at).ok("GET", path)).toEqual(["word5"]);
-  }, 90_000);
+  realIt(
+    "are not mistaken for changes that are under way",
+    async () => {
+      const before = (await drifts("plain")).length;
+      for (let round = 0; round < 6; round++) {
+        const { taskUid } = await fleet.api.ok<{ taskUid: number }>("PATCH", "/indexes/plain/settings", {
+          stopWords: [`word${round}`],
+        });
+        await fleet.api.waitForTask(taskUid);
+      }
+      await checkedAgain();
+      expect((await drifts("plain")).length).toBe(before);
+      expect(await fleet.api.ok("GET", "/indexes/plain/settings/stop-words")).toEqual(["word5"]);
+      const path = `${await onNodes("plain")}/settings/stop-words`;
+      for (const at of [0, 1, 2]) expect(await node(at).ok("GET", path)).toEqual(["word5"]);
+    },
+    90_000,
+  );
 
-  it("are set back on nodes that made a change which failed on others", async () => {
-    const send = async (method: string, path: string, body: unknown) => {
-      const { taskUid } = await fleet.api.ok<{ taskUid: number }>(method, path, body);
-      return fleet.api.waitForTask(taskUid);
-    };
-    await send("POST", "/indexes/single/documents?primaryKey=id", [{ id: 1 }]);
-    const embedders = { e: { source: "userProvided", dimensions: 2 } };
-    await expect(send("PATCH", "/indexes/single/settings", { embedders })).rejects.toThrow(
-      "vector_embedding_error",
-    );
-    const path = `${await onNodes("single")}/settings/embedders`;
-    await fleet.eventually(async () => {
-      const all = await Promise.all([0, 1, 2].map((at) => node(at).ok("GET", path)));
-      return all.every((one) => Object.keys(one).length === 0) ? true : undefined;
-    });
-    await send("POST", "/indexes/single/documents", [{ id: 2, _vectors: { e: [1] } }]);
-  }, 60_000);
+  realIt(
+    "are set back on nodes that made a change which failed on others",
+    async () => {
+      const send = async (method: string, path: string, body: unknown) => {
+        const { taskUid } = await fleet.api.ok<{ taskUid: number }>(method, path, body);
+        return fleet.api.waitForTask(taskUid);
+      };
+      await send("POST", "/indexes/single/documents?primaryKey=id", [{ id: 1 }]);
+      const embedders = { e: { source: "userProvided", dimensions: 2 } };
+      await expect(send("PATCH", "/indexes/single/settings", { embedders })).rejects.toThrow(
+        "vector_embedding_error",
+      );
+      const path = `${await onNodes("single")}/settings/embedders`;
+      await fleet.eventually(async () => {
+        const all = await Promise.all([0, 1, 2].map((at) => node(at).ok("GET", path)));
+        return all.every((one) => Object.keys(one).length === 0) ? true : undefined;
+      });
+      await send("POST", "/indexes/single/documents", [{ id: 2, _vectors: { e: [1] } }]);
+    },
+    60_000,
+  );
 });
