@@ -67,14 +67,16 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     ...(tls === undefined ? {} : { tls: tls.ca === undefined ? {} : { ca: readPem(tls.ca, "grpc_tls") } }),
   });
   const { host, port } = splitHostPort(config.http);
+  let url: string;
   const topology = createTopologyClient({
     control,
     world,
     logger,
     proxyId: config.proxy_id ?? `${hostname()}-${port}`,
-    address:
+    // Once it listens: port 0 takes any that is free.
+    address: () =>
       config.advertise ??
-      `http://${host === "0.0.0.0" || host === "::" ? hostname() : hostInUrl(host)}:${port}`,
+      `http://${host === "0.0.0.0" || host === "::" ? hostname() : hostInUrl(host)}:${new URL(url).port}`,
     version: packageVersion(),
     backOff: BACK_OFF,
   });
@@ -122,7 +124,6 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     control.close();
     if (options.transport === undefined) await transport.close();
   };
-  let url: string;
   try {
     url = await server.listen({ host, port });
   } catch (error) {

@@ -49,8 +49,8 @@ export interface TopologyClientOptions {
   readonly proxyId: string;
   /** Names this run of the process; 16 random bytes in hexadecimal unless given. */
   readonly session?: string;
-  /** Base URL under which other proxies reach this proxy's HTTP API. */
-  readonly address: string;
+  /** Base URL under which other proxies reach this proxy's HTTP API; a function gives it once the client was started. */
+  readonly address: string | (() => string);
   readonly version: string;
   /** Milliseconds between heartbeats; 1,000 unless given. */
   readonly heartbeatMs?: number;
@@ -250,7 +250,12 @@ class Subscriber implements TopologyClient {
 
   #hello() {
     const { address, version } = this.#options;
-    const base = { proxyId: this.proxyId, session: this.session, address, version };
+    const base = {
+      proxyId: this.proxyId,
+      session: this.session,
+      address: typeof address === "string" ? address : address(),
+      version,
+    };
     const epoch = this.#held?.epoch;
     return epoch === undefined
       ? base
