@@ -96,27 +96,24 @@ export class DocumentReader {
   }
 
   /**
-   * Has a node judge a filter, as the client wrote it.
+   * Has the nodes judge a filter, as the client wrote it: all of them, since one without any document that has an attribute does not know
+   * what may be asked of it. Where none answers, {@link read} has it judged.
    *
-   * @throws IndexUnreadableError, and MeilisearchError where the nodes refuse the filter
+   * @throws IndexUnreadableError, and MeilisearchError where a node refuses the filter
    */
   async check({ instance, filter, signal }: DocumentRead): Promise<void> {
     const { admin, transport } = this.#options;
-    for (const part of documentParts(this.#index(instance), new Set()) ?? []) {
-      const { nodeId, physicalName } = part;
-      try {
-        await fetchDocuments(
-          transport,
-          admin(nodeId),
-          physicalName,
-          { filter, fields: [], limit: 0 },
-          signal,
-        );
-        return;
-      } catch (error) {
-        if (!isPassing(error)) throw error;
-      }
-    }
+    const parts = documentParts(this.#index(instance), new Set()) ?? [];
+    await Promise.all(
+      parts.map(async ({ nodeId, physicalName }) => {
+        const query = { filter, fields: [], limit: 0 };
+        try {
+          await fetchDocuments(transport, admin(nodeId), physicalName, query, signal);
+        } catch (error) {
+          if (!isPassing(error)) throw error;
+        }
+      }),
+    );
   }
 
   #index(instance: string): Index {

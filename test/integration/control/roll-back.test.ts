@@ -25,10 +25,15 @@ afterAll(async () => {
 afterEach(async () => {
   transport.fault = () => undefined;
   await harness?.stop();
-  for (const at of [0, 1, 2]) {
-    const client = nodeClient(at);
-    for (const { uid } of await indexesOn(at)) await client.deleteIndex(uid);
-  }
+  // What was accepted may still have to be created.
+  await eventually(async () => {
+    for (const at of [0, 1, 2]) {
+      const { total } = await nodeClient(at).tasks({ statuses: "enqueued,processing", limit: 1 });
+      expect(total).toBe(0);
+      for (const { uid } of await indexesOn(at)) await nodeClient(at).deleteIndex(uid);
+      expect(await indexesOn(at)).toEqual([]);
+    }
+  });
 });
 
 function nodeClient(at: number) {
