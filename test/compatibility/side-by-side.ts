@@ -2,6 +2,7 @@ import { request } from "undici";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { DEFAULT_MASTER_KEY, type StartedNodes, startNodes } from "../support/nodes.js";
 import { plainBody } from "../support/plain-body.js";
+import { differInMissedHitsAlone } from "./approximate-hits.js";
 import { withMembersInOrder } from "./member-order.js";
 
 /** What a step carries besides its method, path and body. */
@@ -23,6 +24,8 @@ export interface Script {
   readonly name: string;
   /** Every step is {@link StepOptions.alone}. */
   readonly alone?: boolean;
+  /** Hits are found by vectors, of which each side may miss some. */
+  readonly approximate?: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -137,7 +140,10 @@ export async function startSideBySide({
     return script.steps.map((step, at) => ({
       step,
       refused: wanted[at] !== undefined && isRefusal(wanted[at]),
-      difference: differenceOf(step, wanted[at], got[at], volatile),
+      difference: differenceOf(step, wanted[at], got[at], {
+        volatile,
+        approximate: script.approximate === true,
+      }),
     }));
   };
   return {
@@ -266,7 +272,7 @@ function differenceOf(
   step: Step,
   wanted: Seen | undefined,
   got: Seen | undefined,
-  volatile: Volatile,
+  { volatile, approximate }: { readonly volatile: Volatile; readonly approximate: boolean },
 ): Difference | undefined {
   const [method, path, body] = step;
   const shown =
@@ -281,7 +287,10 @@ function differenceOf(
     const [want, have] = [stable(wanted[part], volatile), stable(got[part], volatile)];
     // Errors are compared to the byte.
     const isAnswer = part === "body" && wanted.status < 300 && got.status < 300;
-    const same = want === have || (isAnswer && withMembersInOrder(want) === withMembersInOrder(have));
+    const same =
+      want === have ||
+      (isAnswer && withMembersInOrder(want) === withMembersInOrder(have)) ||
+      (isAnswer && approximate && differInMissedHitsAlone(want, have));
     return same ? [] : [`  ${part}: wanted ${readable(want)}\n  ${part}:    got ${readable(have)}`];
   });
   return parts.length === 0 ? undefined : [title, ...parts].join("\n");
