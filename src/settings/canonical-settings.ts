@@ -8,6 +8,7 @@ import {
   type TemplateChange,
   unguardTemplate,
 } from "./document-templates.js";
+import { isObject } from "./json-object.js";
 import { maskSecret } from "./mask-secret.js";
 
 /** The last ranking rule of every physical index: ties come out in insertion order on every replica. */
@@ -251,10 +252,6 @@ function matches(pattern: string, field: string): boolean {
   if (open && close) return field.includes(core);
   if (open) return field.endsWith(core);
   return close ? field.startsWith(core) : field === core;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function deepFreeze<T extends object>(value: T): T {

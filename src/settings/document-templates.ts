@@ -1,6 +1,5 @@
 import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
-
-type JsonObject = Readonly<Record<string, unknown>>;
+import { isObject, type JsonObject } from "./json-object.js";
 
 /** What Meilisearch renders for an embedder without a template of its own. */
 const DEFAULT_TEMPLATE =
@@ -160,8 +159,4 @@ function latest(changes: readonly unknown[], name: string): JsonObject {
     else if (isObject(embedder)) known = { ...known, ...embedder };
   }
   return known;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,7 +1,7 @@
+import { isObject, type JsonObject } from "./json-object.js";
 import { maskSecret } from "./mask-secret.js";
 
 /** What may hold secrets: a settings object, or its embedders. */
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /** The member of an embedder, at any depth, whose value Meilisearch shows masked. */
 const SECRET = "apiKey";
@@ -77,8 +77,4 @@ function secretsIn(value: unknown): unknown {
 
 function memberOf(value: unknown, name: string): unknown {
   return isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined;
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -7,6 +7,7 @@ import {
 } from "./canonical-settings.js";
 import { mapTemplates, unmarkTemplate } from "./document-templates.js";
 import { unmaskSecrets } from "./embedder-secrets.js";
+import { isObject, type JsonObject } from "./json-object.js";
 
 /** Members that hold additions of Miroir's, which have to be there whatever the client's part says. */
 const WITH_ADDITIONS = ["filterableAttributes", "rankingRules", "sortableAttributes", "embedders"] as const;
@@ -106,8 +107,6 @@ function withoutSecrets(value: unknown): unknown {
   );
 }
 
-function asObject(value: unknown): Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value)
-    ? (value as Record<string, unknown>)
-    : {};
+function asObject(value: unknown): JsonObject {
+  return isObject(value) ? value : {};
 }

@@ -1,5 +1,4 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { type DeleteTasksRequestSchema, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
+import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { formatMoment } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
 import { untilAnswered } from "./control-calls.js";
@@ -11,84 +10,75 @@ export class TaskOperations {
   constructor(private readonly core: WriteCore) {}
 
   /** Compacting an index: the control plane's work as well, one node after the other. */
-  async compactIndex(uid: string): Promise<WriteResult> {
-    this.core.requireWritable();
-    const { control, lease, config } = this.core.context;
-    const taskUid = await this.core.uids.take();
-    const enqueuedAt = this.core.now();
-    await untilAnswered<unknown>(
-      this.core.context,
-      () =>
-        control.compactIndex(
-          { taskUid, uid, session: lease.session },
-          { timeoutMs: config.controlTimeoutMs },
-        ),
-      taskUid,
-      "compacting the index",
+  compactIndex(uid: string): Promise<WriteResult> {
+    const { control } = this.core.context;
+    return this.#enqueue(
+      { status: 202, type: TaskType.INDEX_COMPACTION, indexUid: uid, what: "compacting the index" },
+      (task, options) => control.compactIndex({ ...task, uid }, options),
     );
-    return { status: 202, body: enqueued(taskUid, TaskType.INDEX_COMPACTION, enqueuedAt, uid) };
   }
 
-  async remove({ kind, matching, originalFilter }: TaskRemovalWrite): Promise<WriteResult> {
-    this.core.requireWritable();
-    const { control, lease, config } = this.core.context;
-    const taskUid = await this.core.uids.take();
-    const enqueuedAt = this.core.now();
-    const request: MessageInitShape<typeof DeleteTasksRequestSchema> = {
-      taskUid,
-      originalFilter,
-      session: lease.session,
-      ...(matching === undefined ? {} : { matching }),
-    };
-    const options = { timeoutMs: config.controlTimeoutMs };
-    await untilAnswered<unknown>(
-      this.core.context,
-      () =>
-        kind === "delete" ? control.deleteTasks(request, options) : control.cancelTasks(request, options),
-      taskUid,
-      `${kind === "delete" ? "deleting" : "canceling"} tasks`,
-    );
-    const type = kind === "delete" ? TaskType.TASK_DELETION : TaskType.TASK_CANCELATION;
-    return { status: 200, body: enqueued(taskUid, type, enqueuedAt) };
+  remove({ kind, matching, originalFilter }: TaskRemovalWrite): Promise<WriteResult> {
+    const { control } = this.core.context;
+    const removal = { originalFilter, ...(matching === undefined ? {} : { matching }) };
+    return kind === "delete"
+      ? this.#enqueue(
+          { status: 200, type: TaskType.TASK_DELETION, what: "deleting tasks" },
+          (task, options) => control.deleteTasks({ ...task, ...removal }, options),
+        )
+      : this.#enqueue(
+          { status: 200, type: TaskType.TASK_CANCELATION, what: "canceling tasks" },
+          (task, options) => control.cancelTasks({ ...task, ...removal }, options),
+        );
   }
 
   /** Has the control plane copy indexes to another Meilisearch. */
-  async export(request: ExportRequest): Promise<WriteResult> {
-    this.core.requireWritable();
-    const { control, lease, config } = this.core.context;
-    const taskUid = await this.core.uids.take();
-    const enqueuedAt = this.core.now();
-    await untilAnswered<unknown>(
-      this.core.context,
-      () =>
-        control.export(
-          { ...request, taskUid, session: lease.session },
-          { timeoutMs: config.controlTimeoutMs },
-        ),
-      taskUid,
-      "exporting indexes",
+  export(request: ExportRequest): Promise<WriteResult> {
+    const { control } = this.core.context;
+    return this.#enqueue({ status: 200, type: TaskType.EXPORT, what: "exporting indexes" }, (task, options) =>
+      control.export({ ...request, ...task }, options),
     );
-    return { status: 200, body: enqueued(taskUid, TaskType.EXPORT, enqueuedAt) };
   }
 
   /** Has the control plane back the fleet up. */
-  async backUp(kind: BackupKind): Promise<WriteResult> {
+  backUp(kind: BackupKind): Promise<WriteResult> {
+    const { control } = this.core.context;
+    return kind === "dump"
+      ? this.#enqueue(
+          { status: 202, type: TaskType.DUMP_CREATION, what: "creating the dump" },
+          (task, options) => control.createDump(task, options),
+        )
+      : this.#enqueue(
+          { status: 202, type: TaskType.SNAPSHOT_CREATION, what: "creating the snapshot" },
+          (task, options) => control.createSnapshot(task, options),
+        );
+  }
+
+  /** Hands a task over to the control plane, under a uid of this proxy. */
+  async #enqueue(
+    { status, type, indexUid, what }: Operation,
+    send: (
+      task: { readonly taskUid: bigint; readonly session: string },
+      options: { readonly timeoutMs: number },
+    ) => Promise<unknown>,
+  ): Promise<WriteResult> {
     this.core.requireWritable();
-    const { control, lease, config } = this.core.context;
+    const { lease, config } = this.core.context;
     const taskUid = await this.core.uids.take();
     const enqueuedAt = this.core.now();
-    const request = { taskUid, session: lease.session };
+    const task = { taskUid, session: lease.session };
     const options = { timeoutMs: config.controlTimeoutMs };
-    await untilAnswered<unknown>(
-      this.core.context,
-      () =>
-        kind === "dump" ? control.createDump(request, options) : control.createSnapshot(request, options),
-      taskUid,
-      `creating the ${kind}`,
-    );
-    const type = kind === "dump" ? TaskType.DUMP_CREATION : TaskType.SNAPSHOT_CREATION;
-    return { status: 202, body: enqueued(taskUid, type, enqueuedAt) };
+    await untilAnswered<unknown>(this.core.context, () => send(task, options), taskUid, what);
+    return { status, body: enqueued(taskUid, type, enqueuedAt, indexUid) };
   }
+}
+
+/** How the client is answered, and what is said to be under way. */
+interface Operation {
+  readonly status: 200 | 202;
+  readonly type: TaskType;
+  readonly indexUid?: string;
+  readonly what: string;
 }
 
 function enqueued(
