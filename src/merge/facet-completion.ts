@@ -20,9 +20,6 @@ import { conditionOn, restrictionConditions, withConditions } from "./restrictio
 import type { PartAnswers } from "./round-answers.js";
 import { type JsonObject, LONGEST_COMPLETION } from "./search-parameters.js";
 
-/** Facets that replace those summed from the parts' first answers, by attribute. */
-export type FacetCorrections = ReadonlyMap<string, FacetCounts>;
-
 /**
  * Asks one part a search more. Several answers where the part is read from several nodes; undefined where it cannot be asked, or
  * where nodes refuse.
@@ -45,18 +42,19 @@ const ASKS_PER_PART = 64;
  * Facets under a distinct attribute stay as they are.
  *
  * @param merged what the first answers give
+ * @returns it with the facets completed
  */
 export async function completeFacets(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
   merged: MergedSearch,
   ask: AskPart,
-): Promise<FacetCorrections> {
+): Promise<MergedSearch> {
   const { facets, total } = merged;
   const at = plan.asks.findIndex(({ role }) => role === facets?.source);
   const asked = plan.asks[at];
   if (facets === undefined || asked === undefined || plan.distinct !== null || parts.length < 2)
-    return new Map();
+    return merged;
   const answers = parts.map(({ answers: bodies }, part) => parsePartAnswer(bodies[at] ?? EMPTY, part));
   const distributions = answers.map((answer) => distributionOf(answer));
   const completion = new Completion(plan, asked.body, ask, answers, total);
@@ -68,7 +66,11 @@ export async function completeFacets(
     const correction = (await completion.labels(attribute, lists, counts ?? summed)) ?? counts;
     if (correction !== undefined) corrections.set(attribute, correction);
   }
-  return corrections;
+  if (corrections.size === 0) return merged;
+  return {
+    ...merged,
+    facets: { ...facets, distribution: new Map([...facets.distribution, ...corrections]) },
+  };
 }
 
 const EMPTY = Buffer.from("{}");

@@ -1,6 +1,6 @@
 export type { AttributeView } from "./attribute-view.js";
 export { compareScoreDetails } from "./compare.js";
-export { type AskPart, completeFacets, type FacetCorrections } from "./facet-completion.js";
+export { type AskPart, completeFacets } from "./facet-completion.js";
 export { facetOrderOf } from "./facets.js";
 export { type FederatedAnswer, planFederatedQuery, printFederatedAnswer } from "./federated-answer.js";
 export {

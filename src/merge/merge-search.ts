@@ -1,7 +1,6 @@
 import { DistinctValues, distinctKeys, hasFacetValue } from "./distinct.js";
 import { rankDistinct } from "./distinct-rounds.js";
 import { distinctTotal, settledHits } from "./distinct-total.js";
-import type { FacetCorrections } from "./facet-completion.js";
 import { facetsOfHits, mergeFacetStats, statsOfHits, sumFacets } from "./facets.js";
 import type { Hit } from "./hit.js";
 import { type HybridHits, mergeHybrid } from "./hybrid.js";
@@ -21,7 +20,6 @@ import { belowThreshold } from "./threshold-total.js";
  * The order of `parts` decides ties where no sequence rule does: keep it the same from request to request.
  *
  * @param rounds what the parts answered to each {@link nextRound}, in their order
- * @param corrections facets that were completed, see {@link completeFacets}
  * @throws JsonSyntaxError where an answer is no search answer
  * @throws RangeError where a part did not answer every ask, or a plan for one part got several
  */
@@ -29,11 +27,10 @@ export function mergeSearch(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
   rounds: readonly FurtherAnswers[] = [],
-  corrections: FacetCorrections = new Map(),
 ): Buffer {
   checkAnswers(plan, parts);
   if (plan.parts === "one") return singleAnswer(plan, parts);
-  return printAnswer(plan, mergedSearch(plan, parts, rounds, corrections));
+  return printAnswer(plan, mergedSearch(plan, parts, rounds));
 }
 
 /**
@@ -44,14 +41,10 @@ export function mergedSearch(
   plan: SearchPlan,
   parts: readonly PartAnswers[],
   rounds: readonly FurtherAnswers[] = [],
-  corrections: FacetCorrections = new Map(),
 ): MergedSearch {
   checkAnswers(plan, parts);
   const byRole = answersByRole(plan, parts);
-  const merged = plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds);
-  if (merged.facets === undefined || corrections.size === 0) return merged;
-  const distribution = new Map([...merged.facets.distribution, ...corrections]);
-  return { ...merged, facets: { ...merged.facets, distribution } };
+  return plan.kind === "hybrid" ? hybridResult(plan, byRole) : rankedResult(plan, byRole, rounds);
 }
 
 function checkAnswers(plan: SearchPlan, parts: readonly PartAnswers[]): void {

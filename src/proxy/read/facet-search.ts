@@ -8,7 +8,6 @@ import {
   filterWithShards,
   type JsonObject,
   type JsonValue,
-  mergedSearch,
   planSearch,
   type SearchParameters,
 } from "../../merge/index.js";
@@ -17,7 +16,7 @@ import { restrictionConditions, withConditions } from "../../merge/restrictions.
 import { readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import type { ReadAnswer, SearchDependencies } from "./search.js";
-import { runSearch, type SearchToRun } from "./search-run.js";
+import { mergedRun, runSearch, type SearchToRun } from "./search-run.js";
 import {
   type IndexRequest,
   NodeRefusedError,
@@ -192,7 +191,7 @@ async function documentsLeft(
   const run = await runSearch(reader, { indexUid, plan, includeMetadata: false }, signal);
   // A search by vector looks at no document: it counts all that pass the filter.
   if (run.plan.kind !== "keyword") return undefined;
-  const { page } = mergedSearch(run.plan, run.parts, run.rounds);
+  const { page } = mergedRun(run);
   return page.length < LOOKS_AT ? page : undefined;
 }
 

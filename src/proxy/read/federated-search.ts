@@ -6,7 +6,6 @@ import {
   type IndexFacts,
   indexFacets,
   type MergedIndex,
-  mergedSearch,
   mergeIndexes,
   mergeIndexFacets,
   mergeQueries,
@@ -38,7 +37,7 @@ import type { Federation, MultiSearchQuery } from "./multi-search-query.js";
 import { placeInNetwork } from "./network-queries.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import type { ReadAnswer } from "./search.js";
-import { askParts, runSearch } from "./search-run.js";
+import { askParts, mergedRun, runSearch } from "./search-run.js";
 import { NodeRefusedError, type ShardReader } from "./shard-reader.js";
 
 /** What a federated search works with. */
@@ -202,7 +201,7 @@ async function answerQuery(
     namesServer: network?.remote !== undefined,
     weight: federationOptions?.weight ?? 1,
     plan: search.plan,
-    merged: mergedSearch(search.plan, search.parts, search.rounds, search.facets),
+    merged: mergedRun(search),
     headers: readHeaders(search.result, unavailableShardPolicy),
   };
 }

@@ -8,7 +8,6 @@ import {
   frequencySteps,
   joinSteps,
   type MergedSearch,
-  mergedSearch,
   planSearch,
   printAnswer,
   type SearchParameters,
@@ -17,7 +16,7 @@ import { parsePartAnswer, sumOfTotals } from "../../merge/part-answer.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { mapBounded } from "./bounded.js";
 import { indexFacts } from "./index-facts.js";
-import { runSearch, type SearchRun } from "./search-run.js";
+import { mergedRun, runSearch, type SearchRun } from "./search-run.js";
 import type { ShardReader } from "./shard-reader.js";
 
 /** A search by `matchingStrategy: frequency`. */
@@ -134,6 +133,6 @@ class StepRun {
       this.signal,
     );
     for (const shard of run.result.missing) this.missing.add(shard);
-    return { merged: mergedSearch(run.plan, run.parts, run.rounds, run.facets), result: run.result };
+    return { merged: mergedRun(run), result: run.result };
   }
 }

@@ -4,8 +4,8 @@ import {
   type AskPart,
   askBody,
   completeFacets,
-  type FacetCorrections,
   type FurtherAnswers,
+  type MergedSearch,
   mergedSearch,
   nextRound,
   type PartAnswers,
@@ -18,9 +18,8 @@ import { NodeRefusedError, type ShardRead, type ShardReader, type ShardReadResul
 export interface SearchRun {
   readonly plan: SearchPlan;
   readonly parts: readonly PartAnswers[];
-  readonly rounds: readonly FurtherAnswers[];
-  /** Facets that the first answers did not tell exactly. */
-  readonly facets: FacetCorrections;
+  /** What the parts found, merged, with facets completed; undefined where one node serves the index. */
+  readonly merged: MergedSearch | undefined;
   /** The first read, with the shards that any of the rounds missed. */
   readonly result: Pick<ShardReadResult, "index" | "answers" | "missing">;
 }
@@ -61,17 +60,19 @@ export async function runSearch(
     rounds.push({ ask, parts: round.parts });
     for (const shard of round.missing) missing.add(shard);
   }
-  const facets =
-    plan.parts === "one" || (plan.query.facets ?? []).length === 0
-      ? new Map()
-      : await completeFacets(
-          plan,
-          parts,
-          mergedSearch(plan, parts, rounds),
-          askOnePart(reader, search.indexUid, result, signal),
-        );
+  const found = plan.parts === "one" ? undefined : mergedSearch(plan, parts, rounds);
+  const merged =
+    found === undefined || (plan.query.facets ?? []).length === 0
+      ? found
+      : await completeFacets(plan, parts, found, askOnePart(reader, search.indexUid, result, signal));
   const covered = { ...result, missing: [...missing].sort((a, b) => a - b) };
-  return { plan, parts, rounds, facets, result: covered };
+  return { plan, parts, merged, result: covered };
+}
+
+/** What a search found whose plan is for many parts. */
+export function mergedRun({ merged }: SearchRun): MergedSearch {
+  if (merged === undefined) throw new RangeError("the answer of one node is not merged");
+  return merged;
 }
 
 /** Asks every part one thing more. */

@@ -1,4 +1,4 @@
-import { mergeSearch, planSearch, type SearchParameters } from "../../merge/index.js";
+import { mergeSearch, planSearch, printAnswer, type SearchParameters } from "../../merge/index.js";
 import { apiError, checkedIndexUid, indexNotFound, notReady } from "../http/api-errors.js";
 import type { TopologySource } from "../topology/topology-view.js";
 import { type ReadHeaders, readHeaders } from "./degradation.js";
@@ -71,7 +71,9 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
         }
         const run = await runSearch(reader, { indexUid, plan, includeMetadata }, signal);
         const headers = readHeaders(run.result, policy);
-        return { body: mergeSearch(run.plan, run.parts, run.rounds, run.facets), headers };
+        const body =
+          run.merged === undefined ? mergeSearch(run.plan, run.parts) : printAnswer(run.plan, run.merged);
+        return { body, headers };
       } catch (error) {
         if (error instanceof NodeRefusedError) throw await refusals.refusal(error, indexUid, original);
         throw error;

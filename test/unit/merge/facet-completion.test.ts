@@ -8,8 +8,8 @@ import {
   type IndexFacts,
   type JsonObject,
   mergedSearch,
-  mergeSearch,
   planSearch,
+  printAnswer,
 } from "../../../src/merge/index.js";
 import { sequenceCode } from "../../../src/placement/injected-fields.js";
 
@@ -102,8 +102,8 @@ async function facetsOf(
 ): Promise<Record<string, number> | undefined> {
   const plan = planSearch({ q: "", facets: [facet] }, FACTS);
   const parts = answers.map((body) => ({ answers: [body] }));
-  const corrections = await completeFacets(plan, parts, mergedSearch(plan, parts), ask);
-  const printed = JSON.parse(mergeSearch(plan, parts, [], corrections).toString()) as {
+  const completed = await completeFacets(plan, parts, mergedSearch(plan, parts), ask);
+  const printed = JSON.parse(printAnswer(plan, completed).toString()) as {
     facetDistribution: Record<string, Record<string, number>>;
   };
   return printed.facetDistribution[facet];
