@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { MeilisearchError } from "../../meilisearch/errors.js";
-import { linkAbort } from "../../runtime/abort.js";
+import { waitForTopology } from "../topology/bounded-wait.js";
 import type { TopologyView } from "../topology/topology-view.js";
 import { apiError } from "./api-errors.js";
 import type { RouteRequest, RouteTable } from "./route-table.js";
@@ -29,21 +29,15 @@ export async function untilSettingsFloor(
 ): Promise<void> {
   const floor = settingsFloorOf(headers);
   if (floor === undefined) return;
-  const { topology, world, config } = services;
+  const { topology, config } = services;
   const behind = (view: TopologyView | undefined) => indexUids.find((uid) => isBehind(view, uid, floor));
   if (behind(topology.current()) === undefined) return;
-  const wait = linkAbort(signal);
-  const timer = world.timers.after(config.settingsFloorWaitMs, () =>
-    wait.abort(new Error("the settings version did not arrive")),
-  );
   try {
-    await topology.waitFor((view) => behind(view) === undefined, wait.signal);
+    const limits = { timeoutMs: config.settingsFloorWaitMs, signal };
+    await waitForTopology(services, (view) => behind(view) === undefined, limits);
   } catch {
     signal.throwIfAborted();
     throwIfStale(topology.current(), indexUids, floor);
-  } finally {
-    timer.cancel();
-    wait.unlink();
   }
 }
 

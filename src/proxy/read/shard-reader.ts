@@ -10,6 +10,7 @@ import { linkAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
+import { waitForTopology } from "../topology/bounded-wait.js";
 import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
 import type { Coverage, NodeAsk, ReplicaSelection } from "./replica-selection.js";
@@ -315,20 +316,13 @@ class ReadPass {
     awaited: (index: IndexView | undefined) => boolean,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { topology, world } = this.dependencies;
-    const wait = linkAbort(signal);
-    const timer = world.timers.after(Math.min(TOPOLOGY_WAIT_MS, this.remainingMs()), () =>
-      wait.abort(new Error("no newer topology arrived")),
-    );
+    const limits = { timeoutMs: Math.min(TOPOLOGY_WAIT_MS, this.remainingMs()), signal };
     try {
-      await topology.waitFor((view) => awaited(view.indexes.get(this.index.uid)), wait.signal);
+      await waitForTopology(this.dependencies, (view) => awaited(view.indexes.get(this.index.uid)), limits);
       return true;
     } catch {
       signal.throwIfAborted();
       return false;
-    } finally {
-      timer.cancel();
-      wait.unlink();
     }
   }
 

@@ -1,4 +1,4 @@
-import { linkAbort } from "../../runtime/abort.js";
+import { waitForTopology as waitFor } from "../topology/bounded-wait.js";
 import type { TopologyView } from "../topology/topology-view.js";
 import type { WriterContext } from "./generation-change.js";
 
@@ -7,16 +7,9 @@ import type { WriterContext } from "./generation-change.js";
  *
  * @throws Error after `topologyWaitMs`, or once the proxy closes
  */
-export async function waitForTopology(
-  { topology, world, config, closed }: WriterContext,
+export function waitForTopology(
+  context: WriterContext,
   predicate: (view: TopologyView) => boolean,
 ): Promise<TopologyView> {
-  const wait = linkAbort(closed);
-  const timer = world.timers.after(config.topologyWaitMs, () => wait.abort());
-  try {
-    return await topology.waitFor(predicate, wait.signal);
-  } finally {
-    timer.cancel();
-    wait.unlink();
-  }
+  return waitFor(context, predicate, { timeoutMs: context.config.topologyWaitMs, signal: context.closed });
 }
