@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { BackupFolder, removePartialBackups } from "../../dumps/backup-folder.js";
+import { type BackupFolder, removePartialBackups } from "../../dumps/backup-folder.js";
 import { findDump } from "../../dumps/dump-reader.js";
 import {
   DUMP_FORMAT,
@@ -25,8 +25,9 @@ import type { TaskAttempt } from "../tasks/serial-tasks.js";
 import { taskToProto } from "../tasks/task-codec.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { BackupKind } from "./backup-tasks.js";
-import { backupUid, printMs, printTime } from "./backup-times.js";
+import { printMs, printTime } from "./backup-times.js";
 import { dumpIndex } from "./dump-index.js";
+import { makeBackup } from "./make-backup.js";
 import type { NodeTaskSource } from "./quiet-mark.js";
 
 /** What {@link createDumpKind} works with. */
@@ -66,23 +67,10 @@ export function createDumpKind(options: DumpCreatorOptions): BackupKind {
 }
 
 /** Writes a dump and gives it its name. @returns its uid */
-async function createDump(options: DumpCreatorOptions, attempt: TaskAttempt): Promise<string> {
-  const { world, logger } = options;
-  const dumpUid = backupUid(attempt.startedAt);
-  const nonce = Buffer.from(world.random.bytes(6)).toString("hex");
-  const target = await BackupFolder.begin(options.folder, `${dumpUid}.dump`, nonce);
-  try {
-    await writeDump(options, attempt, dumpUid, target);
-    await attempt.confirm();
-    const path = await target.complete();
-    logger.info({ task: attempt.task.uid, path }, "a dump is complete");
-    return dumpUid;
-  } catch (error) {
-    await target.abandon().catch((cause: unknown) => {
-      logger.warn({ err: cause, dumpUid }, "what a broken dump has left could not be removed");
-    });
-    throw error;
-  }
+function createDump(options: DumpCreatorOptions, attempt: TaskAttempt): Promise<string> {
+  return makeBackup({ ...options, kind: "dump" }, attempt, (target, uid) =>
+    writeDump(options, attempt, uid, target),
+  );
 }
 
 async function writeDump(

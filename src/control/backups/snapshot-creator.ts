@@ -1,6 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
-import { BackupFolder, removePartialBackups } from "../../dumps/backup-folder.js";
+import { type BackupFolder, removePartialBackups } from "../../dumps/backup-folder.js";
 import { MANIFEST_FILE } from "../../dumps/manifest.js";
 import { type Topology, TopologySchema } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeClient } from "../../meilisearch/node-client.js";
@@ -11,8 +11,9 @@ import type { TaskAttempt } from "../tasks/serial-tasks.js";
 import { withoutSecrets } from "../topology/subscribe.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { BackupKind } from "./backup-tasks.js";
-import { backupUid, printMs } from "./backup-times.js";
+import { printMs } from "./backup-times.js";
 import { printEpoch } from "./dump-creator.js";
+import { makeBackup } from "./make-backup.js";
 import { makeNodeSnapshot, type NodeSnapshot } from "./node-snapshot.js";
 import { isUnchangedBetween, type QuietMark, quietMark } from "./quiet-mark.js";
 
@@ -57,51 +58,44 @@ export function createSnapshotKind(options: SnapshotCreatorOptions): BackupKind 
       await removePartialBackups(options.folder);
     },
     run: async (attempt) => {
-      await createSnapshot(options, attempt);
+      await makeBackup({ ...options, kind: "snapshot" }, attempt, (target, uid) =>
+        writeSnapshot(options, attempt, uid, target),
+      );
       return null;
     },
   };
 }
 
-async function createSnapshot(options: SnapshotCreatorOptions, attempt: TaskAttempt): Promise<void> {
-  const { topology, world, logger, version } = options;
-  const { signal, startedAt, task } = attempt;
-  const snapshotUid = backupUid(startedAt);
-  const nonce = Buffer.from(world.random.bytes(6)).toString("hex");
-  const target = await BackupFolder.begin(options.folder, `${snapshotUid}.snapshot`, nonce);
-  try {
-    const before = topology.current();
-    const mark = await contentMark(options, before);
-    // Before the nodes' own: what the store says of a node's log must not be newer than the log that comes back with it.
-    await target.write(STORE_FILE, exportStore(options, task.uid));
-    await target.write(TOPOLOGY_FILE, printTopology(before));
-    const nodes = await snapshotNodes(options, before, signal);
-    const after = topology.current();
-    const manifest = {
-      format: SNAPSHOT_FORMAT,
-      version: SNAPSHOT_VERSION,
-      snapshotUid,
-      taskUid: task.uid,
-      clusterId: before.epoch?.clusterId ?? "",
-      epoch: printEpoch(before),
-      startedAt: printMs(startedAt),
-      finishedAt: printMs(world.clock.now()),
-      miroirVersion: version,
-      unchanged:
-        catalogueOf(before) === catalogueOf(after) &&
-        isUnchangedBetween(mark, await contentMark(options, after)),
-      nodes,
-    };
-    await target.write(MANIFEST_FILE, `${JSON.stringify(manifest, undefined, 2)}\n`);
-    await attempt.confirm();
-    const path = await target.complete();
-    logger.info({ task: task.uid, path, nodes: nodes.length }, "a snapshot is complete");
-  } catch (error) {
-    await target.abandon().catch((cause: unknown) => {
-      logger.warn({ err: cause, snapshotUid }, "what a broken snapshot has left could not be removed");
-    });
-    throw error;
-  }
+async function writeSnapshot(
+  options: SnapshotCreatorOptions,
+  { signal, startedAt, task }: TaskAttempt,
+  snapshotUid: string,
+  target: BackupFolder,
+): Promise<void> {
+  const { topology, world, version } = options;
+  const before = topology.current();
+  const mark = await contentMark(options, before);
+  // Before the nodes' own: what the store says of a node's log must not be newer than the log that comes back with it.
+  await target.write(STORE_FILE, exportStore(options, task.uid));
+  await target.write(TOPOLOGY_FILE, printTopology(before));
+  const nodes = await snapshotNodes(options, before, signal);
+  const after = topology.current();
+  const manifest = {
+    format: SNAPSHOT_FORMAT,
+    version: SNAPSHOT_VERSION,
+    snapshotUid,
+    taskUid: task.uid,
+    clusterId: before.epoch?.clusterId ?? "",
+    epoch: printEpoch(before),
+    startedAt: printMs(startedAt),
+    finishedAt: printMs(world.clock.now()),
+    miroirVersion: version,
+    unchanged:
+      catalogueOf(before) === catalogueOf(after) &&
+      isUnchangedBetween(mark, await contentMark(options, after)),
+    nodes,
+  };
+  await target.write(MANIFEST_FILE, `${JSON.stringify(manifest, undefined, 2)}\n`);
 }
 
 /** All nodes at once, to be as close to one moment as can be. @throws SnapshotFailedError that names every node without one */
