@@ -5,6 +5,12 @@ import type {
   CreateSnapshotRequestSchema,
   CreateSnapshotResponse,
 } from "../gen/miroir/v1/backups_pb.js";
+import type {
+  AdvanceCopyRequestSchema,
+  AdvanceCopyResponse,
+  ReportCopyRequestSchema,
+  ReportCopyResponse,
+} from "../gen/miroir/v1/copies_pb.js";
 import type { ExportRequestSchema, ExportResponse } from "../gen/miroir/v1/exports_pb.js";
 import type { SetFeaturesRequestSchema, SetFeaturesResponse } from "../gen/miroir/v1/features_pb.js";
 import type {
@@ -133,6 +139,14 @@ export interface ControlTransport {
     request: Init<typeof CommitGenerationRequestSchema>,
     options?: ControlCallOptions,
   ): Promise<CommitGenerationResponse>;
+  advanceCopy(
+    request: Init<typeof AdvanceCopyRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<AdvanceCopyResponse>;
+  reportCopy(
+    request: Init<typeof ReportCopyRequestSchema>,
+    options?: ControlCallOptions,
+  ): Promise<ReportCopyResponse>;
   createKey(
     request: Init<typeof CreateKeyRequestSchema>,
     options?: ControlCallOptions,

@@ -6,6 +6,7 @@ import {
   type GrpcServiceClient,
 } from "../client/grpc-adapter.js";
 import { BackupService } from "../gen/miroir/v1/backups_pb.js";
+import { CopyService } from "../gen/miroir/v1/copies_pb.js";
 import { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
@@ -62,6 +63,7 @@ interface Services {
   readonly backups: GrpcServiceClient<typeof BackupService>;
   readonly exports: GrpcServiceClient<typeof ExportService>;
   readonly resources: GrpcServiceClient<typeof ResourceService>;
+  readonly copies: GrpcServiceClient<typeof CopyService>;
 }
 
 /**
@@ -124,6 +126,8 @@ export function createGrpcControlTransport(options: GrpcControlTransportOptions)
     renameIndex: (request, call) => unary((s, o) => s.indexes.renameIndex(request, o), call),
     compactIndex: (request, call) => unary((s, o) => s.indexes.compactIndex(request, o), call),
     commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
+    advanceCopy: (request, call) => unary((s, o) => s.copies.advanceCopy(request, o), call),
+    reportCopy: (request, call) => unary((s, o) => s.copies.reportCopy(request, o), call),
     createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
     updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
     createDump: (request, call) => unary((s, o) => s.backups.createDump(request, o), call),
@@ -166,6 +170,7 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
     topology: createGrpcServiceClient(TopologyService, client, metadata),
     tasks: createGrpcServiceClient(TaskService, client, metadata),
     indexes: createGrpcServiceClient(IndexService, client, metadata),
+    copies: createGrpcServiceClient(CopyService, client, metadata),
     keys: createGrpcServiceClient(KeyService, client, metadata),
     features: createGrpcServiceClient(FeatureService, client, metadata),
     backups: createGrpcServiceClient(BackupService, client, metadata),

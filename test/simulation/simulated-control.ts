@@ -172,6 +172,8 @@ export class SimulatedControl {
       countTasks: notSimulated,
       compactTaskStore: notSimulated,
       compactIndex: notSimulated,
+      advanceCopy: notSimulated,
+      reportCopy: notSimulated,
       setResource: notSimulated,
       deleteTasks: notSimulated,
       cancelTasks: notSimulated,

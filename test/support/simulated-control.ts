@@ -52,6 +52,8 @@ export function createSimulatedTransport(
     swapIndexes: missing,
     renameIndex: missing,
     commitGeneration: missing,
+    advanceCopy: missing,
+    reportCopy: missing,
     createKey: missing,
     updateKey: missing,
     deleteKey: missing,
