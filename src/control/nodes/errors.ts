@@ -5,7 +5,9 @@ export type NodeSetupErrorCode =
   | "same_server"
   | "version"
   | "other_node"
-  | "refused";
+  | "refused"
+  | "other_cluster"
+  | "not_empty";
 
 /** A configured node cannot be used as it is. The message says which one, why, and what to do. */
 export class NodeSetupError extends Error {
