@@ -4,7 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
@@ -76,6 +76,7 @@ function runSuites({ name, paths, node, exclude = [] }) {
     };
     // A file that fails outside its tests has no failed test of its own.
     if (status !== 0 && counts.failed === 0) counts.failed = Math.max(1, result.numFailedTestSuites);
+    lines.push(...failures(result).map((failure) => `failed: ${failure}`));
     return counts;
   } catch (error) {
     console.error(`no report from the test runner: ${error.message}`);
@@ -83,6 +84,22 @@ function runSuites({ name, paths, node, exclude = [] }) {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What failed and how, a line each, for whoever sees only the end of the output. */
+function failures({ testResults }) {
+  return testResults
+    .filter(({ status }) => status === "failed")
+    .flatMap(({ name, message, assertionResults }) => {
+      const file = relative(root, name);
+      const failed = assertionResults.filter(({ status }) => status === "failed");
+      if (failed.length === 0) return [`${file}: ${firstLine(message)}`];
+      return failed.map((test) => `${file}: ${test.fullName}: ${firstLine(test.failureMessages[0])}`);
+    });
+}
+
+function firstLine(message = "") {
+  return message.split("\n", 1)[0].slice(0, 300);
 }
 
 function findBinary() {
