@@ -13,6 +13,9 @@ export interface TaskMetadata {
   readonly taskUid: number;
 }
 
+/** What stands for the client task's uid in writes that Miroir makes on its own account: copies and what they leave to delete. */
+export const OWN_TASK_UID = 0n;
+
 /** The text of `customMetadata`: `<session>.<sequence>.<previous>.<task uid>`. */
 export function formatTaskMetadata(metadata: TaskMetadata): string {
   return `${metadata.session}.${metadata.sequence}.${metadata.previous}.${metadata.taskUid}`;

@@ -211,6 +211,6 @@ function coverage(
 }
 
 function askOf(index: IndexView, { node, tier }: Candidate, shards: readonly number[]): NodeAsk {
-  const holdsMore = shards.length < (index.shardsByNode.get(node.id)?.length ?? 0);
+  const holdsMore = shards.length < (index.heldByNode.get(node.id)?.size ?? 0);
   return { node, shards, filter: holdsMore ? shards : null, isSuspect: tier === 2 };
 }

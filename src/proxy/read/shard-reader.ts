@@ -274,9 +274,11 @@ class ReadPass {
     signal: AbortSignal,
     mayRestart: boolean,
   ): Promise<NodeAnswer> {
-    const requests = this.shardRead.requests(ask, parts, this.index);
     // Twice, because a rename that runs between two tries hides the index from both.
     for (const name of [...this.namesToTry(ask.node), ...this.namesToTry(ask.node)]) {
+      // Under another name the node may hold shards of which this topology does not tell.
+      const asked = name === this.index.physicalName ? ask : { ...ask, filter: ask.shards };
+      const requests = this.shardRead.requests(asked, parts, this.index);
       const responses = await Promise.all(
         requests.map((request) => this.send(ask.node, name, request, isLast, signal)),
       );
@@ -285,7 +287,7 @@ class ReadPass {
       const refusal = responses.find(
         (response, at) => response.status >= 400 && this.shardRead.toleratesRefusal?.(at, response) !== true,
       );
-      if (refusal === undefined) return { ask, responses };
+      if (refusal === undefined) return { ask: asked, responses };
       // A node that has created the index may not have its first settings yet, which Miroir's own requests rest on.
       if (mayRestart && isBeingCreated(this.index) && (await this.indexChanges(isCreated, signal))) {
         throw new IndexMovedError("the index is complete now");
@@ -302,12 +304,17 @@ class ReadPass {
     throw new NodeUnavailableError(ask.node.id, "unknown", `it does not know ${this.index.physicalName}`);
   }
 
-  /** A rename may wait behind the node's queue, or have run before the topology that tells of it arrived. */
+  /**
+   * A rename may wait behind the node's queue, or have run before the topology that tells of it arrived. Where replicas are given up,
+   * the generation grows by two, so that nobody who knows nothing of it comes upon them (invariant 5).
+   */
   private namesToTry(node: NodeView): ReadonlySet<string> {
     const { instance, generation } = this.index;
     const names = new Set([this.names.get(node.id) ?? this.index.physicalName, this.index.physicalName]);
     names.add(physicalName(instance, generation + 1n));
-    if (generation > 1n) names.add(physicalName(instance, generation - 1n));
+    for (const earlier of [generation - 1n, generation - 2n]) {
+      if (earlier > 0n) names.add(physicalName(instance, earlier));
+    }
     return names;
   }
 

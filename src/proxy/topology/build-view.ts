@@ -13,6 +13,7 @@ import { physicalName } from "../../placement/physical-name.js";
 import { formatMoment } from "../../tasks/rfc3339.js";
 import { isAction } from "../auth/actions.js";
 import type { ApiKey } from "../auth/api-key.js";
+import { buildCopy, placementOf } from "./build-placement.js";
 import type { IndexView, NodeView, ReplicaState, TopologyView } from "./topology-view.js";
 
 /** Keys by node id. */
@@ -50,21 +51,6 @@ function viewOf(index: Index): IndexView {
 }
 
 function buildIndex(index: Index): IndexView {
-  const placement: (readonly string[])[] = [];
-  const shardsByNode = new Map<string, number[]>();
-  for (const { shard, nodeIds } of index.placement) {
-    if (shard !== placement.length)
-      throw new Error(`index ${index.uid}: shard ${placement.length} is not placed`);
-    placement.push([...nodeIds]);
-    for (const id of nodeIds) {
-      const shards = shardsByNode.get(id);
-      if (shards === undefined) shardsByNode.set(id, [shard]);
-      else shards.push(shard);
-    }
-  }
-  if (placement.length !== index.shards) {
-    throw new Error(`index ${index.uid}: ${placement.length} of ${index.shards} shards are placed`);
-  }
   return {
     uid: index.uid,
     instance: index.instance,
@@ -77,10 +63,10 @@ function buildIndex(index: Index): IndexView {
     settingsVersion: index.settingsVersion,
     settingsChanging: index.settingsChanging,
     settings: parseSettings(index),
-    placement,
+    ...placementOf(index),
+    copy: buildCopy(index),
     drifted: new Set(index.replicas.flatMap((replica) => (replica.settingsDrifted ? [replica.nodeId] : []))),
     replicas: new Map(index.replicas.map((replica) => [replica.nodeId, replicaState(index, replica.state)])),
-    shardsByNode,
     writer:
       index.writer === undefined
         ? undefined

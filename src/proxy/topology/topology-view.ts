@@ -17,6 +17,29 @@ export interface NodeView {
   readonly adminAddress: NodeAddress;
 }
 
+/** How far a copy has come, as the topology tells (invariant 9: it only goes forward from `switched`). */
+export type CopyStep = "planned" | "copying" | "switched" | "dropping" | "cleaning";
+
+/** A replica of a shard to make, to move or to give up. */
+export interface CopyMove {
+  readonly shard: number;
+  /** The replica to delete after the switch; undefined where one is only added. */
+  readonly from: string | undefined;
+  /** The replica to make; undefined where one is only given up. */
+  readonly to: string | undefined;
+}
+
+/** One batch of work for an index's writer. */
+export interface CopyView {
+  readonly id: string;
+  readonly step: CopyStep;
+  readonly moves: readonly CopyMove[];
+  /** Ids of nodes whose replica is to be made equal to its peers' again. */
+  readonly repairs: readonly string[];
+  /** 0 for as fast as the nodes' queues allow. */
+  readonly maxDocumentsPerSecond: number;
+}
+
 /** An index as the proxy uses it; computed once for every accepted topology. */
 export interface IndexView {
   readonly uid: string;
@@ -32,13 +55,24 @@ export interface IndexView {
   readonly settingsChanging: boolean;
   /** The committed settings as clients see them. */
   readonly settings: Readonly<Record<string, unknown>>;
-  /** By shard number: ids of the nodes on which the shard is placed, whatever their health. */
+  /** By shard number: ids of the nodes that serve the shard, whatever their health. */
   readonly placement: readonly (readonly string[])[];
+  /** By shard number: ids of nodes that receive its writes and its copy, and that nobody reads yet. */
+  readonly joining: readonly (readonly string[])[];
+  /** By shard number: ids of nodes that still receive its writes, for readers with an older topology. */
+  readonly leaving: readonly (readonly string[])[];
+  /** By shard number: ids of nodes that hold documents of it which are being deleted. */
+  readonly leftover: readonly (readonly string[])[];
   /** Ids of nodes whose settings are not the committed ones any more: they are to be sent again. */
   readonly drifted: ReadonlySet<string>;
   /** Health by node id, for every node that holds any shard. */
   readonly replicas: ReadonlyMap<string, ReplicaState>;
+  /** By node: the shards that it serves, ascending. */
   readonly shardsByNode: ReadonlyMap<string, readonly number[]>;
+  /** By node: the shards of which it may hold documents, whatever it is to them. */
+  readonly heldByNode: ReadonlyMap<string, ReadonlySet<number>>;
+  /** Replicas that are being made, brought back or given up. */
+  readonly copy: CopyView | undefined;
   readonly writer: { readonly proxyId: string; readonly session: string } | undefined;
 }
 

@@ -11,7 +11,7 @@ import type { FilterPreflight } from "./filter-preflight.js";
 import { reservedField } from "./refusals.js";
 import type { Sequences } from "./sequences.js";
 import { printSerdeValue, readSerdeValue } from "./serde-value.js";
-import { holders, type Standing } from "./standing.js";
+import { allShards, recipients, type Standing } from "./standing.js";
 import { indexNotFoundFailure } from "./task-failure.js";
 import type { DocumentWriteRequest, WriteResult } from "./types.js";
 import type { TaskDraft, WriteCore } from "./write-core.js";
@@ -95,7 +95,7 @@ export class DocumentEdits {
 
 /** All in one request a node where that cannot fail on some replicas only. */
 function roundsOf(standing: Standing): readonly Round[] {
-  const rounds = holderRounds(standing.placement.map((_, shard) => holders(standing, shard)));
+  const rounds = holderRounds(allShards(standing).map((shard) => recipients(standing, shard)));
   return rounds.length === 1 ? ["all"] : rounds;
 }
 

@@ -156,8 +156,8 @@ export class DocumentWrites {
   ): Promise<Turn> {
     const firstSequence = this.sequences.reserve(index.instance, batch.documents);
     const { maxNodeBodyBytes } = this.core.context.config;
-    for (const shards of index.shardsByNode.values()) {
-      if (nodePayload(batch, new Set(shards), firstSequence).contentLength > maxNodeBodyBytes) {
+    for (const shards of index.heldByNode.values()) {
+      if (nodePayload(batch, shards, firstSequence).contentLength > maxNodeBodyBytes) {
         await release();
         throw payloadTooLarge(maxNodeBodyBytes);
       }

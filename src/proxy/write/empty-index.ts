@@ -4,7 +4,7 @@ import { physicalName } from "../../placement/physical-name.js";
 import type { NodeView } from "../topology/topology-view.js";
 import type { WriterContext } from "./generation-change.js";
 import { noQuorum } from "./refusals.js";
-import type { Standing } from "./standing.js";
+import { difference, type Standing } from "./standing.js";
 
 /** Pause between looks at a node's queue. Milliseconds. */
 const QUEUE_PAUSE_MS = 100;
@@ -18,7 +18,7 @@ const QUEUE_PAUSE_MS = 100;
 export async function holdsNoDocuments(context: WriterContext, standing: Standing): Promise<boolean> {
   const deadline = context.world.clock.monotonic() + context.config.settingsWaitMs;
   const name = physicalName(standing.instance, standing.generation);
-  for (const nodeId of standing.members) {
+  for (const nodeId of difference(standing.members, standing.joiners)) {
     const node = standing.nodes.get(nodeId);
     if (node === undefined) return false;
     try {

@@ -4,7 +4,7 @@ import { physicalName } from "../../placement/physical-name.js";
 import type { NodeView } from "../topology/topology-view.js";
 import type { OpenSettings } from "./open-settings.js";
 import { noQuorum } from "./refusals.js";
-import type { Standing } from "./standing.js";
+import { difference, type Standing } from "./standing.js";
 import { indexTaskFailure, type TaskFailure } from "./task-failure.js";
 import type { WriteCore } from "./write-core.js";
 
@@ -109,7 +109,7 @@ export class FilterPreflight {
     filterJson: string,
   ): Promise<"good" | "not-there" | "silent" | MeilisearchError> {
     const path = `/indexes/${physicalName(standing.instance, standing.generation)}/documents/fetch`;
-    const nodes = [...standing.members]
+    const nodes = [...difference(standing.members, standing.joiners)]
       .flatMap((nodeId) => standing.nodes.get(nodeId) ?? [])
       .sort(byReachability);
     let seen: "not-there" | "silent" = "silent";

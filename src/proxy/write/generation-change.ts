@@ -182,14 +182,13 @@ export async function commitOnce(
   reason: string,
 ): Promise<ControlRefusedError | ControlUnavailableError | undefined> {
   const { lease, control, config } = context;
-  const known = difference(lost, difference(lost, new Set(standing.shardsByNode.keys())));
   try {
     await control.commitGeneration(
       {
         instance: standing.instance,
         expectedGeneration: standing.generation,
         newGeneration: generation,
-        staleNodeIds: [...known].sort(),
+        staleNodeIds: [...lost].filter((nodeId) => standing.members.has(nodeId)).sort(),
         writer: { proxyId: lease.proxyId, session: lease.session },
         reason,
       },

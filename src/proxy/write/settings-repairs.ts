@@ -1,4 +1,5 @@
 import { MeilisearchError } from "../../meilisearch/errors.js";
+import { OWN_TASK_UID } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import { keptChanges, SECRETS_PREFIX } from "../../settings/embedder-secrets.js";
@@ -94,7 +95,7 @@ export class SettingsRepairs {
     if (members.length === 0) return;
     const body = JSON.stringify(repairPatch(index.settings, settings, members, this.#secrets(index)));
     const sent = await this.core.writerOf(index.instance).send({
-      taskUid: 0n,
+      taskUid: OWN_TASK_UID,
       taskType: "settingsRepair",
       touched: "all",
       only: new Set([nodeId]),

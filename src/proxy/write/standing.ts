@@ -1,19 +1,25 @@
 import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
 
 /**
- * An index as its writer counts on it at one generation: who receives its writes, and who holds which shard. Suspect replicas go
- * on receiving every write; they count as copies only where no other is left.
+ * An index as its writer counts on it at one generation: who receives its writes, and who serves which shard. Suspect replicas go
+ * on receiving every write; they count as copies only where no other is left. Replicas that join receive every write and never count.
  */
 export interface Standing {
   readonly uid: string;
   readonly instance: string;
   readonly generation: bigint;
   readonly primaryKey: string | undefined;
-  /** Ids of the nodes that receive writes: in sync, or suspect. */
+  /** Ids of the nodes that receive writes: in sync, suspect, or joining. */
   readonly members: ReadonlySet<string>;
   readonly suspects: ReadonlySet<string>;
-  /** By shard: ids of the nodes on which it is placed. */
+  /** Members whose replica is being filled as a whole: nobody reads them, and any of them may be lost. */
+  readonly joiners: ReadonlySet<string>;
+  /** By shard: ids of the nodes that serve it. */
   readonly placement: readonly (readonly string[])[];
+  /** By shard: ids of further nodes that are being filled with it. */
+  readonly joining: readonly (readonly string[])[];
+  /** By shard: ids of nodes that served it and are still kept up to date. */
+  readonly leaving: readonly (readonly string[])[];
   readonly shardsByNode: ReadonlyMap<string, readonly number[]>;
   readonly nodes: ReadonlyMap<string, NodeView>;
 }
@@ -22,11 +28,12 @@ export interface Standing {
 export function standingOf(view: TopologyView, index: IndexView): Standing {
   const members = new Set<string>();
   const suspects = new Set<string>();
+  const joiners = new Set<string>();
   for (const [nodeId, state] of index.replicas) {
-    if (state !== "in_sync" && state !== "suspect") continue;
-    if (!view.nodes.has(nodeId)) continue;
+    if (state === "stale" || !view.nodes.has(nodeId)) continue;
     members.add(nodeId);
     if (state === "suspect") suspects.add(nodeId);
+    if (state === "joining") joiners.add(nodeId);
   }
   return {
     uid: index.uid,
@@ -35,7 +42,10 @@ export function standingOf(view: TopologyView, index: IndexView): Standing {
     primaryKey: index.primaryKey,
     members,
     suspects,
+    joiners,
     placement: index.placement,
+    joining: index.joining,
+    leaving: index.leaving,
     shardsByNode: index.shardsByNode,
     nodes: view.nodes,
   };
@@ -46,14 +56,31 @@ export function withoutNodes(standing: Standing, generation: bigint, lost: Reado
   return { ...standing, generation, members: difference(standing.members, lost) };
 }
 
-/** The members that hold a shard. */
+/** The members that serve a shard: its copies. */
 export function holders(standing: Standing, shard: number): readonly string[] {
-  return (standing.placement[shard] ?? []).filter((nodeId) => standing.members.has(nodeId));
+  return (standing.placement[shard] ?? []).filter((nodeId) => counts(standing, nodeId));
+}
+
+/** The members that hold all of a shard: its copies, and those that are about to be given up. */
+export function keepers(standing: Standing, shard: number): readonly string[] {
+  const leaving = (standing.leaving[shard] ?? []).filter((nodeId) => counts(standing, nodeId));
+  return [...holders(standing, shard), ...leaving];
+}
+
+/** The members that receive a shard's writes, whatever they are to it. */
+export function recipients(standing: Standing, shard: number): readonly string[] {
+  const { placement, joining, leaving, members } = standing;
+  const named = [...(placement[shard] ?? []), ...(joining[shard] ?? []), ...(leaving[shard] ?? [])];
+  return named.filter((nodeId) => members.has(nodeId));
+}
+
+function counts({ members, joiners }: Standing, nodeId: string): boolean {
+  return members.has(nodeId) && !joiners.has(nodeId);
 }
 
 /**
  * Those of `candidates` that can go stale together, so that every shard keeps at least `minLeft` copies on members that are no
- * candidates (1 unless given): never a shard's last good copy.
+ * candidates (1 unless given): never a shard's last good copy. Replicas that serve nothing yet can always go.
  */
 export function losable(
   standing: Standing,
@@ -63,7 +90,7 @@ export function losable(
   const all = new Set(candidates);
   const result = new Set<string>();
   for (const nodeId of all) {
-    const shards = standing.shardsByNode.get(nodeId) ?? [];
+    const shards = standing.joiners.has(nodeId) ? [] : (standing.shardsByNode.get(nodeId) ?? []);
     const safe = shards.every((shard) => {
       const left = holders(standing, shard).filter((holder) => !all.has(holder)).length;
       return left >= Math.max(1, minLeft(shard));
@@ -73,7 +100,7 @@ export function losable(
   return result;
 }
 
-/** Placed copies, over all healths, that a shard has. */
+/** Copies, over all healths, that a shard is to have. */
 export function copies(standing: Standing, shard: number): number {
   return (standing.placement[shard] ?? []).length;
 }
@@ -92,7 +119,7 @@ export function targetsOf(
     return targets;
   }
   for (const shard of shards) {
-    for (const nodeId of holders(standing, shard)) {
+    for (const nodeId of recipients(standing, shard)) {
       const list = targets.get(nodeId);
       if (list === undefined) targets.set(nodeId, [shard]);
       else list.push(shard);

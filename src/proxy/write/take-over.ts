@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { MeilisearchError } from "../../meilisearch/errors.js";
-import { parseTaskMetadata } from "../../meilisearch/task-metadata.js";
+import { OWN_TASK_UID, parseTaskMetadata } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { SEQUENCE_FIELD, SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
 import { parsePhysicalName, physicalName } from "../../placement/physical-name.js";
@@ -14,7 +14,7 @@ import {
   type WriterContext,
 } from "./generation-change.js";
 import { levelShard } from "./level-replicas.js";
-import { losable, type Standing, withoutNodes } from "./standing.js";
+import { allShards, difference, keepers, losable, type Standing, withoutNodes } from "./standing.js";
 
 /** Documents of one shard that are compared at most; more count as different. */
 const MAX_COMPARED_DOCUMENTS = 1_000_000;
@@ -194,8 +194,8 @@ async function replicasBehind(
   const behind = new Set<string>();
   const ahead = new Set<string>();
   const differences: { readonly shard: number; readonly from: string; readonly to: string }[] = [];
-  for (const [shard, placed] of standing.placement.entries()) {
-    const members = placed.filter((nodeId) => standing.members.has(nodeId));
+  for (const shard of allShards(standing)) {
+    const members = keepers(standing, shard);
     const isDoubtful = interrupted.some(
       ({ holders }) => members.some((id) => holders.has(id)) && members.some((id) => !holders.has(id)),
     );
@@ -249,7 +249,7 @@ async function interruptedWrites(
     { readonly sequence: number; readonly taskUid: bigint; readonly holders: Set<string> }
   >();
   await Promise.all(
-    [...standing.members].map(async (nodeId) => {
+    [...difference(standing.members, standing.joiners)].map(async (nodeId) => {
       const page = await patiently(context, standing, nodeId, (node) =>
         context.calls
           .client(node.writeAddress)
@@ -270,6 +270,8 @@ async function interruptedWrites(
   );
   const interrupted: Interrupted[] = [];
   for (const { taskUid, holders } of last.values()) {
+    // What the writer does on its own account goes to one replica alone.
+    if (taskUid === OWN_TASK_UID) continue;
     if (holders.size < standing.members.size && !(await wasAccepted(context, taskUid))) {
       interrupted.push({ taskUid, holders });
     }

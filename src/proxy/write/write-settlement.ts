@@ -107,7 +107,7 @@ export function confirmed(context: WriterContext, state: WriterState, sending: S
   const touched = sending.write.touched === "all" ? allShards(standing) : sending.write.touched;
   const degradedShards = touched.filter((shard) => {
     const inSync = holders(standing, shard).filter((nodeId) => !standing.suspects.has(nodeId));
-    // Copies that are joining are not missed yet.
+    // Replicas that are joining are not missed yet.
     const wanted = (standing.placement[shard] ?? []).filter((id) => index?.replicas.get(id) !== "joining");
     return inSync.length < wanted.length;
   });

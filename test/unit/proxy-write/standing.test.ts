@@ -24,7 +24,10 @@ const standings = fc
       primaryKey: "id",
       members: new Set(members.filter((node) => shardsByNode.has(node))),
       suspects: new Set(),
+      joiners: new Set(),
       placement,
+      joining: [],
+      leaving: [],
       shardsByNode,
       nodes: new Map(),
     };
