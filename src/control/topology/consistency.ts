@@ -6,6 +6,8 @@ import {
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { parseInstance } from "../../placement/physical-name.js";
+import { copyFaults, copySuccessionFaults } from "../copy/copy-consistency.js";
+import { isMember, SHARD_ROLES } from "../copy/shard-roles.js";
 
 const MAX_SHARDS = 4096;
 const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
@@ -26,9 +28,10 @@ export class TopologyInconsistentError extends Error {
  * What is wrong with `next`, by itself and as the successor of `previous`; empty where nothing is.
  *
  * By itself: nodes, groups, placements and replicas refer to each other without gaps, every shard is placed
- * and keeps a copy that is in sync (or in sync but suspect), lists are in order. As a successor: the number
- * of shards of an instance never changes, generations and settings versions never go back, and a change
- * of an index's writer or in-sync set raises its generation (invariant 5).
+ * and keeps a serving copy that is in sync (or in sync but suspect), lists are in order, and a copy's step is what the roles of
+ * nodes show. As a successor: the number of shards of an instance never changes, generations and settings versions never go
+ * back, a change of an index's writer or of what its readers may rely on raises its generation (invariant 5), and copies go from
+ * step to step (invariant 9).
  */
 export function topologyFaults(previous: Topology | undefined, next: Topology): string[] {
   const faults: string[] = [];
@@ -125,24 +128,17 @@ function checkPlacement(index: Index, states: ReadonlyMap<string, ReplicaState>,
     faults.push(`${name}: ${index.placement.length} of ${index.shards} shards are placed`);
   }
   const used = new Set<string>();
-  for (const [position, { shard, nodeIds }] of index.placement.entries()) {
+  for (const [position, placement] of index.placement.entries()) {
+    const { shard, nodeIds } = placement;
     if (shard !== position) faults.push(`${name}: shard ${shard} is placed where ${position} is due`);
-    let formerId: string | undefined;
-    let whole = false;
-    for (const id of nodeIds) {
-      if (formerId !== undefined && id <= formerId)
-        faults.push(`${name}, shard ${shard}: nodes are not in ascending order`);
-      formerId = id;
-      used.add(id);
-      const state = states.get(id);
-      if (state === undefined) faults.push(`${name}, shard ${shard}: ${id} has no replica of the index`);
-      whole ||= state !== undefined && isMember(state);
-    }
+    for (const role of SHARD_ROLES) for (const id of placement[role]) used.add(id);
+    const whole = nodeIds.some((id) => isMember(states.get(id)));
     if (nodeIds.length === 0) faults.push(`${name}: shard ${shard} is placed nowhere`);
     else if (!whole) faults.push(`${name}: shard ${shard} would have no copy in sync`);
   }
   for (const id of states.keys())
     if (!used.has(id)) faults.push(`${name}: the replica on ${id} holds no shard`);
+  for (const fault of copyFaults(index)) faults.push(`${name}: ${fault}`);
 }
 
 function checkSuccessor(former: Index, index: Index, faults: string[]): void {
@@ -160,26 +156,11 @@ function checkSuccessor(former: Index, index: Index, faults: string[]): void {
       `${name}: the settings version would go back from ${former.settingsVersion} to ${index.settingsVersion}`,
     );
   }
+  for (const fault of copySuccessionFaults(former, index)) faults.push(`${name}: ${fault}`);
   if (index.generation > former.generation) return;
   if (former.writer !== undefined && former.writer.session !== index.writer?.session) {
     faults.push(`${name}: the writer would change without a new generation`);
   }
-  if (members(former) !== members(index)) {
-    faults.push(`${name}: the in-sync set would change without a new generation`);
-  }
-}
-
-/** Suspicion is a hint for readers: a suspect replica goes on receiving every write. */
-function isMember(state: ReplicaState): boolean {
-  return state === ReplicaState.IN_SYNC || state === ReplicaState.SUSPECT;
-}
-
-function members(index: Index): string {
-  return index.replicas
-    .filter((replica) => isMember(replica.state))
-    .map((replica) => replica.nodeId)
-    .sort()
-    .join("\n");
 }
 
 function isJsonObject(text: string): boolean {

@@ -240,7 +240,7 @@ describe("consistency", () => {
       (draft) => {
         replica(draft, 1).state = ReplicaState.STALE;
       },
-      /in-sync set would change without a new generation/,
+      /would leave the in-sync set without a new generation/,
     ],
     [
       "another number of shards",
