@@ -20,6 +20,8 @@ import type { WebhookTuning } from "./webhooks/webhook-delivery.js";
 /** What the deciding parts of the control plane are configured with. */
 export interface ControlPlaneConfig {
   readonly nodes: readonly ConfiguredNode[];
+  /** The key of nodes that name none; undefined where they run without keys. */
+  readonly nodeKey?: string | undefined;
   /** Replica groups over which nodes without a group are dealt out; 1 unless given. */
   readonly groups?: number;
   /** Milliseconds for which a node may fail to answer at the start; 5,000 unless given. */

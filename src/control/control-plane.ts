@@ -27,8 +27,10 @@ import { defaultKeys } from "./keys/default-keys.js";
 import { createKeyService } from "./keys/key-service.js";
 import { createControlMetrics } from "./metrics.js";
 import { bootstrapNodes } from "./nodes/bootstrap-nodes.js";
-import { enterNodes, warnOfUnconfigured } from "./nodes/enter-nodes.js";
+import { enterNodes, nodesToBootstrap } from "./nodes/enter-nodes.js";
+import type { FleetNodes } from "./nodes/fleet-nodes.js";
 import { NodeDirectory } from "./nodes/node-directory.js";
+import { createNodeFleet } from "./nodes/node-fleet.js";
 import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
 import { clearSettledNodes, nodesToSettle, REPLICAS, UNFINISHED } from "./nodes/suspicions.js";
 import { createResourceService } from "./resources/resource-service.js";
@@ -60,6 +62,8 @@ export interface ControlPlane {
     readonly verify: ServiceImpl<typeof VerifyService>;
     readonly resources: ServiceImpl<typeof ResourceService>;
   };
+  /** Nodes that come and go while the control plane runs. */
+  readonly nodes: FleetNodes;
   /** Health by node id, for every node of the topology. */
   nodeStatus(): ReadonlyMap<string, NodeHealth>;
   /** Node tasks that Miroir waits for, by node. */
@@ -114,6 +118,8 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     onWritten: (instance, at) => updatedAt.note(instance, at),
     listUnfinished: () => auditor.listUnfinished(),
   });
+  const featuresOf = (nodeId: string) =>
+    switchFeatures([admin(nodeId)], enabledFeatures(topology.current()), logger);
   const monitor: NodeMonitor = new NodeMonitor({
     world,
     transport,
@@ -122,7 +128,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     logger,
     ...config.monitor,
     onReturn: async (nodeId) => {
-      await switchFeatures([admin(nodeId)], enabledFeatures(topology.current()), logger);
+      await featuresOf(nodeId);
       await auditor.verify(nodeId);
       await holdBackUntilSettled(nodeId);
     },
@@ -142,6 +148,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     tuning: config.audit ?? {},
     registry: () => registry,
     suspect: (nodeId, reason) => monitor.suspect(nodeId, reason),
+    lostTouch: (nodeId) => monitor.lostTouch(nodeId),
     reconcileSettings: (instance) => settings.reconcile(instance),
   });
   const creator = new IndexCreator({
@@ -208,6 +215,15 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         logger,
       }),
     },
+    nodes: createNodeFleet({
+      ...common,
+      transport,
+      directory,
+      monitor,
+      auditor,
+      nodeKey: config.nodeKey,
+      switchFeatures: featuresOf,
+    }),
     nodeStatus: () => monitor.health(),
     openTaskCounts: () => auditor.openTaskCounts(),
     credentials: () => directory.credentials(),
@@ -220,14 +236,13 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         if (node.status.kind === "down") monitor.noteDown(node.id, node.status.error);
       }
       await topology.change("nodes as configured", (draft) => {
-        enterNodes(draft, nodes);
+        enterNodes(draft, nodes, world.clock.now());
         // As Meilisearch does where it starts without any.
         if (draft.apiKeys.length === 0) draft.apiKeys = defaultKeys(world.clock.now(), world.random);
         enterConfiguredWebhook(draft, config.webhook, world.clock.now());
       });
       // Before anything is judged, so that they are told of all that becomes final.
       webhooks.published(topology.current());
-      warnOfUnconfigured(topology.current(), nodes, logger);
       await switchFeatures(
         nodes.filter(({ status }) => status.kind === "ready").map(({ id }) => admin(id)),
         enabledFeatures(topology.current()),
@@ -286,7 +301,7 @@ function bootstrap({ world, transport, topology, config, logger }: ControlPlaneO
     transport,
     logger,
     clusterId: current.epoch?.clusterId ?? "",
-    configured: config.nodes,
+    configured: nodesToBootstrap(current, config.nodes, config.nodeKey, logger),
     known: current.nodes,
     ...(config.groups === undefined ? {} : { groups: config.groups }),
     ...(config.bootstrapTimeoutMs === undefined ? {} : { timeoutMs: config.bootstrapTimeoutMs }),

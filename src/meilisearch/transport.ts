@@ -52,6 +52,15 @@ export interface NodeTransport {
  */
 export type NodeRequestOutcome = "not-sent" | "unknown";
 
+/** A node took longer to answer than the request allowed; the cause of a {@link NodeUnavailableError}. */
+export class RequestTimeoutError extends Error {
+  override readonly name = "RequestTimeoutError";
+
+  constructor(timeoutMs: number) {
+    super(`no whole answer within ${timeoutMs} ms`);
+  }
+}
+
 /** A node gave no answer. Says what that means for the request. */
 export class NodeUnavailableError extends Error {
   override readonly name = "NodeUnavailableError";
@@ -62,5 +71,10 @@ export class NodeUnavailableError extends Error {
     super(`node ${nodeId} did not answer: ${reason}`, options);
     this.nodeId = nodeId;
     this.outcome = outcome;
+  }
+
+  /** Whether the connection failed, as it does where a node was restarted, rather than that the node was slow. */
+  get isBroken(): boolean {
+    return !(this.cause instanceof RequestTimeoutError);
   }
 }

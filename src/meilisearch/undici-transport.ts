@@ -5,6 +5,7 @@ import {
   type NodeResponse,
   type NodeTransport,
   NodeUnavailableError,
+  RequestTimeoutError,
 } from "./transport.js";
 
 /** Limits of {@link createUndiciTransport}. */
@@ -75,15 +76,6 @@ async function send(agent: Agent, node: NodeAddress, request: NodeRequest): Prom
   } finally {
     clearTimeout(timer);
     request.signal?.removeEventListener("abort", onAbort);
-  }
-}
-
-/** The node took longer than the request allowed. */
-class RequestTimeoutError extends Error {
-  override readonly name = "RequestTimeoutError";
-
-  constructor(timeoutMs: number) {
-    super(`no whole answer within ${timeoutMs} ms`);
   }
 }
 

@@ -207,6 +207,8 @@ key: /etc/miroir-store-client/tls.key
 {{- $node := dict "url" .url -}}
 {{- with .id -}}{{- $_ := set $node "id" . -}}{{- end -}}
 {{- if hasKey . "group" -}}{{- $_ := set $node "group" (int .group) -}}{{- end -}}
+{{- with .zone -}}{{- $_ := set $node "zone" . -}}{{- end -}}
+{{- with .weight -}}{{- $_ := set $node "weight" . -}}{{- end -}}
 {{- $nodes = append $nodes $node -}}
 {{- end -}}
 {{- end -}}

@@ -24,6 +24,8 @@ export interface AuditSink {
   missingWrite(nodeId: NodeId, record: NodeTaskRecord, metadata: TaskMetadata): Promise<void>;
   /** The node's log is not the one that was followed before; what was open in that one will never finish. */
   logReplaced(nodeId: NodeId, reason: string): Promise<void>;
+  /** The node's connection broke, or it refused its key: it may have been restarted, on other data even. */
+  lostTouch(nodeId: NodeId): void;
 }
 
 /** How eagerly a log is followed. */
@@ -38,6 +40,8 @@ export interface AuditTuning {
   readonly registrationGraceMs?: number;
   /** Milliseconds between readings of everything above the frontier, whatever the node's clock says; 10,000 unless given. */
   readonly rescanIntervalMs?: number;
+  /** Milliseconds after which the log is compared with the one that was followed before, although nothing has broken; 1,000 unless given. */
+  readonly verifyIntervalMs?: number;
   /** Finished tasks that stay in a node's log; 1,000 unless given. */
   readonly keepFinished?: number;
   /** Finished tasks beyond those before the log is pruned; 5,000 unless given, 0 for never. */

@@ -14,7 +14,7 @@ import {
   type TaskStore,
 } from "../../store/task-store.js";
 import type { ControlMetrics } from "../metrics.js";
-import { PROBE_PREFIX } from "../nodes/bootstrap-nodes.js";
+import { PROBE_PREFIX } from "../nodes/same-server.js";
 import { findInstance, markSuspect } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
@@ -37,6 +37,8 @@ export interface AuditorOptions {
   readonly registry: () => TaskRegistry;
   /** Makes a node suspect for a reason. */
   readonly suspect: (nodeId: string, reason: string) => Promise<void>;
+  /** A node's connection broke, or it refused its key. */
+  readonly lostTouch: (nodeId: string) => void;
   /** Settings of an index were changed by a task that nobody registered. */
   readonly reconcileSettings: (instance: IndexInstance) => void;
 }
@@ -60,6 +62,15 @@ export class Auditor {
       this.#audits.set(id, audit);
       await audit.start();
     }
+  }
+
+  /** Follows a node's log no more, and fails what was open there. */
+  async remove(id: string): Promise<void> {
+    const audit = this.#audits.get(id);
+    this.#audits.delete(id);
+    await audit?.stop();
+    await this.#failOpenTasks(nodeId(id), `Node ${id} has left the fleet.`);
+    await this.#options.store.nodeCursors.delete(nodeId(id), this.#options.fence());
   }
 
   async stop(): Promise<void> {
@@ -123,6 +134,7 @@ export class Auditor {
         judgeUnregistered: (node, record) => this.#judge(node, record),
         missingWrite: (node, record, metadata) => this.#missingWrite(node, record, metadata),
         logReplaced: (node, reason) => this.#logReplaced(node, reason),
+        lostTouch: (node) => this.#options.lostTouch(node),
       },
     });
   }
@@ -187,24 +199,23 @@ export class Auditor {
 
   /** Nothing that the node was sent before can be relied on; its open tasks will never finish. */
   async #logReplaced(id: NodeId, reason: string): Promise<void> {
-    const { topology, metrics, suspect, store, registry } = this.#options;
+    const { topology, metrics, suspect } = this.#options;
     metrics.unexpectedTasks.inc({ node: id, reason: "log_replaced" });
     await topology.change(`node ${id} lost its task log`, (draft) => {
       for (const index of draft.indexes) markSuspect(draft, index.instance, [id]);
     });
     await suspect(id, `another database answers: ${reason}`);
+    await this.#failOpenTasks(id, `Node ${id} lost the task: another database answers under its address.`);
+  }
+
+  /** What a node was asked for and will never finish. */
+  async #failOpenTasks(id: NodeId, message: string): Promise<void> {
+    const { store, registry } = this.#options;
     for (;;) {
       const open = await store.tasks.openNodeTasks(id, { limit: 1_000 });
       if (open.length === 0) return;
       await registry().apply(
-        open.map(({ nodeTaskUid, taskUid }) => ({
-          ...lostUpdate(
-            id,
-            nodeTaskUid,
-            `Node ${id} lost the task: another database answers under its address.`,
-          ),
-          taskUid,
-        })),
+        open.map(({ nodeTaskUid, taskUid }) => ({ ...lostUpdate(id, nodeTaskUid, message), taskUid })),
       );
     }
   }

@@ -1,3 +1,4 @@
+import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
 import { laterNodeTime, nodeTimeMs, safeWatermark } from "../../meilisearch/node-time.js";
 import { parseTaskMetadata, type TaskMetadata } from "../../meilisearch/task-metadata.js";
@@ -54,6 +55,7 @@ export class NodeAudit {
   #savedFrontier = -1;
   #prunedBelow = 0;
   #mustVerify = true;
+  #lastVerified = Number.NEGATIVE_INFINITY;
   /** Whether it is settled where this log begins to be Miroir's. */
   #begun = false;
   /** Announced by {@link registered} since the last turn. */
@@ -139,7 +141,7 @@ export class NodeAudit {
   }
 
   async #run(): Promise<void> {
-    const { tuning, logger, nodeId, world } = this.#options;
+    const { tuning, logger, nodeId, sink, world } = this.#options;
     const busy = tuning.busyIntervalMs ?? 25;
     let interval: number;
     let changedAt = world.clock.monotonic();
@@ -155,6 +157,8 @@ export class NodeAudit {
       } catch (error) {
         const isAway = error instanceof NodeUnavailableError;
         this.#mustVerify ||= isAway;
+        const isRefused = error instanceof MeilisearchError && (error.status === 401 || error.status === 403);
+        if (isRefused || (isAway && error.isBroken)) sink.lostTouch(nodeId);
         // The node's absence is told elsewhere; anything else would keep every task open in silence.
         const level = isAway || this.#stopped ? "debug" : "error";
         logger[level]({ err: error, node: nodeId }, "could not follow a node's task log");
@@ -178,11 +182,13 @@ export class NodeAudit {
 
   /** Reads what is new. True where any task changed. */
   async #turn(): Promise<boolean> {
-    if (this.#mustVerify) await this.#verifyLog();
-    if (!this.#begun) await this.#begin();
-    await this.#takeRegistered();
     const { log, world, tuning, metrics, nodeId } = this.#options;
     const now = world.clock.monotonic();
+    // A node can be restarted on other data between two requests, without either of them failing.
+    const isDue = now - this.#lastVerified >= (tuning.verifyIntervalMs ?? 1_000);
+    if (this.#mustVerify || isDue) await this.#verifyLog();
+    if (!this.#begun) await this.#begin();
+    await this.#takeRegistered();
     const seenBefore = this.#highest;
     const lowest = (await log.unfinished()).lowest;
     let changed = lowest !== undefined && (await this.#readProcessing());
@@ -384,6 +390,7 @@ export class NodeAudit {
     const reason = await this.#identity.difference(this.#options.log);
     if (reason !== undefined) await this.#startOver(reason);
     this.#mustVerify = false;
+    this.#lastVerified = this.#options.world.clock.monotonic();
   }
 
   /** Follows the new log from its end: what it holds so far is nothing that was asked of it. */

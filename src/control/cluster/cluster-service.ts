@@ -60,7 +60,7 @@ async function nodeStatuses(topology: Topology, options: ClusterServiceOptions):
     const probe = options.probe(node.id);
     const count = replicas.get(node.id);
     return create(NodeStatusSchema, {
-      node,
+      node: { ...node, key: "" },
       shardReplicas: BigInt(count?.placed ?? 0),
       staleReplicas: BigInt(count?.stale ?? 0),
       openNodeTasks: BigInt(open.get(node.id) ?? 0),

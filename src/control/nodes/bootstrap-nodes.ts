@@ -1,10 +1,10 @@
 import type { Logger } from "pino";
-import { MeilisearchError } from "../../meilisearch/errors.js";
-import { createNodeClient, type NodeClient } from "../../meilisearch/node-client.js";
 import { type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
 import type { World } from "../../runtime/world.js";
 import { NodeSetupError } from "./errors.js";
-import { ensureNodeKeys, markNode, readMark } from "./node-keys.js";
+import type { NodeOrigin } from "./node-keys.js";
+import { type NodeVisit, refuseForeign, unreachable, visitNode } from "./node-visit.js";
+import { refuseSameServers, sameServer, type VisitedNode } from "./same-server.js";
 
 /** A node as the operator configured it. */
 export interface ConfiguredNode {
@@ -16,6 +16,10 @@ export interface ConfiguredNode {
   readonly key?: string | undefined;
   /** Nodes are dealt out over the groups in turn unless given. */
   readonly group?: number | undefined;
+  /** Where it stands; what the topology says unless given. */
+  readonly zone?: string | undefined;
+  /** Its share of the shards beside the others'; what the topology says unless given. */
+  readonly weight?: number | undefined;
 }
 
 /** A node of the stored topology. */
@@ -30,6 +34,8 @@ export interface BootstrappedNode {
   readonly id: string;
   readonly url: string;
   readonly group: number;
+  readonly zone: string | undefined;
+  readonly weight: number | undefined;
   readonly configuredKey: string | undefined;
   readonly status:
     | {
@@ -38,7 +44,7 @@ export interface BootstrappedNode {
         /** Empty strings where the node runs without a master key. */
         readonly keys: { readonly writeKey: string; readonly adminKey: string };
       }
-    /** Known from the stored topology, and not answering now. */
+    /** Known from the stored topology, and not answering or not to be used now. */
     | { readonly kind: "down"; readonly error: string };
 }
 
@@ -57,42 +63,29 @@ export interface BootstrapOptions {
   readonly timeoutMs?: number;
 }
 
-/** Begins the names of indexes that never exist: deleting one leaves a failed task, by which servers without keys are told apart. */
-export const PROBE_PREFIX = "miroir-probe-";
-
-/** The Meilisearch releases whose behaviour Miroir knows. */
-const COMPATIBLE = /^1\.50\.\d+/;
-const REQUEST_TIMEOUT_MS = 2_000;
 const RETRY_MS = 200;
 
-interface Keys {
-  readonly writeKey: string;
-  readonly adminKey: string;
-}
-
 type Visit =
-  | { readonly kind: "down"; readonly error: NodeUnavailableError }
-  | {
-      readonly kind: "ready";
-      readonly version: string;
-      readonly client: NodeClient;
-      readonly keys: { readonly writeKey: string; readonly adminKey: string } | undefined;
-      readonly markedAs: string | undefined;
-      readonly otherClusters: readonly string[];
-    };
+  | { readonly kind: "down"; readonly error: NodeUnavailableError | NodeSetupError }
+  | ({ readonly kind: "ready" } & NodeVisit);
 
 /**
  * Visits every configured node, makes Miroir's keys there, and decides which node of the topology each
  * server is. A server that was marked by this cluster before keeps its id under whatever URL and
  * position; safe to repeat.
  *
- * A node that does not answer is given back as `down` where the stored topology knows it by id or URL.
+ * A node that does not answer, refuses its key, runs another version or holds another cluster's data is given back as `down` where the
+ * stored topology knows it by id or URL: the fleet goes on without it, as it does when that happens later.
  *
- * @throws NodeSetupError for a node that is down and unknown, refuses its key, runs another
- *   version, is the same server as another one, or is another node of this cluster than configured
+ * @throws NodeSetupError for such a node that is unknown, for the first one where there is no other, for one that is the same server as
+ *   another one, or another node of this cluster than configured
  */
 export async function bootstrapNodes(options: BootstrapOptions): Promise<BootstrappedNode[]> {
   const visits = await Promise.all(options.configured.map((node, at) => visit(options, node, at)));
+  const useless = visits.every(({ kind }) => kind === "down")
+    ? visits.find((seen) => seen.kind === "down" && seen.error instanceof NodeSetupError)
+    : undefined;
+  if (useless?.kind === "down") throw useless.error;
   const names = nameNodes(options, visits);
   warnOfFormerClusters(options, visits);
   const nodes = options.configured.map((node, at): BootstrappedNode => {
@@ -100,26 +93,28 @@ export async function bootstrapNodes(options: BootstrapOptions): Promise<Bootstr
     const id = names[at] as string;
     const known = options.known.find((other) => other.id === id);
     const group = node.group ?? known?.group ?? at % (options.groups ?? 1);
-    const common = { id, url: node.url, group, configuredKey: node.key };
+    const { url, zone, weight, key: configuredKey } = node;
+    const common = { id, url, group, zone, weight, configuredKey };
     if (seen.kind === "down") return { ...common, status: { kind: "down", error: seen.error.message } };
-    const keys = handedOut(seen.keys);
-    return { ...common, status: { kind: "ready", version: seen.version, keys } };
+    return { ...common, status: { kind: "ready", version: seen.version, keys: seen.keys } };
   });
-  await refuseSameServers(options, nodes, visits);
+  const ready = nodes.flatMap(({ id, url }, at) => {
+    const seen = visits[at];
+    return seen?.kind === "ready" ? [{ id, url, visit: seen }] : [];
+  });
+  warnOfOpenServers(options, ready);
+  await refuseSameServers(options.world, options.clusterId, ready);
   return nodes;
 }
 
-/** The keys and version of one node that answers again; the same checks as at the start, but for its identity. */
-export async function visitNode(
-  transport: NodeTransport,
-  clusterId: string,
-  node: { readonly id: string; readonly url: string; readonly key: string | undefined },
-): Promise<{
-  readonly version: string;
-  readonly keys: { readonly writeKey: string; readonly adminKey: string };
-}> {
-  const seen = await inspect(transport, clusterId, node.id, node);
-  return { version: seen.version, keys: handedOut(seen.keys) };
+function warnOfOpenServers({ logger }: BootstrapOptions, nodes: readonly VisitedNode[]): void {
+  for (const { id, url, visit } of nodes) {
+    if (visit.isKeyed) continue;
+    logger.warn(
+      { node: id, url },
+      "node runs without a master key: anybody who reaches it can write, and a late write could recreate an old index name",
+    );
+  }
 }
 
 /** A new cluster on nodes of another one: meant, or the store of that one was lost. */
@@ -137,81 +132,39 @@ function warnOfFormerClusters(
   }
 }
 
-function handedOut(keys: Keys | undefined): Keys {
-  return { writeKey: keys?.writeKey ?? "", adminKey: keys?.adminKey ?? "" };
-}
-
 async function visit(options: BootstrapOptions, node: ConfiguredNode, at: number): Promise<Visit> {
   const { clock, timers } = options.world;
   const name = node.id ?? `node-${at}`;
+  const known = options.known.some((other) => other.url === node.url || other.id === node.id);
+  const named = { id: name, url: node.url, key: node.key };
+  const judge = (origin: NodeOrigin): void => {
+    if (options.known.length > 0) refuseForeign(named, origin);
+  };
   const deadline = clock.monotonic() + (options.timeoutMs ?? 5_000);
   for (;;) {
     try {
-      return await inspect(options.transport, options.clusterId, name, node);
+      const seen = await visitNode(options.transport, options.clusterId, { ...named, judge });
+      return { kind: "ready", ...seen };
     } catch (error) {
+      if (error instanceof NodeSetupError && known) {
+        options.logger.error(
+          { node: name, url: node.url, err: error },
+          "node cannot be used; going on without it",
+        );
+        return { kind: "down", error };
+      }
       if (!(error instanceof NodeUnavailableError)) throw error;
       if (clock.monotonic() + RETRY_MS < deadline) {
         await timers.sleep(RETRY_MS);
         continue;
       }
-      const known = options.known.some((other) => other.url === node.url || other.id === node.id);
       if (known) {
         options.logger.warn({ node: name, url: node.url, err: error }, "node is down; going on without it");
         return { kind: "down", error };
       }
-      throw new NodeSetupError(
-        "unreachable",
-        name,
-        `node ${name} at ${node.url} cannot be reached: ${error.message}. Start it, or correct its URL.`,
-        { cause: error },
-      );
+      throw unreachable(named, error);
     }
   }
-}
-
-async function inspect(
-  transport: NodeTransport,
-  clusterId: string,
-  name: string,
-  node: { readonly url: string; readonly key?: string | undefined },
-): Promise<Visit & { kind: "ready" }> {
-  const address = { id: name, url: node.url, ...(node.key === undefined ? {} : { key: node.key }) };
-  const client = createNodeClient(transport, address);
-  try {
-    await client.health(REQUEST_TIMEOUT_MS);
-    const version = (await client.version(REQUEST_TIMEOUT_MS)).pkgVersion;
-    if (!COMPATIBLE.test(version)) {
-      throw new NodeSetupError(
-        "version",
-        name,
-        `node ${name} at ${node.url} runs Meilisearch ${version}; Miroir works with v1.50. Install that version there.`,
-      );
-    }
-    const keys = await ensureNodeKeys(client, clusterId);
-    const otherClusters = keys?.otherClusters ?? [];
-    return { kind: "ready", version, client, keys, markedAs: keys?.markedAs, otherClusters };
-  } catch (error) {
-    if (!(error instanceof MeilisearchError)) throw error;
-    throw refusal(name, node, error);
-  }
-}
-
-function refusal(
-  name: string,
-  node: { readonly url: string; readonly key?: string | undefined },
-  error: MeilisearchError,
-): NodeSetupError {
-  const where = `node ${name} at ${node.url}`;
-  const { code } = error.body;
-  if (error.status !== 401 && error.status !== 403) {
-    const message = `${where} answers, but refused a request that every Meilisearch serves: ${error.message} Is it a Meilisearch v1.50?`;
-    return new NodeSetupError("refused", name, message, { cause: error });
-  }
-  const message =
-    node.key === undefined || code === "missing_authorization_header"
-      ? `${where} asks for a key and none is configured. Configure its master key.`
-      : `${where} refuses the configured key (${code}): it belongs to another server, or may not manage keys. Configure this node's master key.`;
-  return new NodeSetupError("foreign_key", name, message, { cause: error });
 }
 
 /** An id for every configured node: configured, marked on the server, known by URL, or the first free one. */
@@ -244,56 +197,9 @@ function nameNodes(options: BootstrapOptions, visits: readonly Visit[]): string[
   });
 }
 
-function firstFree(taken: ReadonlySet<string>, at: number): string {
+/** The first of `node-<at>`, `node-<at + 1>` … that is not taken. */
+export function firstFree(taken: ReadonlySet<string>, at: number): string {
   for (let number = at; ; number += 1) {
     if (!taken.has(`node-${number}`)) return `node-${number}`;
   }
-}
-
-/**
- * Leaves a mark of this run on every server and reads all of them back: a server that was reached under
- * two URLs shows the same mark twice. Servers without keys are told apart by a task that fails at once.
- */
-async function refuseSameServers(
-  options: BootstrapOptions,
-  nodes: readonly BootstrappedNode[],
-  visits: readonly Visit[],
-): Promise<void> {
-  const nonce = Buffer.from(options.world.random.bytes(8)).toString("hex");
-  const ready = nodes.flatMap((node, at) => {
-    const seen = visits[at];
-    return seen?.kind === "ready" ? [{ node, seen }] : [];
-  });
-  const keyed = ready.filter(({ seen }) => seen.keys !== undefined);
-  await Promise.all(keyed.map(({ node, seen }) => markNode(seen.client, options.clusterId, node.id, nonce)));
-  for (const { node, seen } of keyed) {
-    const mark = await readMark(seen.client, options.clusterId);
-    if (mark?.nodeId === node.id) continue;
-    const other = nodes.find((candidate) => candidate.id === mark?.nodeId);
-    throw sameServer(node.id, other?.url ?? `the URL of ${mark?.nodeId ?? "another node"}`, node.url);
-  }
-  const open = ready.filter(({ seen }) => seen.keys === undefined);
-  for (const { node } of open) {
-    options.logger.warn(
-      { node: node.id, url: node.url },
-      "node runs without a master key: anybody who reaches it can write, and a late write could recreate an old index name",
-    );
-  }
-  if (open.length < 2) return;
-  const probes = open.map((_, at) => `${PROBE_PREFIX}${nonce}-${at}`);
-  for (const [at, { seen }] of open.entries()) await seen.client.deleteIndex(probes[at] as string);
-  for (const [at, { node, seen }] of open.entries()) {
-    const found = await seen.client.tasks({ indexUids: probes.join(",") });
-    const stranger = found.results.find((task) => task.indexUid !== probes[at]);
-    const other = open[probes.indexOf(stranger?.indexUid ?? "")];
-    if (other !== undefined) throw sameServer(node.id, other.node.url, node.url);
-  }
-}
-
-function sameServer(nodeId: string, url: string, otherUrl: string): NodeSetupError {
-  return new NodeSetupError(
-    "same_server",
-    nodeId,
-    `${url} and ${otherUrl} are the same Meilisearch server. Configure each server once; copies on one server protect nothing.`,
-  );
 }

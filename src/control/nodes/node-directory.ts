@@ -38,6 +38,12 @@ export class NodeDirectory {
     for (const listener of [...this.#listeners]) listener();
   }
 
+  /** Forgets a node. */
+  remove(nodeId: string): void {
+    if (!this.#nodes.delete(nodeId)) return;
+    for (const listener of [...this.#listeners]) listener();
+  }
+
   /** Calls back after the keys of a node have changed; returns the function that ends it. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);

@@ -2,16 +2,20 @@ import { createHash } from "node:crypto";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeClient, NodeKey } from "../../meilisearch/node-client.js";
 
-/** The keys that Miroir made on one node. */
-export interface NodeKeys {
-  /** For searches, document writes and settings; lacks `indexes.create` (invariant 7). Empty where the node asks for no key. */
-  readonly writeKey: string;
-  /** For renames, edits by a function, tasks, creation and deletion of physical indexes. Empty where the node asks for no key. */
-  readonly adminKey: string;
+/** Whose a server is, by the keys that lie there. */
+export interface NodeOrigin {
   /** The node that this server is, as its write key's description says; undefined where that says nothing. */
   readonly markedAs: string | undefined;
   /** Other clusters whose keys are on the node: it belongs, or belonged, to them. */
   readonly otherClusters: readonly string[];
+}
+
+/** The keys that Miroir made on one node. */
+export interface NodeKeys extends NodeOrigin {
+  /** For searches, document writes and settings; lacks `indexes.create` (invariant 7). Empty where the node asks for no key. */
+  readonly writeKey: string;
+  /** For renames, edits by a function, tasks, creation and deletion of physical indexes. Empty where the node asks for no key. */
+  readonly adminKey: string;
 }
 
 type KeyRole = "write" | "admin";
@@ -49,8 +53,14 @@ export function nodeKeyUid(clusterId: string, role: KeyRole): string {
 /**
  * The cluster's keys on a node, created where they are missing; safe to repeat. `client` carries a key
  * that may manage keys. Undefined where the node runs without a master key, and so without keys.
+ *
+ * @param judge called before any key is made; what it throws is thrown on
  */
-export async function ensureNodeKeys(client: NodeClient, clusterId: string): Promise<NodeKeys | undefined> {
+export async function ensureNodeKeys(
+  client: NodeClient,
+  clusterId: string,
+  judge: (origin: NodeOrigin) => void = () => undefined,
+): Promise<NodeKeys | undefined> {
   let keys: readonly NodeKey[];
   try {
     keys = await client.keys();
@@ -58,16 +68,28 @@ export async function ensureNodeKeys(client: NodeClient, clusterId: string): Pro
     if (error instanceof MeilisearchError && error.body.code === "missing_master_key") return undefined;
     throw error;
   }
-  const write = await ensureKey(client, keys, clusterId, "write");
-  const admin = await ensureKey(client, keys, clusterId, "admin");
   const clusters = new Set(keys.flatMap((key) => clusterOf(key) ?? []));
   clusters.delete(clusterId);
-  return {
-    writeKey: write.key,
-    adminKey: admin.key,
-    markedAs: markOf(write, clusterId)?.nodeId,
+  const marked = keys.find(({ uid }) => uid === nodeKeyUid(clusterId, "write"));
+  const origin = {
+    markedAs: marked === undefined ? undefined : markOf(marked, clusterId)?.nodeId,
     otherClusters: [...clusters],
   };
+  judge(origin);
+  const write = await ensureKey(client, keys, clusterId, "write");
+  const admin = await ensureKey(client, keys, clusterId, "admin");
+  return { writeKey: write.key, adminKey: admin.key, ...origin };
+}
+
+/** Takes the cluster's keys away from a node, and with them its mark; those that are gone already are passed over. */
+export async function deleteNodeKeys(client: NodeClient, clusterId: string): Promise<void> {
+  for (const role of ["write", "admin"] as const) {
+    try {
+      await client.json({ method: "DELETE", path: `/keys/${nodeKeyUid(clusterId, role)}` });
+    } catch (error) {
+      if (!(error instanceof MeilisearchError) || error.body.code !== "api_key_not_found") throw error;
+    }
+  }
 }
 
 /** Writes onto the server which node it is. `nonce` tells this run's mark from a former one. */

@@ -1,11 +1,13 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "pino";
 import { NodeState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
-import type { NodeTransport } from "../../meilisearch/transport.js";
-import { createSharedAbort } from "../../runtime/abort.js";
+import { type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
+import { createSharedAbort, type LinkedAbort, linkAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
-import { visitNode } from "./bootstrap-nodes.js";
+import { NodeSetupError } from "./errors.js";
 import type { NodeDirectory } from "./node-directory.js";
+import { revisitNode } from "./returning-node.js";
 
 /** What the control plane knows of one node's health. */
 export interface NodeHealth {
@@ -48,19 +50,22 @@ interface Watched {
   successes: number;
   lastError: string;
   lastSeenAt: number | undefined;
+  /** Its connection broke, or it refused a key: it may have been restarted, on other data even, between two probes. */
+  mustVisit: boolean;
   readonly suspicions: Set<string>;
+  readonly stop: LinkedAbort;
 }
 
 /**
  * Probes every node and keeps its state in the topology: `unreachable` after several failures in a
  * row, and back only through {@link NodeMonitorOptions.onReturn}. The state is a hint for routing; it says nothing about
- * a node's data. Nodes that join or drain keep their state.
+ * a node's data. Nodes that join or drain keep their state, and show in `unreachable_since` that they are away.
  */
 export class NodeMonitor {
   readonly #options: NodeMonitorOptions;
   readonly #nodes = new Map<string, Watched>();
   readonly #stop = createSharedAbort();
-  readonly #loops: Promise<void>[] = [];
+  readonly #loops = new Map<string, Promise<void>>();
 
   constructor(options: NodeMonitorOptions) {
     this.#options = options;
@@ -69,14 +74,29 @@ export class NodeMonitor {
   /** Probes these nodes from now on. */
   start(nodeIds: readonly string[]): void {
     for (const id of nodeIds) {
-      this.#watched(id);
-      this.#loops.push(this.#loop(id));
+      const { stop } = this.#watched(id);
+      this.#loops.set(id, this.#loop(id, stop.signal));
     }
+  }
+
+  /** Probes a node no more, and forgets what was known of it. */
+  async remove(nodeId: string): Promise<void> {
+    this.#nodes.get(nodeId)?.stop.abort(new Error(`node ${nodeId} leaves the fleet`));
+    await this.#loops.get(nodeId);
+    this.#loops.delete(nodeId);
+    this.#nodes.delete(nodeId);
+  }
+
+  /** A request showed that the node may have been restarted: it is visited before its next good probe counts. */
+  lostTouch(nodeId: string): void {
+    const watched = this.#nodes.get(nodeId);
+    if (watched !== undefined) watched.mustVisit = true;
   }
 
   async stop(): Promise<void> {
     this.#stop.abort(new Error("the node monitor stops"));
-    await Promise.allSettled(this.#loops);
+    await Promise.allSettled(this.#loops.values());
+    for (const { stop } of this.#nodes.values()) stop.unlink();
   }
 
   health(): ReadonlyMap<string, NodeHealth> {
@@ -130,18 +150,19 @@ export class NodeMonitor {
       successes: 0,
       lastError: "",
       lastSeenAt: undefined,
+      mustVisit: false,
       suspicions: new Set(),
+      stop: linkAbort(this.#stop.signal),
     };
     this.#nodes.set(nodeId, created);
     return created;
   }
 
-  async #loop(nodeId: string): Promise<void> {
+  async #loop(nodeId: string, signal: AbortSignal): Promise<void> {
     const { world, logger } = this.#options;
-    const { signal } = this.#stop;
     while (!signal.aborted) {
       try {
-        await this.#probe(nodeId);
+        await this.#probe(nodeId, signal);
       } catch (error) {
         if (!signal.aborted) logger.error({ err: error, node: nodeId }, "could not record a node's state");
       }
@@ -150,37 +171,39 @@ export class NodeMonitor {
     }
   }
 
-  async #probe(nodeId: string): Promise<void> {
+  async #probe(nodeId: string, signal: AbortSignal): Promise<void> {
     const watched = this.#watched(nodeId);
     const wasDown = this.isDown(nodeId);
     try {
       await this.#options.directory.keyManager(nodeId).health(this.#options.probeTimeoutMs ?? 1_000);
     } catch (error) {
+      if (signal.aborted) return;
       watched.successes = 0;
       watched.failures += 1;
+      watched.mustVisit ||= error instanceof NodeUnavailableError && error.isBroken;
       watched.lastError = error instanceof Error ? error.message : String(error);
       if (this.isDown(nodeId)) await this.#publish(nodeId);
       return;
     }
     watched.lastSeenAt = this.#options.world.clock.now();
     watched.successes += 1;
-    if (!wasDown) {
+    if (!wasDown && !watched.mustVisit) {
       watched.failures = 0;
       watched.lastError = "";
       return;
     }
-    if (watched.successes < (this.#options.successesToReturn ?? 2)) return;
+    if (wasDown && watched.successes < (this.#options.successesToReturn ?? 2)) return;
     await this.#takeBack(nodeId, watched);
   }
 
   /** A node that answers again may have been replaced or lost its keys, and may be behind. */
   async #takeBack(nodeId: string, watched: Watched): Promise<void> {
-    const { directory, topology, transport, logger } = this.#options;
+    const { directory, topology, transport, logger, world } = this.#options;
     const access = directory.get(nodeId);
     if (access === undefined) return;
     try {
-      const clusterId = topology.current().epoch?.clusterId ?? "";
-      const seen = await visitNode(transport, clusterId, { ...access, key: access.configuredKey });
+      watched.mustVisit = false;
+      const seen = await revisitNode({ transport, world }, topology.current(), access);
       directory.put({ ...access, keys: seen.keys });
       await this.#options.onReturn(nodeId);
       watched.failures = 0;
@@ -188,7 +211,13 @@ export class NodeMonitor {
       logger.info({ node: nodeId }, "node answers again");
       await this.#publish(nodeId, seen.version);
     } catch (error) {
+      watched.mustVisit = true;
+      watched.successes = 0;
       watched.lastError = error instanceof Error ? error.message : String(error);
+      if (error instanceof NodeUnavailableError) return;
+      // Whatever answers there is not the node that it was: nobody is to read from it.
+      if (error instanceof NodeSetupError) watched.failures = this.#options.failuresToUnreachable ?? 3;
+      if (this.isDown(nodeId)) await this.#publish(nodeId);
       throw error;
     }
   }
@@ -199,15 +228,28 @@ export class NodeMonitor {
       : this.#watched(nodeId).suspicions.size > 0
         ? NodeState.SUSPECT
         : NodeState.ACTIVE;
-    const held = findNode(this.#options.topology.current(), nodeId);
-    if (held === undefined) return;
-    if (held.state === state && (version === undefined || held.meilisearchVersion === version)) return;
-    await this.#options.topology.change(`node ${nodeId} is ${NodeState[state].toLowerCase()}`, (draft) => {
+    const { topology, world } = this.#options;
+    const settle = (draft: Topology): boolean => {
       const node = findNode(draft, nodeId);
-      if (node === undefined) return;
-      if (node.state !== NodeState.JOINING && node.state !== NodeState.DRAINING) node.state = state;
+      if (node === undefined) return false;
+      const isKept = node.state === NodeState.JOINING || node.state === NodeState.DRAINING;
+      const isDown = state === NodeState.UNREACHABLE;
+      const isSettled =
+        (isKept || node.state === state) &&
+        isDown === (node.unreachableSince !== undefined) &&
+        (version === undefined || node.meilisearchVersion === version);
+      if (isSettled) return false;
+      if (!isKept) node.state = state;
       if (version !== undefined) node.meilisearchVersion = version;
-    });
+      if (!isDown) delete node.unreachableSince;
+      else node.unreachableSince ??= timestampFromMs(world.clock.now());
+      return true;
+    };
+    const current = topology.current();
+    const node = findNode(current, nodeId);
+    // A probe that shows nothing new costs no copy of the topology.
+    if (node === undefined || !settle({ ...current, nodes: [{ ...node }] })) return;
+    await topology.change(`node ${nodeId} is ${NodeState[state].toLowerCase()}`, settle);
   }
 }
 

@@ -6,6 +6,8 @@ import type {
   TopologyService,
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { World } from "../../runtime/world.js";
+import { protocolMismatch } from "../server/error-codes.js";
+import { ProtocolBehindError } from "./protocol-gate.js";
 import { type FleetObserver, type ProxyFleet, ProxyRefusedError } from "./proxy-fleet.js";
 import { type ProxyStream, StreamProtocolError } from "./proxy-stream.js";
 import { type TopologyManager, TopologyUnavailableError } from "./topology-manager.js";
@@ -37,9 +39,13 @@ export function createTopologyService(options: TopologyServiceOptions): ServiceI
   };
 }
 
-/** Clients' secrets are for the proxies, whose stream carries them; operators do without. */
+/** Clients' secrets and nodes' keys are for the proxies, whose stream carries them; operators do without. */
 export function withoutSecrets(topology: Topology): Topology {
-  return { ...topology, resources: topology.resources.map((resource) => ({ ...resource, json: "" })) };
+  return {
+    ...topology,
+    resources: topology.resources.map((resource) => ({ ...resource, json: "" })),
+    nodes: topology.nodes.map((node) => ({ ...node, key: "" })),
+  };
 }
 
 async function* subscribe(
@@ -150,6 +156,7 @@ const REFUSAL_CODES: Readonly<Record<ProxyRefusedError["kind"], Code>> = {
 
 function toConnectError(error: unknown): ConnectError {
   if (error instanceof ProxyRefusedError) return new ConnectError(error.message, REFUSAL_CODES[error.kind]);
+  if (error instanceof ProtocolBehindError) return protocolMismatch(error);
   if (error instanceof StreamProtocolError) return new ConnectError(error.message, Code.InvalidArgument);
   if (error instanceof TopologyUnavailableError) return new ConnectError(error.message, Code.Unavailable);
   return ConnectError.from(error);

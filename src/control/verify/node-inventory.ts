@@ -3,11 +3,10 @@ import { DifferenceKind } from "../../gen/miroir/v1/verify_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { parsePhysicalName, physicalName } from "../../placement/physical-name.js";
-import { PROBE_PREFIX } from "../nodes/bootstrap-nodes.js";
+import { indexNames } from "../nodes/node-contents.js";
+import { PROBE_PREFIX } from "../nodes/same-server.js";
 import { QUIET_MS, type VerifyRun } from "./verify-context.js";
 import type { FoundDifference } from "./verify-events.js";
-
-const PAGE = 1_000;
 
 /** Indexes that lie on nodes and should not, and such that should and do not; both seen twice, a moment apart. */
 export async function verifyInventory(run: VerifyRun): Promise<readonly FoundDifference[]> {
@@ -32,7 +31,7 @@ async function look(run: VerifyRun): Promise<ReadonlyMap<string, FoundDifference
 async function lookAt(run: VerifyRun, nodeId: string): Promise<readonly FoundDifference[]> {
   let names: ReadonlySet<string>;
   try {
-    names = await namesOn(run, nodeId);
+    names = new Set(await indexNames(run.admin(nodeId), run.signal));
   } catch (error) {
     if (!(error instanceof NodeUnavailableError) && !(error instanceof MeilisearchError)) throw error;
     const detail = `its indexes cannot be listed: ${error.message}`;
@@ -55,18 +54,6 @@ async function lookAt(run: VerifyRun, nodeId: string): Promise<readonly FoundDif
       return { kind, indexUid, nodeId, detail: `the node has no index ${name}` };
     });
   return [...unexpected, ...missing];
-}
-
-async function namesOn({ admin, signal }: VerifyRun, nodeId: string): Promise<ReadonlySet<string>> {
-  const names = new Set<string>();
-  for (let offset = 0; ; offset += PAGE) {
-    const path = `/indexes?limit=${PAGE}&offset=${offset}`;
-    const page = (await admin(nodeId).json({ method: "GET", path, signal })) as {
-      readonly results: readonly { readonly uid: string }[];
-    };
-    for (const { uid } of page.results) names.add(uid);
-    if (page.results.length < PAGE) return names;
-  }
 }
 
 /** The physical indexes that a node is to have, with their clients' names. */
