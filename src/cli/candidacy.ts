@@ -5,7 +5,8 @@ import type { BackupsConfig } from "../control/backups/backups.js";
 import { createClusterService } from "../control/cluster/cluster-service.js";
 import { createControlPlane } from "../control/control-plane.js";
 import { LEADER_SCOPE } from "../control/leader/leadership.js";
-import type { ControlServices } from "../control/server/control-server.js";
+import type { ReplicaIdentity } from "../control/leader/replica-seats.js";
+import type { LeaderServices } from "../control/server/replica-services.js";
 import type { ServerMetrics } from "../control/server/server-metrics.js";
 import type { RetentionTuning } from "../control/tasks/task-retention.js";
 import type { ProxyFleet } from "../control/topology/proxy-fleet.js";
@@ -33,6 +34,8 @@ export interface CandidacyOptions {
   readonly metrics: ServerMetrics;
   /** Names this candidacy, and no other one ever. */
   readonly holder: string;
+  /** The control processes that run, any of which may lead next; this one alone unless given. */
+  readonly replicas?: () => readonly ReplicaIdentity[];
   /** The cluster that the store was seen to hold before; undefined where it has not been read yet. */
   readonly clusterId: string | undefined;
   /** Milliseconds to wait for another leader's end, then {@link WaitedInVainError}; without end unless given. */
@@ -46,7 +49,7 @@ export interface CandidacyObserver {
   /** Another process leads; called again when that changes. */
   standingBy(leader: Lease | undefined): void;
   /** This process leads, and its services answer. */
-  serving(services: ControlServices): void;
+  serving(services: LeaderServices): void;
   /** The lease is gone or was given back; called at once, before the services' parts have ended. */
   over(): void;
 }
@@ -65,8 +68,8 @@ export class WaitedInVainError extends Error {
 
 /** How long a task that left a replica behind waits for proxies to know of it, in milliseconds. */
 const ACKNOWLEDGE_WAIT_MS = 3_000;
-/** Milliseconds between two looks at who leads. */
-const WATCH_MS = 2_000;
+/** Milliseconds between two looks at who leads: those who ask a standby are sent there. */
+const WATCH_MS = 500;
 const HOUR_MS = 3_600_000;
 /** Milliseconds that each part of a term may take to end: longer than the store's deadline and the waits for proxies together. */
 const TAKE_DOWN_MS = 15_000;
@@ -150,6 +153,8 @@ async function lead(
     initial,
     clusterId,
     holder: options.holder,
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
+    version: packageVersion(),
     observer: metrics.fleet,
     credentials: {
       current: () => credentials(),
@@ -158,6 +163,7 @@ async function lead(
         return () => credentialListeners.delete(listener);
       },
     },
+    leader: leaderTimes(config.leader_lease_ms),
     proxies: { leaseMs: config.lease_duration_ms },
   });
   const outbound = createUndiciOutbound(createIpPolicy(config.allowed_ip_networks));
@@ -171,6 +177,7 @@ async function lead(
     fence: () => control.leadership.fence(),
     config: {
       nodes: nodesOf(config),
+      nodeKey: config.node_key,
       groups: config.groups,
       retention: retentionOf(config),
       webhook: webhookOf(config),
@@ -231,6 +238,7 @@ async function lead(
     exports: plane.services.exports,
     settings: plane.services.settings,
     verify: plane.services.verify,
+    copies: plane.services.copies,
     resources: plane.services.resources,
     cluster: createClusterService({
       topology: control.topology,
@@ -312,6 +320,11 @@ async function initialTopology(
     minInSync: config.min_in_sync,
   });
   return { clusterId, initial };
+}
+
+/** How often the lease is renewed by the one that leads, and tried for by the others. */
+function leaderTimes(ttlMs: number) {
+  return { ttlMs, renewMs: ttlMs / 3, retryMs: Math.min(250, ttlMs / 10) };
 }
 
 function nodesOf(config: Config): Config["nodes"] {

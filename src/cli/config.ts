@@ -27,6 +27,16 @@ const nodeSchema = z.strictObject({
   key: z.string().min(1).optional(),
   /** The replica group; nodes are dealt out over the groups in turn unless given. */
   group: z.number().int().min(0).max(63).optional(),
+  /** Where it stands: replicas of a shard go to different zones where they can. */
+  zone: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/,
+      "expected letters, digits, dots, slashes, hyphens and underscores",
+    )
+    .optional(),
+  /** Its share of the shards beside the others'; 1 unless given. */
+  weight: z.number().min(0.01).max(1_000).optional(),
 });
 
 const tlsSchema = z.strictObject({
@@ -68,6 +78,8 @@ export const configSchema = z
     http: hostPort.default("127.0.0.1:7700"),
     /** Where the control plane serves gRPC and Connect. */
     grpc: hostPort.default("127.0.0.1:7800"),
+    /** Where proxies and operators reach this control process; the address of `grpc` unless given. */
+    grpc_advertise: hostPort.optional(),
     /** Where `miroir dev` keeps its nodes, and the control plane its store unless `store` says otherwise. */
     data_dir: z.string().min(1).default(".miroir/data"),
     /** The control plane's store; the SQLite file `control.db` in `data_dir` unless given. */
@@ -133,6 +145,8 @@ export const configSchema = z
     spool_threshold: z.number().int().min(1_024).default(1_048_576),
     /** Milliseconds for which a write lease is granted. */
     lease_duration_ms: z.number().int().min(500).max(60_000).default(3_000),
+    /** Milliseconds after which another control process leads in place of one that says nothing any more. */
+    leader_lease_ms: z.number().int().min(1_000).max(60_000).default(5_000),
     /** Milliseconds that a node may take to accept a write, beside a second for each megabyte of it, before its replica is left behind. */
     node_write_timeout_ms: z.number().int().min(500).max(600_000).default(10_000),
     log_level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),

@@ -29,6 +29,7 @@ const NUMBERS = new Set([
   "http_payload_size_limit",
   "spool_threshold",
   "lease_duration_ms",
+  "leader_lease_ms",
   "node_write_timeout_ms",
 ]);
 

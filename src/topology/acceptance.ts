@@ -1,6 +1,7 @@
 import type { Topology } from "../gen/miroir/v1/topology_pb.js";
 import { contentHash } from "./content-hash.js";
 import { compareEpochs, formatEpoch } from "./epoch.js";
+import { minProtocolOf, PROTOCOL } from "./protocol.js";
 
 /** What a proxy does with a topology that it received. */
 export type Acceptance =
@@ -11,9 +12,13 @@ export type Acceptance =
 
 /**
  * Invariant 1, as the receiver keeps it: the epoch only grows, an epoch has one content, and a proxy
- * belongs to one cluster. `held` is the last topology accepted, if any.
+ * belongs to one cluster. `held` is the last topology accepted, if any. A topology that takes more than `protocolMax` to understand is refused.
  */
-export function judgeTopology(held: Topology | undefined, received: Topology): Acceptance {
+export function judgeTopology(
+  held: Topology | undefined,
+  received: Topology,
+  protocolMax: number = PROTOCOL.max,
+): Acceptance {
   if (received.epoch === undefined || received.epoch.clusterId === "") {
     return { kind: "refuse", error: "the topology has no epoch" };
   }
@@ -22,6 +27,12 @@ export function judgeTopology(held: Topology | undefined, received: Topology): A
     return {
       kind: "refuse",
       error: `the content of epoch ${formatEpoch(received.epoch)} has hash ${hash}, announced was ${received.contentHash}`,
+    };
+  }
+  if (minProtocolOf(received) > protocolMax) {
+    return {
+      kind: "refuse",
+      error: `the topology takes protocol version ${minProtocolOf(received)}, this proxy speaks ${protocolMax} at most: upgrade it`,
     };
   }
   if (held?.epoch === undefined) return { kind: "accept" };

@@ -1,20 +1,7 @@
-import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
-import {
-  type CommitGenerationRequest,
-  DocumentReplicaSchema,
-  type IndexService,
-} from "../../gen/miroir/v1/indexes_pb.js";
-import {
-  type Epoch,
-  type Index,
-  IndexSchema,
-  ReplicaState,
-  type Topology,
-} from "../../gen/miroir/v1/topology_pb.js";
-import { physicalName } from "../../placement/physical-name.js";
+import type { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
+import type { Epoch, Index, Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { ShardHasher } from "../../placement/shard.js";
 import type { World } from "../../runtime/world.js";
 import {
@@ -31,9 +18,11 @@ import { enqueuedTask } from "../tasks/enqueued-task.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
+import { commitGeneration } from "./generation-commit.js";
 import type { IndexCompaction } from "./index-compaction.js";
 import { type CreatedIndex, IndexCreationError, type IndexCreator, type NewIndex } from "./index-creator.js";
 import type { IndexNames } from "./index-names.js";
+import { createIndexReads, indexOf } from "./index-reads.js";
 
 /** What {@link createIndexService} works with. */
 export interface IndexServiceOptions {
@@ -82,37 +71,7 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
       return {};
     },
     commitGeneration: (request) => commitGeneration(options, request),
-    async getIndex({ uid }) {
-      return { index: withUpdatedAt(options, indexOf(topology.current(), uid)) };
-    },
-    async listIndexes({ pageSize, pageToken }) {
-      const { indexes } = topology.current();
-      const size = pageSize === 0 ? 100 : pageSize;
-      const rest = pageToken === "" ? indexes : indexes.filter((index) => index.uid > pageToken);
-      const page = rest.slice(0, size);
-      return {
-        indexes: page.map((index) => withUpdatedAt(options, index)),
-        nextPageToken: rest.length > size ? (page.at(-1)?.uid ?? "") : "",
-        total: BigInt(indexes.length),
-      };
-    },
-    async explainDocument({ indexUid, primaryKey }) {
-      const current = topology.current();
-      const index = indexOf(current, indexUid);
-      const shard = hasher.shardOf(primaryKey, index.shards);
-      const nodes = new Map(current.nodes.map((node) => [node.id, node]));
-      const states = new Map(index.replicas.map((replica) => [replica.nodeId, replica.state]));
-      const replicas = (index.placement[shard]?.nodeIds ?? []).map((id) =>
-        create(DocumentReplicaSchema, {
-          nodeId: id,
-          url: nodes.get(id)?.url ?? "",
-          group: nodes.get(id)?.group ?? 0,
-          state: states.get(id) ?? ReplicaState.UNSPECIFIED,
-          physicalIndex: physicalName(index.instance, index.generation),
-        }),
-      );
-      return { shard, replicas };
-    },
+    ...createIndexReads({ topology: () => topology.current(), hasher, updatedAt: options.updatedAt }),
   };
 }
 
@@ -195,73 +154,6 @@ async function removeIndex(
   return { epoch: epochOf(next) };
 }
 
-async function commitGeneration(
-  { topology, logger }: IndexServiceOptions,
-  request: CommitGenerationRequest,
-): Promise<{ index: Index; epoch: Epoch }> {
-  const { instance, expectedGeneration, newGeneration, writer, reason } = request;
-  const stale = new Set(request.staleNodeIds);
-  const isClaim = newGeneration === expectedGeneration && writer !== undefined && stale.size === 0;
-  if (newGeneration <= expectedGeneration && !isClaim) {
-    throw new ConnectError("new_generation must be above expected_generation", Code.InvalidArgument);
-  }
-  const next = await topology.change(reason === "" ? "a new generation" : reason, (draft) => {
-    const index = findInstance(draft, instance);
-    if (index === undefined) throw new ConnectError(`no index has the instance ${instance}`, Code.NotFound);
-    if (isCommitted(index, request, stale)) return;
-    if (index.generation !== expectedGeneration) {
-      const message = `index ${index.uid} is at generation ${index.generation}, not ${expectedGeneration}`;
-      throw new ConnectError(message, Code.Aborted);
-    }
-    if (isClaim && index.writer !== undefined) {
-      throw new ConnectError(
-        `index ${index.uid} has a writer already; only a new generation can replace it`,
-        Code.Aborted,
-      );
-    }
-    refuseLastCopies(index, stale);
-    for (const replica of index.replicas) {
-      if (stale.has(replica.nodeId)) replica.state = ReplicaState.STALE;
-    }
-    index.generation = newGeneration;
-    if (writer !== undefined) index.writer = writer;
-  });
-  const index = findInstance(next, instance);
-  if (index === undefined) throw new ConnectError(`no index has the instance ${instance}`, Code.NotFound);
-  logger.info(
-    { index: index.uid, generation: String(index.generation), stale: [...stale], reason },
-    "index has a new generation",
-  );
-  return { index, epoch: epochOf(next) };
-}
-
-/** Whether this very commit has taken place already. */
-function isCommitted(index: Index, request: CommitGenerationRequest, stale: ReadonlySet<string>): boolean {
-  return (
-    index.generation === request.newGeneration &&
-    (request.writer === undefined || index.writer?.session === request.writer.session) &&
-    index.replicas.every((replica) => !stale.has(replica.nodeId) || replica.state === ReplicaState.STALE)
-  );
-}
-
-function refuseLastCopies(index: Index, stale: ReadonlySet<string>): void {
-  const inSync = new Set(
-    index.replicas
-      .filter((replica) => replica.state === ReplicaState.IN_SYNC)
-      .map((replica) => replica.nodeId),
-  );
-  const lost = index.placement.filter(
-    ({ nodeIds }) =>
-      nodeIds.some((id) => inSync.has(id)) && !nodeIds.some((id) => inSync.has(id) && !stale.has(id)),
-  );
-  if (lost.length === 0) return;
-  const shards = lost.slice(0, 10).map(({ shard }) => shard);
-  throw new ConnectError(
-    `index ${index.uid} would lose the last in-sync copy of ${lost.length} shards (${shards.join(", ")}${lost.length > 10 ? ", …" : ""})`,
-    Code.FailedPrecondition,
-  );
-}
-
 function alreadyExists(task: number, uid: string, primaryKey: string | undefined, now: number): TaskRow {
   return {
     ...emptyTask(task, uid, primaryKey, now),
@@ -314,17 +206,6 @@ function inTurn<T>(queues: Queues, uid: string, limit: number, work: () => Promi
 
 function given(epoch: Epoch | undefined): { readonly epoch?: Epoch } {
   return epoch === undefined ? {} : { epoch };
-}
-
-function indexOf(topology: Topology, uid: string): Index {
-  const index = topology.indexes.find((candidate) => candidate.uid === uid);
-  if (index === undefined) throw new ConnectError(`no index is called ${uid}`, Code.NotFound);
-  return index;
-}
-
-function withUpdatedAt(options: IndexServiceOptions, index: Index): Index {
-  const at = options.updatedAt(index.instance);
-  return at === undefined ? index : create(IndexSchema, { ...index, updatedAt: timestampFromMs(at) });
 }
 
 function epochOf(topology: Topology): Epoch {

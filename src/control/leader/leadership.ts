@@ -50,7 +50,10 @@ export interface LeadershipOptions {
   readonly renewMs?: number;
   /** Milliseconds between attempts to take the lease; 1,000 unless given. */
   readonly retryMs?: number;
-  /** The highest term known outside the lease table, such as the stored topology's; the lease's term goes above it. */
+  /**
+   * Asked with the lease in hand, before anything is done with it: the highest term known outside the lease table, such as the stored
+   * topology's, above which the lease's own is raised. Where it rejects, the lease is given back.
+   */
   readonly aboveTerm?: () => Promise<number>;
 }
 
@@ -164,27 +167,42 @@ class LeaseLoop implements Leadership {
 
   async #acquire(above = 0): Promise<void> {
     if (this.#state.kind === "closed") return;
-    const { holder, leases, logger, world } = this.#options;
-    const known = (await this.#options.aboveTerm?.()) ?? 0;
-    const asked = world.clock.monotonic();
-    const lease = await leases.acquire({
-      scope: LEADER_SCOPE,
-      holder,
-      ttlMs: this.#ttlMs,
-      aboveTerm: Math.max(above, known),
-    });
-    // close() may have run while the store was asked; the lease is then given back by nobody else.
-    if (this.#isClosed()) {
-      if (lease !== undefined) await leases.release({ scope: LEADER_SCOPE, holder, term: lease.term });
+    const { leases, logger, world } = this.#options;
+    let asked = world.clock.monotonic();
+    let token = await this.#take(above);
+    if (token === undefined) {
+      this.#become({ kind: "follower" });
       return;
     }
-    if (lease === undefined) {
+    try {
+      const known = (await this.#options.aboveTerm?.()) ?? 0;
+      if (known >= token.term) {
+        await leases.release(token);
+        asked = world.clock.monotonic();
+        token = await this.#take(known);
+      }
+    } catch (error) {
+      if (token !== undefined) await leases.release(token);
+      throw error;
+    }
+    // close() may have run while the store was asked; the lease is then given back by nobody else.
+    if (this.#isClosed()) {
+      if (token !== undefined) await leases.release(token);
+      return;
+    }
+    if (token === undefined) {
       this.#become({ kind: "follower" });
       return;
     }
     this.#extend(asked);
-    logger.info({ term: lease.term, holder }, "leading the control plane");
-    this.#become({ kind: "leader", fence: { scope: LEADER_SCOPE, holder, term: lease.term } });
+    logger.info({ term: token.term, holder: token.holder }, "leading the control plane");
+    this.#become({ kind: "leader", fence: token });
+  }
+
+  async #take(aboveTerm: number): Promise<FencingToken | undefined> {
+    const { holder, leases } = this.#options;
+    const lease = await leases.acquire({ scope: LEADER_SCOPE, holder, ttlMs: this.#ttlMs, aboveTerm });
+    return lease === undefined ? undefined : { scope: LEADER_SCOPE, holder, term: lease.term };
   }
 
   #isClosed(): boolean {

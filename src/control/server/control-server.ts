@@ -21,6 +21,8 @@ import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js"
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import { BackupService } from "../../gen/miroir/v1/backups_pb.js";
 import { ClusterService } from "../../gen/miroir/v1/cluster_pb.js";
+import { ControlService } from "../../gen/miroir/v1/control_pb.js";
+import { CopyService } from "../../gen/miroir/v1/copies_pb.js";
 import { ExportService } from "../../gen/miroir/v1/exports_pb.js";
 import { FeatureService } from "../../gen/miroir/v1/features_pb.js";
 import { IndexService } from "../../gen/miroir/v1/indexes_pb.js";
@@ -42,20 +44,32 @@ import { createSharedPort, type ServerTls, type SharedPort } from "./shared-port
 import { validateRequests } from "./validation.js";
 import { createValidators } from "./validators.js";
 
-/** The services behind the port. */
-export interface ControlServices {
-  readonly topology: ServiceImpl<typeof TopologyService>;
-  readonly tasks: ServiceImpl<typeof TaskService>;
-  readonly indexes: ServiceImpl<typeof IndexService>;
-  readonly cluster: ServiceImpl<typeof ClusterService>;
-  readonly keys: ServiceImpl<typeof KeyService>;
-  readonly features: ServiceImpl<typeof FeatureService>;
-  readonly backups: ServiceImpl<typeof BackupService>;
-  readonly exports: ServiceImpl<typeof ExportService>;
-  readonly settings: ServiceImpl<typeof SettingsService>;
-  readonly verify: ServiceImpl<typeof VerifyService>;
-  readonly resources: ServiceImpl<typeof ResourceService>;
-}
+/** The services behind the port, by the name of their implementation. */
+export const CONTROL_SERVICES = {
+  topology: TopologyService,
+  tasks: TaskService,
+  indexes: IndexService,
+  cluster: ClusterService,
+  keys: KeyService,
+  features: FeatureService,
+  backups: BackupService,
+  exports: ExportService,
+  settings: SettingsService,
+  verify: VerifyService,
+  copies: CopyService,
+  resources: ResourceService,
+  control: ControlService,
+} as const;
+
+/** The names of {@link CONTROL_SERVICES}. */
+export const controlServiceNames = Object.keys(
+  CONTROL_SERVICES,
+) as readonly (keyof typeof CONTROL_SERVICES)[];
+
+/** What implements each of {@link CONTROL_SERVICES}. */
+export type ControlServices = {
+  readonly [Name in keyof typeof CONTROL_SERVICES]: ServiceImpl<(typeof CONTROL_SERVICES)[Name]>;
+};
 
 /** What {@link createControlServer} serves, and how. */
 export interface ControlServerOptions {
@@ -149,35 +163,15 @@ function interceptorsOf(options: ControlServerOptions): Interceptor[] {
 
 function addServices(router: ConnectRouter, options: ControlServerOptions, drain: AbortSignal): void {
   const { health, services } = options;
-  const described = [
-    TopologyService,
-    TaskService,
-    IndexService,
-    ClusterService,
-    KeyService,
-    FeatureService,
-    BackupService,
-    ExportService,
-    SettingsService,
-    VerifyService,
-    ResourceService,
-    Health,
-  ];
+  const described = [...Object.values(CONTROL_SERVICES), Health];
   const reflection = createReflectionServices(described);
   // Calls with one answer are left to finish at shutdown; only streams are told of it.
   const streaming = { shutdownSignal: drain };
+  const add = <Name extends keyof ControlServices>(name: Name): void => {
+    router.service(CONTROL_SERVICES[name], services[name], name === "topology" ? streaming : undefined);
+  };
+  for (const name of controlServiceNames) add(name);
   router
-    .service(TopologyService, services.topology, streaming)
-    .service(TaskService, services.tasks)
-    .service(IndexService, services.indexes)
-    .service(ClusterService, services.cluster)
-    .service(KeyService, services.keys)
-    .service(FeatureService, services.features)
-    .service(BackupService, services.backups)
-    .service(ExportService, services.exports)
-    .service(SettingsService, services.settings)
-    .service(VerifyService, services.verify)
-    .service(ResourceService, services.resources)
     .service(
       Health,
       createHealthService(

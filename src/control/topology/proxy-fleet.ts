@@ -9,15 +9,18 @@ import {
   LeaseSchema,
   type NodeCredentials,
   type Topology,
+  type Welcome,
+  WelcomeSchema,
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { Timer, World } from "../../runtime/world.js";
-import type { LeaseTable } from "../../store/task-store.js";
 import { diffTopologies } from "../../topology/delta.js";
 import { compareEpochs, epochReached, formatEpoch } from "../../topology/epoch.js";
+import { minProtocolOf, negotiate, type ProtocolRange, protocolOf } from "../../topology/protocol.js";
 import { type AckOutcome, AckWaits } from "./ack-waits.js";
+import { ProtocolBehindError } from "./protocol-gate.js";
 import { ProxyStream } from "./proxy-stream.js";
 import type { TopologyManager } from "./topology-manager.js";
-import { WriterElection, type WriterIdentity } from "./writer-election.js";
+import { type LeaseHolder, WriteLeases } from "./write-leases.js";
 
 export type { AckOutcome };
 
@@ -45,14 +48,13 @@ export interface FleetObserver {
   connected(proxies: number): void;
   acknowledged(afterMs: number): void;
   refused(): void;
-  sent(kind: "snapshot" | "delta" | "lease"): void;
+  sent(kind: "snapshot" | "delta" | "lease" | "welcome"): void;
 }
 
 /** What {@link createProxyFleet} works with. */
 export interface ProxyFleetOptions {
   readonly topology: TopologyManager;
   readonly credentials: CredentialsSource;
-  readonly leases: LeaseTable;
   readonly world: World;
   readonly logger: Logger;
   /**
@@ -61,6 +63,10 @@ export interface ProxyFleetOptions {
    */
   readonly raiseTerm: (term: number) => Promise<void>;
   readonly observer?: FleetObserver;
+  /** What this process speaks. */
+  readonly protocol: ProtocolRange;
+  /** Miroir's version. */
+  readonly version: string;
   /** Milliseconds that a write lease lasts; 3,000 unless given. */
   readonly leaseMs?: number;
   /** Milliseconds for which a proxy may stay behind and still have its lease renewed; 2,000 unless given. */
@@ -71,10 +77,10 @@ export interface ProxyFleetOptions {
   readonly silenceMs?: number;
 }
 
-/** The connected proxies: what each holds, their leases, and the one among them that writes. */
+/** The connected proxies: what each holds, and their write leases. */
 export interface ProxyFleet {
   /** Serves proxies, once the manager's term has begun. */
-  begin(): Promise<void>;
+  begin(): void;
   /** Ends every stream, and refuses new ones until the next term begins. */
   end(reason: string): void;
   /** A new stream; rejects with {@link ProxyRefusedError}. A stream of the same proxy that is still open is ended. */
@@ -87,8 +93,8 @@ export interface ProxyFleet {
   closed(stream: ProxyStream): void;
   /** The connected proxies, in ascending order of id. */
   proxies(): readonly ProxyStatus[];
-  /** The proxy that writes for the fleet, while its lease may be running. */
-  writer(): WriterIdentity | undefined;
+  /** The proxies that may write, connected or not, in ascending order of id. */
+  writers(): readonly LeaseHolder[];
   /**
    * Waits until the proxy of that session has acknowledged `epoch` or a later one, has refused it, or is certain not to write any more
    * (invariant 2). Rejects with the signal's reason when it aborts.
@@ -117,7 +123,7 @@ class Fleet implements ProxyFleet {
   readonly #leaseMs: number;
   readonly #graceMs: number;
   readonly #silenceMs: number;
-  readonly #election: WriterElection;
+  readonly #leases: WriteLeases;
   readonly #byProxy = new Map<string, Connected>();
   readonly #waits: AckWaits;
   #serving: { readonly kind: "yes" } | { readonly kind: "no"; readonly reason: string } = {
@@ -133,10 +139,8 @@ class Fleet implements ProxyFleet {
     this.#graceMs = options.graceMs ?? 2_000;
     this.#silenceMs = options.silenceMs ?? 30_000;
     this.#waits = new AckWaits(options.world.timers, (epoch, session) => this.#ackOutcome(epoch, session));
-    this.#election = new WriterElection({
-      leases: options.leases,
+    this.#leases = new WriteLeases({
       world: options.world,
-      logger: options.logger,
       leaseMs: this.#leaseMs,
       onChange: () => this.#answerAll(),
     });
@@ -148,15 +152,15 @@ class Fleet implements ProxyFleet {
     });
   }
 
-  async begin(): Promise<void> {
-    await this.#election.begin();
+  begin(): void {
+    this.#leases.begin();
     this.#serving = { kind: "yes" };
     this.#scheduleSweep();
   }
 
   end(reason: string): void {
     this.#serving = { kind: "no", reason };
-    this.#election.end();
+    this.#leases.end();
     this.#sweep?.cancel();
     for (const { stream } of this.#byProxy.values()) stream.end(new ProxyRefusedError("closing", reason));
   }
@@ -166,6 +170,7 @@ class Fleet implements ProxyFleet {
     await this.#raiseAbove(hello.lastEpoch);
     if (this.#serving.kind === "no") throw new ProxyRefusedError("not_leader", this.#serving.reason);
     const { topology, credentials, logger, world } = this.#options;
+    const welcome = this.#welcome(hello);
     const former = this.#byProxy.get(hello.proxyId);
     const max = this.#options.maxProxies ?? 256;
     if (former === undefined && this.#byProxy.size >= max) {
@@ -175,13 +180,14 @@ class Fleet implements ProxyFleet {
       hello.lastEpoch === undefined
         ? undefined
         : topology.history.find(hello.lastEpoch, hello.lastContentHash);
-    const stream = new ProxyStream(hello, base, {
+    const stream = new ProxyStream(hello, welcome, base, {
       newest: () => topology.current(),
       credentials: () => credentials.current(),
       diff: (from, to) => this.#diffOf(from, to),
       monotonic: () => world.clock.monotonic(),
     });
     const same = former?.stream.hello.session === hello.session ? former : undefined;
+    this.#leases.replace(hello.proxyId, hello.session);
     this.#byProxy.set(hello.proxyId, {
       stream,
       connectedAt: world.clock.now(),
@@ -229,7 +235,7 @@ class Fleet implements ProxyFleet {
     const proxy = this.#connected(stream);
     if (proxy === undefined) return;
     proxy.heartbeat = { sequence, at: this.#now() };
-    if (this.#refusal(stream) === undefined) this.#election.ask(identityOf(stream));
+    if (this.#refusal(stream) === undefined) this.#leases.grant(holderOf(stream));
     this.#answer(proxy);
   }
 
@@ -238,8 +244,7 @@ class Fleet implements ProxyFleet {
     this.#options.logger.info({ proxyId, session }, "a proxy said goodbye");
     this.#remove(stream);
     stream.end();
-    this.#election.release(session);
-    this.#elect();
+    this.#leases.release(session);
     this.#waits.look();
   }
 
@@ -250,14 +255,21 @@ class Fleet implements ProxyFleet {
   }
 
   proxies(): readonly ProxyStatus[] {
-    const writer = this.#election.writer();
+    const holders = new Set(this.#leases.holders().map(({ session }) => session));
+    const written = new Map<string, number>();
+    for (const { writer } of this.#options.topology.current().indexes) {
+      if (writer !== undefined) written.set(writer.session, (written.get(writer.session) ?? 0) + 1);
+    }
     return [...this.#byProxy.values()]
       .sort((a, b) => (a.stream.hello.proxyId < b.stream.hello.proxyId ? -1 : 1))
-      .map((proxy) => this.#status(proxy, writer));
+      .map((proxy) => {
+        const { session } = proxy.stream.hello;
+        return this.#status(proxy, holders.has(session), written.get(session) ?? 0);
+      });
   }
 
-  writer(): WriterIdentity | undefined {
-    return this.#election.writer();
+  writers(): readonly LeaseHolder[] {
+    return this.#leases.holders();
   }
 
   waitForAck(epoch: Epoch, session: string, signal: AbortSignal): Promise<AckOutcome> {
@@ -280,6 +292,23 @@ class Fleet implements ProxyFleet {
       "a proxy holds a newer epoch than this control plane: a new term begins above it",
     );
     await this.#options.raiseTerm(Number(reported.term));
+  }
+
+  /** What a proxy is greeted with, if it knows greetings. @throws ProtocolBehindError where it would misread the topology */
+  #welcome(hello: Hello): Welcome | undefined {
+    const { protocol, topology, version } = this.#options;
+    const spoken = protocolOf(hello);
+    const outcome = negotiate(protocol, spoken, minProtocolOf(topology.current()));
+    if (outcome.kind === "agreed") {
+      return hello.protocolMax === 0
+        ? undefined
+        : create(WelcomeSchema, { protocol: outcome.protocol, version });
+    }
+    const who =
+      outcome.behind === "client"
+        ? `the proxy ${hello.proxyId} (version ${hello.version})`
+        : `the control plane (version ${version})`;
+    throw new ProtocolBehindError("the topology stream", outcome.required, { max: outcome.spoken, who });
   }
 
   #diffOf(base: Topology, next: Topology): Delta {
@@ -319,45 +348,40 @@ class Fleet implements ProxyFleet {
 
   /**
    * Answers the proxy's last heartbeat, for the first time or anew: a lease counts from when the proxy sent the
-   * heartbeat, so that answering it again with another writer promises nothing more.
+   * heartbeat, so that answering it again with other holders of leases promises nothing more.
    */
   #answer(proxy: Connected): void {
     const { heartbeat, stream } = proxy;
     if (heartbeat === undefined || stream.ended()) return;
     const refusal = this.#refusal(stream);
-    const writer = this.#election.writer();
+    const holders = this.#leases.holders();
+    // Who knows of one writer only cannot pass writes on to the others; one that can does it for it.
+    const main = holders.find(({ peerAddress }) => peerAddress !== "") ?? holders[0];
     if (refusal === undefined) proxy.leaseUntil = heartbeat.at + this.#leaseMs;
     stream.grant(
       create(LeaseSchema, {
         sequence: heartbeat.sequence,
         durationMs: refusal === undefined ? this.#leaseMs : 0,
         refusal: refusal ?? "",
-        writerAddress: writer?.address ?? "",
-        ...(writer === undefined ? {} : { writer: { proxyId: writer.proxyId, session: writer.session } }),
+        writerAddress: main?.address ?? "",
+        ...(main === undefined ? {} : { writer: { proxyId: main.proxyId, session: main.session } }),
+        holders: holders.map(({ proxyId, session, peerAddress, peerKey }) => ({
+          proxyId,
+          session,
+          peerAddress,
+          peerKey,
+        })),
+        holdersComplete: this.#leases.complete(),
       }),
     );
   }
 
   #answerAll(): void {
-    if (this.#election.writer() === undefined) this.#elect();
     for (const proxy of this.#byProxy.values()) this.#answer(proxy);
     this.#waits.look();
   }
 
-  /** Offers the vacant writership to the proxy that has been connected longest, of those that could hold a lease. */
-  #elect(): void {
-    const now = this.#now();
-    const candidate = [...this.#byProxy.values()]
-      .filter(
-        ({ heartbeat, stream }) =>
-          heartbeat !== undefined && now - heartbeat.at < this.#leaseMs && !stream.ended(),
-      )
-      .filter(({ stream }) => this.#refusal(stream) === undefined)
-      .sort((a, b) => a.connectedAt - b.connectedAt)[0];
-    if (candidate !== undefined) this.#election.ask(identityOf(candidate.stream));
-  }
-
-  #status(proxy: Connected, writer: WriterIdentity | undefined): ProxyStatus {
+  #status(proxy: Connected, writer: boolean, writtenIndexes: number): ProxyStatus {
     const { hello } = proxy.stream;
     const { clock } = this.#options.world;
     const acked = proxy.stream.acked();
@@ -368,8 +392,10 @@ class Fleet implements ProxyFleet {
       session: hello.session,
       address: hello.address,
       version: hello.version,
+      protocolMax: protocolOf(hello).max,
       error: nacked?.error ?? "",
-      writer: writer?.session === hello.session,
+      writer,
+      writtenIndexes,
       connectedAt: timestampFromMs(proxy.connectedAt),
       acknowledgementSeconds: proxy.stream.ackedAfterMs() / 1_000,
       ...(acked === undefined ? {} : { acked }),
@@ -380,7 +406,7 @@ class Fleet implements ProxyFleet {
 
   #ackOutcome(epoch: Epoch, session: string): AckOutcome | undefined {
     const proxy = [...this.#byProxy.values()].find(({ stream }) => stream.hello.session === session);
-    if (proxy === undefined) return this.#election.mayHold(session) ? undefined : { kind: "gone" };
+    if (proxy === undefined) return this.#leases.mayHold(session) ? undefined : { kind: "gone" };
     if (epochReached(proxy.stream.acked(), epoch)) return { kind: "acked" };
     const nacked = proxy.stream.nacked();
     return nacked?.sent === "snapshot" && epochReached(nacked.epoch, epoch)
@@ -405,8 +431,9 @@ class Fleet implements ProxyFleet {
   }
 }
 
-function identityOf({ hello }: ProxyStream): WriterIdentity {
-  return { proxyId: hello.proxyId, session: hello.session, address: hello.address };
+function holderOf({ hello }: ProxyStream): LeaseHolder {
+  const { proxyId, session, address, peerAddress, peerKey } = hello;
+  return { proxyId, session, address, peerAddress, peerKey };
 }
 
 function checkHello(hello: Hello): void {
@@ -416,6 +443,9 @@ function checkHello(hello: Hello): void {
     ...(hello.address === "" || (hello.address.length <= 2_048 && URL.canParse(hello.address))
       ? []
       : ["address is a base URL"]),
+    ...(hello.peerAddress.length <= 300 && hello.peerKey.length <= 200
+      ? []
+      : ["peer_address has at most 300 characters, and peer_key 200"]),
     ...(hello.version.length <= 128 ? [] : ["version has at most 128 characters"]),
   ];
   if (faults.length > 0) throw new ProxyRefusedError("invalid", `hello: ${faults.join("; ")}`);

@@ -9,6 +9,7 @@ import {
   type SubscribeResponse,
   SubscribeResponseSchema,
   type Topology,
+  type Welcome,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { compareEpochs } from "../../topology/epoch.js";
 
@@ -64,6 +65,7 @@ export class ProxyStream {
   #inFlight: InFlight | undefined;
   /** What the proxy is known to have in use: the base of deltas. */
   #held: Topology | undefined;
+  #welcome: Welcome | undefined;
   #acked: Epoch | undefined;
   #nacked: Refusal | undefined;
   #ackedAfterMs = 0;
@@ -74,9 +76,13 @@ export class ProxyStream {
   #end: { readonly error: Error | undefined } | undefined;
   #wake: (() => void) | undefined;
 
-  /** `base` is the topology that the proxy says it holds, where this process remembers it. */
-  constructor(hello: Hello, base: Topology | undefined, source: StreamSource) {
+  /**
+   * `welcome` is what the proxy is greeted with, if it knows greetings; `base` is the topology that the proxy says it holds, where this
+   * process remembers it.
+   */
+  constructor(hello: Hello, welcome: Welcome | undefined, base: Topology | undefined, source: StreamSource) {
     this.hello = hello;
+    this.#welcome = welcome;
     this.#held = base;
     this.#source = source;
     this.lastHeardAt = source.monotonic();
@@ -175,7 +181,7 @@ export class ProxyStream {
         if (this.#end.error !== undefined) throw this.#end.error;
         return undefined;
       }
-      const message = this.#takeTopology() ?? this.#takeLease();
+      const message = this.#takeWelcome() ?? this.#takeTopology() ?? this.#takeLease();
       if (message !== undefined) return message;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -191,6 +197,13 @@ export class ProxyStream {
   #notify(): void {
     this.#wake?.();
     this.#wake = undefined;
+  }
+
+  #takeWelcome(): SubscribeResponse | undefined {
+    const welcome = this.#welcome;
+    if (welcome === undefined) return undefined;
+    this.#welcome = undefined;
+    return create(SubscribeResponseSchema, { message: { case: "welcome", value: welcome } });
   }
 
   #takeTopology(): SubscribeResponse | undefined {

@@ -2,13 +2,17 @@ import type { Logger } from "pino";
 import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { Timer, World } from "../../runtime/world.js";
 import type { FencingToken, TaskStore } from "../../store/task-store.js";
+import { minProtocolOf, PROTOCOL, type ProtocolRange } from "../../topology/protocol.js";
 import { createLeadership, type Leadership, type LeadershipState } from "../leader/leadership.js";
+import type { ReplicaIdentity } from "../leader/replica-seats.js";
+import { ProtocolBehindError, type Speaker } from "./protocol-gate.js";
 import {
   type CredentialsSource,
   createProxyFleet,
   type FleetObserver,
   type ProxyFleet,
 } from "./proxy-fleet.js";
+import { loadTopology } from "./stored-topology.js";
 import { ClusterLostError, createTopologyManager, type TopologyManager } from "./topology-manager.js";
 
 /** What {@link createTopologyControl} works with. */
@@ -22,6 +26,12 @@ export interface TopologyControlOptions {
   readonly clusterId?: string | undefined;
   readonly credentials: CredentialsSource;
   readonly observer?: FleetObserver;
+  /** The control processes that run, any of which may lead next; this one alone unless given. */
+  readonly replicas?: () => readonly ReplicaIdentity[];
+  /** What this process speaks; {@link PROTOCOL} unless given. */
+  readonly protocol?: ProtocolRange;
+  /** Miroir's version; empty unless given. */
+  readonly version?: string;
   /** Names this run of the process; 16 random bytes in hexadecimal unless given. */
   readonly holder?: string;
   readonly leader?: { readonly ttlMs?: number; readonly renewMs?: number; readonly retryMs?: number };
@@ -62,6 +72,7 @@ class Control implements TopologyControl {
   readonly topology: TopologyManager;
   readonly fleet: ProxyFleet;
   readonly #options: TopologyControlOptions;
+  readonly #protocol: ProtocolRange;
   readonly #waiting = new Set<() => void>();
   #lost: ClusterLostError | undefined;
   #leading: FencingToken | undefined;
@@ -71,12 +82,13 @@ class Control implements TopologyControl {
   constructor(options: TopologyControlOptions) {
     const { store, world, logger, credentials, observer } = options;
     this.#options = options;
+    this.#protocol = options.protocol ?? PROTOCOL;
     this.leadership = createLeadership({
       leases: store.lease,
       world,
       logger,
       holder: options.holder ?? Buffer.from(world.random.bytes(16)).toString("hex"),
-      aboveTerm: async () => (await store.topology.load())?.term ?? 0,
+      aboveTerm: () => this.#termToLead(),
       ...options.leader,
     });
     this.topology = createTopologyManager({
@@ -84,17 +96,19 @@ class Control implements TopologyControl {
       logger,
       initial: options.initial,
       clusterId: options.clusterId,
+      speakers: () => this.#speakers(),
     });
     this.fleet = createProxyFleet({
       topology: this.topology,
       credentials,
-      leases: store.lease,
       world,
       logger,
       raiseTerm: async (term) => {
         await this.leadership.raise(term);
         await this.#last;
       },
+      protocol: this.#protocol,
+      version: options.version ?? "",
       ...(observer === undefined ? {} : { observer }),
       ...options.proxies,
     });
@@ -135,6 +149,35 @@ class Control implements TopologyControl {
     await this.#last;
   }
 
+  /** The stored topology's term, which the lease's has to be above. @throws ProtocolBehindError where this process would misread it */
+  async #termToLead(): Promise<number> {
+    const stored = await loadTopology(this.#options.store.topology);
+    if (stored === undefined) return 0;
+    const required = minProtocolOf(stored);
+    if (required > this.#protocol.max) {
+      throw new ProtocolBehindError("the stored topology", required, {
+        max: this.#protocol.max,
+        who: "this control process",
+      });
+    }
+    return Number(stored.epoch?.term ?? 0n);
+  }
+
+  /** Every process that has to understand what this one writes. */
+  #speakers(): readonly Speaker[] {
+    const replicas = this.#options.replicas?.() ?? [];
+    return [
+      ...replicas.map(({ address, version, protocol }) => ({
+        max: protocol.max,
+        who: `the control process at ${address} (version ${version})`,
+      })),
+      ...this.fleet.proxies().map(({ proxyId, version, protocolMax }) => ({
+        max: protocolMax,
+        who: `the proxy ${proxyId} (version ${version})`,
+      })),
+    ];
+  }
+
   /** Brings topology and proxies where leadership is; one change after the other. */
   #follow(state: LeadershipState): void {
     this.#retry?.cancel();
@@ -158,7 +201,7 @@ class Control implements TopologyControl {
     try {
       await this.topology.beginTerm(fence);
       // A new term of a leader that stays leaves the streams of its proxies as they are.
-      if (!serving) await this.fleet.begin();
+      if (!serving) this.fleet.begin();
     } catch (error) {
       if (error instanceof ClusterLostError) {
         this.#lost = error;

@@ -1,11 +1,10 @@
-import { clone, create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { clone, create, toBinary } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import { type Epoch, EpochSchema, type Topology, TopologySchema } from "../../gen/miroir/v1/topology_pb.js";
 import {
   ConflictError,
   FencedError,
   type FencingToken,
-  StoreCorruptError,
   StoreError,
   type TopologyEpoch,
   type TopologyRow,
@@ -14,6 +13,8 @@ import {
 import { contentHash } from "../../topology/content-hash.js";
 import { compareEpochs, formatEpoch, nextEpoch } from "../../topology/epoch.js";
 import { TopologyInconsistentError, topologyFaults } from "./consistency.js";
+import { markProtocol, type Speaker } from "./protocol-gate.js";
+import { loadTopology } from "./stored-topology.js";
 import { TopologyHistory } from "./topology-history.js";
 
 /** Changes that may wait for their turn. */
@@ -65,7 +66,7 @@ export interface TopologyManager {
    * synchronously, alone, and may throw to give up. A draft that ends as it began publishes nothing. Resolves with
    * the topology that holds the change, stored and published.
    *
-   * Rejects with what `mutate` threw, {@link TopologyInconsistentError}, {@link TopologyConflictError},
+   * Rejects with what `mutate` threw, {@link TopologyInconsistentError}, {@link ProtocolBehindError}, {@link TopologyConflictError},
    * {@link TopologyUnavailableError} or a `StoreError`. Where that error's outcome is `maybe-executed`, the change
    * may be stored; if it is, it is published before the next change.
    */
@@ -90,6 +91,8 @@ export interface TopologyManagerOptions {
   readonly initial: Topology;
   /** The cluster that the store was seen to hold; undefined for a store that was fresh. */
   readonly clusterId?: string | undefined;
+  /** The processes that have to understand the topology; none unless given. */
+  readonly speakers?: () => readonly Speaker[];
 }
 
 /** A manager without a term: {@link TopologyManager.beginTerm} must have resolved before it has a topology. */
@@ -127,6 +130,7 @@ class Manager implements TopologyManager {
       const base = await this.#settled();
       const draft = clone(TopologySchema, base);
       mutate(draft);
+      markProtocol(base, draft, reason, this.#options.speakers?.() ?? []);
       const hash = contentHash(draft);
       if (hash === base.contentHash) return base;
       draft.epoch = nextEpoch(epochOf(base));
@@ -137,7 +141,7 @@ class Manager implements TopologyManager {
 
   beginTerm(fence: FencingToken): Promise<Topology> {
     return this.#alone(async () => {
-      const stored = await this.#load();
+      const stored = await loadTopology(this.#options.table);
       const known = this.#current?.epoch?.clusterId ?? this.#options.clusterId;
       if (known !== undefined && stored?.epoch?.clusterId !== known) {
         throw new ClusterLostError(known, stored?.epoch?.clusterId);
@@ -194,19 +198,8 @@ class Manager implements TopologyManager {
     );
   }
 
-  async #load(): Promise<Topology | undefined> {
-    const row = await this.#options.table.load();
-    if (row === undefined) return undefined;
-    const topology = decode(row);
-    const hash = contentHash(topology);
-    if (hash !== row.contentHash) {
-      throw new StoreCorruptError(`the topology's content has hash ${hash}, recorded is ${row.contentHash}`);
-    }
-    return topology;
-  }
-
   async #readAgain(): Promise<void> {
-    const stored = await this.#load();
+    const stored = await loadTopology(this.#options.table);
     if (this.#term.kind === "begun") this.#term = { ...this.#term, unsure: false };
     if (stored?.epoch === undefined) return;
     const held = this.#current?.epoch;
@@ -275,12 +268,4 @@ function encode(topology: Topology): TopologyRow {
     document: toBinary(TopologySchema, topology),
     contentHash: topology.contentHash,
   };
-}
-
-function decode(row: TopologyRow): Topology {
-  try {
-    return fromBinary(TopologySchema, row.document);
-  } catch (error) {
-    throw new StoreCorruptError("the topology cannot be decoded", { cause: error });
-  }
 }

@@ -12,10 +12,11 @@ import type { Timer, World } from "../../runtime/world.js";
 import { judgeTopology } from "../../topology/acceptance.js";
 import { applyDelta } from "../../topology/delta.js";
 import { formatEpoch } from "../../topology/epoch.js";
+import { PROTOCOL, type ProtocolRange } from "../../topology/protocol.js";
 import type { ControlTransport, TopologyStream } from "../control-transport.js";
 import { buildView, type CredentialsByNode } from "./build-view.js";
 import { HeldLease } from "./held-lease.js";
-import type { TopologySource, TopologyView, WriteLease } from "./topology-view.js";
+import type { TopologySource, TopologyView, WriteLease, WriterDirectory } from "./topology-view.js";
 
 /** Where the topology stream stands. */
 export type TopologyConnection =
@@ -27,8 +28,8 @@ export type TopologyConnection =
   | { readonly kind: "waiting"; readonly attempt: number; readonly delayMs: number; readonly error: string }
   | { readonly kind: "closed" };
 
-/** The proxy's end of the topology stream: the newest accepted topology, and the write lease. */
-export interface TopologyClient extends TopologySource, WriteLease {
+/** The proxy's end of the topology stream: the newest accepted topology, the write lease, and who else holds one. */
+export interface TopologyClient extends TopologySource, WriteLease, WriterDirectory {
   /** Connects, and stays connected until {@link close}. */
   start(): void;
   connection(): TopologyConnection;
@@ -51,7 +52,11 @@ export interface TopologyClientOptions {
   readonly session?: string;
   /** Base URL under which other proxies reach this proxy's HTTP API; a function gives it once the client was started. */
   readonly address: string | (() => string);
+  /** Where its PeerService listens, once the client was started, and what that asks for; none unless given. */
+  readonly peer?: { readonly address: () => string; readonly key: string };
   readonly version: string;
+  /** What this proxy speaks; {@link PROTOCOL} unless given. */
+  readonly protocol?: ProtocolRange;
   /** Milliseconds between heartbeats; 1,000 unless given. */
   readonly heartbeatMs?: number;
   /** Milliseconds without any message after which a stream is taken for dead; 5,000 unless given. */
@@ -122,6 +127,14 @@ class Subscriber implements TopologyClient {
 
   state(): ReturnType<WriteLease["state"]> {
     return this.#lease.state();
+  }
+
+  writers(): ReturnType<WriterDirectory["writers"]> {
+    return this.#lease.writers();
+  }
+
+  onWritersChange(listener: () => void): () => void {
+    return this.#lease.onWritersChange(listener);
   }
 
   onChange(listener: (view: TopologyView) => void): () => void {
@@ -249,8 +262,11 @@ class Subscriber implements TopologyClient {
   }
 
   #hello() {
-    const { address, version } = this.#options;
+    const { address, version, peer, protocol = PROTOCOL } = this.#options;
     const base = {
+      ...(peer === undefined ? {} : { peerAddress: peer.address(), peerKey: peer.key }),
+      protocolMin: protocol.min,
+      protocolMax: protocol.max,
       proxyId: this.proxyId,
       session: this.session,
       address: typeof address === "string" ? address : address(),
@@ -278,6 +294,12 @@ class Subscriber implements TopologyClient {
         break;
       case "lease":
         this.#lease.answer(message.value);
+        break;
+      case "welcome":
+        this.#options.logger.debug(
+          { protocol: message.value.protocol, version: message.value.version },
+          "welcomed by the control plane",
+        );
         break;
       case undefined:
         this.#options.logger.warn("a message of a kind that this version does not know was ignored");
@@ -307,7 +329,7 @@ class Subscriber implements TopologyClient {
 
   /** Takes a topology into use, or throws why it cannot be. */
   #accept({ topology, credentials }: Received): Epoch {
-    const verdict = judgeTopology(this.#held, topology);
+    const verdict = judgeTopology(this.#held, topology, this.#options.protocol?.max);
     if (verdict.kind === "refuse") throw new Error(verdict.error);
     const view = buildView(topology, credentials);
     this.#held = topology;

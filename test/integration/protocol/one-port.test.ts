@@ -248,7 +248,9 @@ describe("limits", () => {
             exports: {} as never,
             settings: {} as never,
             verify: {} as never,
+            copies: {} as never,
             resources: {} as never,
+            control: {} as never,
           },
         },
       });
@@ -332,6 +334,7 @@ describe("health and reflection", () => {
         "grpc.reflection.v1alpha.ServerReflection",
         "miroir.v1.BackupService",
         "miroir.v1.ClusterService",
+        "miroir.v1.ControlService",
         "miroir.v1.ExportService",
         "miroir.v1.FeatureService",
         "miroir.v1.IndexService",

@@ -145,7 +145,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       exports: { export: refuse },
       settings: { listDrifts: refuse },
       verify: { verify: refuse },
+      copies: { advanceCopy: refuse, reportCopy: refuse },
       resources: { setResource: refuse },
+      control: { listReplicas: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
     },
     health: {
