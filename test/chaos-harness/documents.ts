@@ -1,24 +1,30 @@
 /** The documents of a run: few keys in fixed groups, and each field names the write that set it. */
 import type { WriteKind } from "./history.js";
 
-/** Groups of documents, each of which one filter deletes. */
+/** The indexes of a run, so that several proxies write at once. */
+export const INDEXES: readonly string[] = ["left", "right"];
+/** Groups of an index's documents, each of which one filter deletes. */
 export const GROUPS = 6;
 /** Documents of a group. */
-export const GROUP_SIZE = 4;
+const GROUP_SIZE = 4;
 /** Fields that partial updates set. */
 export const SLOTS = 3;
 
-/** Every key of a run. */
-export const KEYS: readonly string[] = Array.from({ length: GROUPS * GROUP_SIZE }, (_, at) => `k${at}`);
+const KEYS_OF_INDEX = GROUPS * GROUP_SIZE;
+
+/** Every key of an index; no two indexes share one. */
+export function keysOfIndex(index: number): readonly string[] {
+  return Array.from({ length: KEYS_OF_INDEX }, (_, at) => `k${index * KEYS_OF_INDEX + at}`);
+}
 
 /** The group of a key, which every document bears. */
 export function groupOf(key: string): number {
   return Number(key.slice(1)) % GROUPS;
 }
 
-/** The keys of a group. */
-export function keysOfGroup(group: number): readonly string[] {
-  return KEYS.filter((key) => groupOf(key) === group);
+/** The keys of a group of an index. */
+export function keysOfGroup(index: number, group: number): readonly string[] {
+  return keysOfIndex(index).filter((key) => groupOf(key) === group);
 }
 
 /** A word that only the documents of one write hold. */

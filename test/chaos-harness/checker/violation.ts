@@ -16,6 +16,7 @@ export type ViolationKind =
   | "epoch-went-back"
   | "two-leaders"
   | "unexpected-answer"
+  | "process-died"
   | "not-quiet"
   | "vacuous";
 

@@ -1,5 +1,5 @@
 /** Hand-made histories for the checker's own suite. */
-import { documentOf, KEYS } from "../../chaos-harness/documents.js";
+import { documentOf } from "../../chaos-harness/documents.js";
 import type { HistoryRecord, ReadRecord, WriteKind, WriteRecord } from "../../chaos-harness/history.js";
 
 /** Writes one history, numbering what is put in. */
@@ -76,5 +76,5 @@ export class HistoryWriter {
 
 /** `k0` as a write sets it, with what further partial updates add. */
 export function set(write: number, slots: Readonly<Record<string, number>> = {}): Record<string, unknown> {
-  return { ...documentOf("set", KEYS[0] ?? "k0", write, 0), ...slots };
+  return { ...documentOf("set", "k0", write, 0), ...slots };
 }
