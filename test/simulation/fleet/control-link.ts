@@ -1,0 +1,205 @@
+import { create, type DescMethod, type MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
+import { BackupService } from "../../../src/gen/miroir/v1/backups_pb.js";
+import { ClusterService } from "../../../src/gen/miroir/v1/cluster_pb.js";
+import { ExportService } from "../../../src/gen/miroir/v1/exports_pb.js";
+import { FeatureService } from "../../../src/gen/miroir/v1/features_pb.js";
+import { IndexService } from "../../../src/gen/miroir/v1/indexes_pb.js";
+import { KeyService } from "../../../src/gen/miroir/v1/keys_pb.js";
+import { ResourceService } from "../../../src/gen/miroir/v1/resources_pb.js";
+import { TaskService } from "../../../src/gen/miroir/v1/tasks_pb.js";
+import {
+  type ControlRefusalCode,
+  ControlRefusedError,
+  type ControlTransport,
+  ControlUnavailableError,
+  type TopologyStream,
+} from "../../../src/proxy/control-transport.js";
+import { createSimulatedTransport } from "../../support/simulated-control.js";
+import type { VirtualWorld } from "../virtual-world.js";
+import type { ControlReplica, LeaderServices } from "./control-replica.js";
+import type { ProcessWorld } from "./process-world.js";
+
+/** Probabilities of what goes wrong with one call to the control plane. */
+export interface ControlFaults {
+  readonly unavailable: number;
+  /** Had its effect, but the answer is lost. */
+  readonly loseAnswer: number;
+  /** Longest way of one message of a topology stream, in milliseconds. */
+  readonly streamDelayMs: number;
+}
+
+/** A control plane that always answers. */
+export const RELIABLE_CONTROL: ControlFaults = { unavailable: 0, loseAnswer: 0, streamDelayMs: 3 };
+
+/** What is between proxies and control processes. */
+export interface ControlLink {
+  faults: ControlFaults;
+  /** In the order in which proxies try them. */
+  readonly replicas: () => readonly ControlReplica[];
+}
+
+const SERVICES = {
+  tasks: TaskService,
+  indexes: IndexService,
+  keys: KeyService,
+  features: FeatureService,
+  backups: BackupService,
+  exports: ExportService,
+  resources: ResourceService,
+  cluster: ClusterService,
+} as const;
+
+const METHODS: ReadonlyMap<string, readonly [service: keyof typeof SERVICES, method: DescMethod]> = new Map(
+  Object.entries(SERVICES).flatMap(([name, service]) =>
+    service.methods.map((method) => [method.localName, [name as keyof typeof SERVICES, method] as const]),
+  ),
+);
+
+const REFUSALS: ReadonlyMap<Code, ControlRefusalCode> = new Map([
+  [Code.InvalidArgument, "invalid_argument"],
+  [Code.NotFound, "not_found"],
+  [Code.AlreadyExists, "already_exists"],
+  [Code.FailedPrecondition, "failed_precondition"],
+  [Code.Aborted, "aborted"],
+  [Code.ResourceExhausted, "resource_exhausted"],
+  [Code.Internal, "internal"],
+]);
+
+type Handler = (request: unknown, context: HandlerContext) => Promise<object>;
+
+/** The control plane as one proxy reaches it, with the calls of the real transport over simulated ways. */
+export function linkControl(
+  link: ControlLink,
+  world: VirtualWorld,
+  process: ProcessWorld,
+): { readonly transport: ControlTransport; breakStreams(): void } {
+  const { seeded } = world;
+  let preferred = 0;
+  const streams = createSimulatedTransport(
+    {
+      service: () => at(link, preferred)?.services()?.topology,
+      latency: () => 1 + seeded.below(link.faults.streamDelayMs),
+      silent: false,
+    },
+    process,
+  );
+  const subscribe = (signal: AbortSignal): TopologyStream => {
+    const position = preferred;
+    const stream = streams.subscribe(signal);
+    async function* messages() {
+      try {
+        yield* stream.messages;
+      } catch (error) {
+        if (preferred === position) preferred++;
+        throw error;
+      }
+    }
+    return { ...stream, messages: messages() };
+  };
+  const call = async (
+    name: string,
+    request: object,
+    { timeoutMs = 5_000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+  ): Promise<unknown> => {
+    const { timers } = process;
+    const answer = attempt(name, request, signal);
+    const late = new AbortController();
+    const timeout = timers.sleep(timeoutMs, late.signal).then(
+      () => {
+        throw new ControlUnavailableError(`${name} was not answered in time`);
+      },
+      () => undefined,
+    );
+    try {
+      return await Promise.race([answer, timeout.then(() => new Promise(() => undefined))]);
+    } finally {
+      late.abort(new Error("answered"));
+      answer.catch(() => undefined);
+    }
+  };
+  const attempt = async (name: string, request: object, signal: AbortSignal | undefined): Promise<unknown> => {
+    let last: unknown;
+    for (const _ of link.replicas()) {
+      const replica = at(link, preferred);
+      try {
+        return await carry(replica, name, request, signal);
+      } catch (error) {
+        last = error;
+        if (!(error instanceof NotServingError)) break;
+        preferred++;
+      }
+    }
+    throw last ?? new ControlUnavailableError("there is no control plane");
+  };
+  const carry = async (
+    replica: ControlReplica | undefined,
+    name: string,
+    request: object,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> => {
+    await process.timers.sleep(1 + seeded.below(2));
+    if (replica === undefined || !replica.process.alive()) throw new NotServingError("no control process there");
+    if (seeded.chance(link.faults.unavailable)) throw new ControlUnavailableError("no connection");
+    await replica.process.timers.sleep(0);
+    const services = replica.services();
+    if (services === undefined) throw new NotServingError("it does not lead");
+    const answer = await invoke(services, name, request, signal);
+    await process.timers.sleep(1 + seeded.below(2));
+    if (seeded.chance(link.faults.loseAnswer)) throw new ControlUnavailableError("the answer was lost");
+    return answer;
+  };
+  const calls: Record<string, unknown> = { subscribe, close: () => undefined };
+  const transport = new Proxy(calls, {
+    get: (_, member) =>
+      calls[String(member)] ??
+      ((request: object, options?: { timeoutMs?: number; signal?: AbortSignal }) =>
+        call(String(member), request, options)),
+  });
+  return { transport: transport as unknown as ControlTransport, breakStreams: () => streams.breakStreams() };
+}
+
+/** The process is there and does not lead, or is not there: another one may. */
+class NotServingError extends ControlUnavailableError {}
+
+function at(link: ControlLink, position: number): ControlReplica | undefined {
+  const replicas = link.replicas();
+  return replicas[position % Math.max(1, replicas.length)];
+}
+
+async function invoke(
+  services: LeaderServices,
+  name: string,
+  request: object,
+  signal: AbortSignal | undefined,
+): Promise<unknown> {
+  const found = METHODS.get(name);
+  if (found === undefined) throw new Error(`no service has the method ${name}`);
+  const [service, method] = found;
+  const implementation = services[service] as unknown as Readonly<Record<string, Handler>>;
+  const handler = implementation[name];
+  if (handler === undefined) throw new Error(`${name} is not served`);
+  const context = createHandlerContext({
+    service: SERVICES[service],
+    method,
+    protocolName: "simulated",
+    requestMethod: "POST",
+    url: "http://simulated",
+    ...(signal === undefined ? {} : { requestSignal: signal }),
+  } as Parameters<typeof createHandlerContext>[0]);
+  try {
+    const answer = await handler.call(
+      implementation,
+      create(method.input, request as MessageInitShape<typeof method.input>),
+      context,
+    );
+    return create(method.output, answer as MessageInitShape<typeof method.output>);
+  } catch (error) {
+    const refusal = ConnectError.from(error);
+    const code = REFUSALS.get(refusal.code === Code.Unknown ? Code.Internal : refusal.code);
+    if (code === undefined) throw new ControlUnavailableError(refusal.message, { cause: error });
+    throw new ControlRefusedError(code, refusal.rawMessage, { cause: error });
+  } finally {
+    context.abort();
+  }
+}

@@ -1,0 +1,183 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { type Logger, pino } from "pino";
+import { configSchema } from "../../../src/cli/config.js";
+import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
+import { type Topology, TopologySchema } from "../../../src/gen/miroir/v1/topology_pb.js";
+import { MeilisearchError } from "../../../src/meilisearch/errors.js";
+import type { ShardHasher } from "../../../src/placement/shard.js";
+import type { WriteResult } from "../../../src/proxy/write/types.js";
+import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
+import type { TaskStore } from "../../../src/store/task-store.js";
+import type { VirtualWorld } from "../virtual-world.js";
+import { type ControlFaults, type ControlLink, linkControl, RELIABLE_CONTROL } from "./control-link.js";
+import { ControlReplica } from "./control-replica.js";
+import { SimulatedMeilisearch } from "./node.js";
+import { NodeNetwork } from "./node-network.js";
+import { NO_PLANTED_FAULT, type PlantedFault } from "./planted-faults.js";
+import { type ClientWrite, ConnectionBrokenError, SimulatedProxy } from "./proxy.js";
+import { linkStore, RELIABLE_STORE, type StoreLink } from "./store-link.js";
+import { StoreWatch } from "./store-watch.js";
+
+/** How a fleet is laid out. */
+export interface FleetShape {
+  readonly nodes: number;
+  readonly groups: number;
+  readonly copies: number;
+  readonly shards: number;
+  readonly proxies: number;
+  readonly controls: number;
+  readonly maxBatchMs: number;
+}
+
+/** A whole deployment in one virtual world: nodes, control processes on one store, proxies. */
+export class Fleet {
+  readonly nodes: ReadonlyMap<string, SimulatedMeilisearch>;
+  readonly network: NodeNetwork;
+  readonly storeLink: StoreLink = { faults: RELIABLE_STORE };
+  readonly controlLink: ControlLink;
+  readonly watch: StoreWatch;
+  private readonly controls: ControlReplica[] = [];
+  private readonly proxies: SimulatedProxy[] = [];
+  private readonly links: { breakStreams(): void }[] = [];
+  private runs = 0;
+
+  private constructor(
+    readonly world: VirtualWorld,
+    readonly shape: FleetShape,
+    private readonly hasher: ShardHasher,
+    private readonly store: TaskStore,
+    private readonly say: (line: string) => void,
+    private readonly planted: PlantedFault,
+  ) {
+    this.nodes = new Map(
+      Array.from({ length: shape.nodes }, (_, at) => {
+        const id = `node-${at}`;
+        const tuning = { maxBatchMs: shape.maxBatchMs, maxBatch: 8 };
+        return [id, new SimulatedMeilisearch(id, `master-key-of-${id}`, world, tuning)] as const;
+      }),
+    );
+    this.network = new NodeNetwork(world, this.nodes);
+    this.watch = new StoreWatch(store);
+    this.controlLink = { faults: RELIABLE_CONTROL, replicas: () => this.controls };
+    for (let at = 0; at < shape.controls; at++) this.startControl(at);
+    for (let at = 0; at < shape.proxies; at++) this.startProxy(at);
+  }
+
+  /** A fleet whose processes have just been started. `say` is told of what they log. */
+  static async start(
+    world: VirtualWorld,
+    shape: FleetShape,
+    hasher: ShardHasher,
+    say: (line: string) => void,
+    planted: PlantedFault = NO_PLANTED_FAULT,
+  ): Promise<Fleet> {
+    const store = await openSqliteTaskStore({ path: ":memory:", clock: world.clock, timers: world.timers });
+    return new Fleet(world, shape, hasher, store, say, planted);
+  }
+
+  /** The proxy in a place, dead or alive. */
+  proxy(at: number): SimulatedProxy {
+    const proxy = this.proxies[at % this.proxies.length];
+    if (proxy === undefined) throw new Error("the fleet has no proxies");
+    return proxy;
+  }
+
+  control(at: number): ControlReplica {
+    const control = this.controls[at % this.controls.length];
+    if (control === undefined) throw new Error("the fleet has no control processes");
+    return control;
+  }
+
+  /** Starts a proxy in the place of one that has ended. */
+  startProxy(at: number): SimulatedProxy {
+    const id = `proxy-${at}`;
+    const run = ++this.runs;
+    const proxy = new SimulatedProxy({
+      id,
+      run,
+      world: this.world,
+      hasher: this.hasher,
+      logger: this.logger(`${id}r${run}`),
+      control: (process) => {
+        const { transport, breakStreams } = linkControl(this.controlLink, this.world, process);
+        this.links[at] = { breakStreams };
+        return transport;
+      },
+      transport: (process) => this.network.transport(id, process),
+      forward: (address, write) => this.forward(address, write),
+      ...this.planted.proxy,
+    });
+    this.proxies[at] = proxy;
+    return proxy;
+  }
+
+  startControl(at: number): void {
+    const name = `control-${at}`;
+    const { shape } = this;
+    this.controls[at] = new ControlReplica({
+      name,
+      world: this.world,
+      config: configSchema.parse({
+        nodes: [...this.nodes.values()].map(({ id, masterKey }) => ({ url: `http://${id}`, key: masterKey })),
+        groups: shape.groups,
+        replication_factor: shape.copies,
+        shards: shape.shards,
+        settings_check_seconds: 0,
+      }),
+      logger: this.logger(name),
+      store: (process) => linkStore(this.planted.store(this.watch.store), this.storeLink, this.world, process),
+      transport: (process) => this.network.transport(name, process),
+    });
+  }
+
+  /** Ends all topology streams, as a network that was interrupted does. */
+  breakStreams(): void {
+    for (const link of this.links) link.breakStreams();
+  }
+
+  setControlFaults(faults: ControlFaults): void {
+    this.controlLink.faults = faults;
+  }
+
+  /** The topology as it is stored. */
+  async storedTopology(): Promise<Topology | undefined> {
+    const row = await this.store.topology.load();
+    return row === undefined ? undefined : fromBinary(TopologySchema, row.document);
+  }
+
+  /** The control process that holds the leader lease. */
+  async leader(): Promise<string | undefined> {
+    return (await this.store.lease.current(LEADER_SCOPE))?.holder;
+  }
+
+  async close(): Promise<void> {
+    for (const proxy of this.proxies) proxy.kill();
+    for (const control of this.controls) control.kill();
+    await this.store.close();
+  }
+
+  /** A proxy that breaks off in the middle may have made the write all the same (invariant 4). */
+  private async forward(address: string, write: ClientWrite): Promise<WriteResult> {
+    const peer = this.proxies.find(({ id }) => address === `http://${id}`);
+    if (peer === undefined) throw new Error(`no proxy has the address ${address}`);
+    try {
+      return await peer.forwarded(write);
+    } catch (error) {
+      if (error instanceof MeilisearchError) throw error;
+      throw new ConnectionBrokenError(`${address} did not answer`, { cause: error });
+    }
+  }
+
+  private logger(name: string): Logger {
+    if (this.say === silent) return SILENT;
+    return pino(
+      { level: "debug", base: null, timestamp: false },
+      { write: (line: string) => this.say(`${name} ${line.trimEnd()}`) },
+    );
+  }
+}
+
+const SILENT = pino({ level: "silent" });
+
+/** For runs that nobody watches. */
+export function silent(): void {}

@@ -1,0 +1,131 @@
+import type {
+  NodeAddress,
+  NodeRequest,
+  NodeResponse,
+  NodeTransport,
+} from "../../../src/meilisearch/transport.js";
+import { NodeUnavailableError } from "../../../src/meilisearch/transport.js";
+import type { VirtualWorld } from "../virtual-world.js";
+import { refusal, type SimulatedMeilisearch } from "./node.js";
+import type { ProcessWorld } from "./process-world.js";
+
+/** Probabilities of what goes wrong with one request. */
+export interface NetworkFaults {
+  /** The node answers 503 or 429 in Meilisearch's shape. */
+  readonly refuse: number;
+  /** No connection. */
+  readonly notSent: number;
+  /** Executed, but the answer is lost. */
+  readonly loseAnswer: number;
+  /** No answer; executed later, or never. */
+  readonly delay: number;
+  /** Longest delay of a late execution, in milliseconds. */
+  readonly maxDelayMs: number;
+}
+
+/** A network on which nothing goes wrong. */
+export const NO_FAULTS: NetworkFaults = { refuse: 0, notSent: 0, loseAnswer: 0, delay: 0, maxDelayMs: 0 };
+
+/** Longest way of a message, in milliseconds. */
+const MAX_LATENCY_MS = 3;
+
+/** Carries requests between processes and nodes, and loses them as told. */
+export class NodeNetwork {
+  faults: NetworkFaults = NO_FAULTS;
+  /** Late executions that have not happened yet. */
+  late = 0;
+  /** Requests of stopped nodes, executed when they go on. */
+  private readonly stopped = new Map<string, (() => void)[]>();
+  /** Pairs `client>node` between which nothing passes. */
+  private readonly cut = new Set<string>();
+
+  constructor(
+    private readonly world: VirtualWorld,
+    private readonly nodes: ReadonlyMap<string, SimulatedMeilisearch>,
+  ) {}
+
+  /** SIGSTOP: the node takes requests and answers none. */
+  stop(nodeId: string): void {
+    if (!this.stopped.has(nodeId)) this.stopped.set(nodeId, []);
+  }
+
+  /** SIGCONT: the requests of closed sockets are executed now. */
+  resume(nodeId: string): void {
+    const held = this.stopped.get(nodeId) ?? [];
+    this.stopped.delete(nodeId);
+    for (const execute of held) execute();
+  }
+
+  part(client: string, nodeId: string): void {
+    this.cut.add(`${client}>${nodeId}`);
+  }
+
+  joinAll(): void {
+    this.cut.clear();
+  }
+
+  /** What `client` reaches nodes by. */
+  transport(client: string, process: ProcessWorld): NodeTransport {
+    return {
+      request: (address, request) => this.carry(client, process, address, request),
+      close: async () => undefined,
+    };
+  }
+
+  private async carry(
+    client: string,
+    { timers }: ProcessWorld,
+    address: NodeAddress,
+    request: NodeRequest,
+  ): Promise<NodeResponse> {
+    const { seeded } = this.world;
+    // By its address: an id is only what Miroir calls it.
+    const id = new URL(address.url).hostname;
+    const node = this.nodes.get(id);
+    if (node === undefined) throw new NodeUnavailableError(address.id, "not-sent", "no such host");
+    await timers.sleep(1 + seeded.below(MAX_LATENCY_MS), request.signal).catch((cause: unknown) => {
+      throw new NodeUnavailableError(address.id, "not-sent", "given up", { cause });
+    });
+    const held = this.stopped.get(id);
+    if (held !== undefined) {
+      held.push(this.laterExecution(node, address, request, 0));
+      await timers.sleep(request.timeoutMs ?? 30_000, request.signal).catch(() => undefined);
+      throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
+    }
+    if (!node.up || this.cut.has(`${client}>${id}`)) {
+      throw new NodeUnavailableError(address.id, "not-sent", "connection refused");
+    }
+    const { refuse, notSent, loseAnswer, delay, maxDelayMs } = this.faults;
+    const dice = seeded.next();
+    if (dice < refuse) return refusal(seeded.chance(0.5) ? 503 : 429, "too_busy", "the node is busy");
+    if (dice < refuse + notSent) throw new NodeUnavailableError(address.id, "not-sent", "no connection");
+    if (dice < refuse + notSent + delay) {
+      if (seeded.chance(0.7)) this.laterExecution(node, address, request, seeded.below(maxDelayMs + 1))();
+      throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
+    }
+    const answer = await node.execute(request, address.key ?? "");
+    await timers.sleep(1 + seeded.below(MAX_LATENCY_MS));
+    if (!node.up || request.signal?.aborted || dice < refuse + notSent + delay + loseAnswer) {
+      throw new NodeUnavailableError(address.id, "unknown", "the connection broke");
+    }
+    return answer;
+  }
+
+  /** Begins a late execution: what arrived is executed as it was sent, whatever the sender does meanwhile. */
+  private laterExecution(
+    node: SimulatedMeilisearch,
+    address: NodeAddress,
+    request: NodeRequest,
+    delayMs: number,
+  ): () => void {
+    const body = typeof request.body === "function" ? request.body() : undefined;
+    const kept = body === undefined ? request : { ...request, body: () => body };
+    this.late++;
+    return () => {
+      this.world.timers.after(delayMs, () => {
+        this.late--;
+        if (node.up) void node.execute(kept, address.key ?? "");
+      });
+    };
+  }
+}

@@ -1,0 +1,98 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
+import { ReplicaState, TopologySchema } from "../../../src/gen/miroir/v1/topology_pb.js";
+import type { FencingToken, LeaseTable, TaskStore, TopologyRow } from "../../../src/store/task-store.js";
+import type { Finding } from "./finding.js";
+
+type Method = (...parameters: unknown[]) => Promise<unknown>;
+
+/** Stands in front of the shared store and looks at everything that takes effect in it (invariants 1, 3 and 4). */
+export class StoreWatch {
+  readonly findings: Finding[] = [];
+  /** Changes of the topology that were stored. */
+  changes = 0;
+  /** Leader terms that began. */
+  terms = 0;
+  /** The store, as all control processes are to use it. */
+  readonly store: TaskStore;
+  private highestTerm = 0;
+  private saved = { term: 0, counter: 0 };
+
+  constructor(store: TaskStore) {
+    this.store = { ...store, lease: this.watchLease(store.lease) };
+    for (const name of ["topology", "tasks", "nodeCursors", "nodeSettingsVersions", "workflows"] as const) {
+      Object.assign(this.store, { [name]: this.watchTable(name, store[name]) });
+    }
+  }
+
+  private watchLease(table: LeaseTable): LeaseTable {
+    return {
+      acquire: async (request) => {
+        const lease = await table.acquire(request);
+        if (lease !== undefined && request.scope === LEADER_SCOPE && lease.term > this.highestTerm) {
+          this.highestTerm = lease.term;
+          this.terms++;
+        }
+        return lease;
+      },
+      renew: (token, ttlMs) => table.renew(token, ttlMs),
+      release: (token) => table.release(token),
+      current: (scope) => table.current(scope),
+    };
+  }
+
+  /** A table whose fenced calls are looked at once they have taken effect. */
+  private watchTable<T extends object>(name: string, table: T): T {
+    return new Proxy(table, {
+      get: (_, member) => {
+        const value: unknown = Reflect.get(table, member);
+        if (typeof value !== "function") return value;
+        const method = value.bind(table) as Method;
+        return async (...parameters: unknown[]) => {
+          const answer = await method(...parameters);
+          const fence = parameters.find(isFence);
+          if (fence !== undefined) this.hadEffect(`${name}.${String(member)}`, fence);
+          if (name === "topology" && member === "save") this.see(parameters[1] as TopologyRow);
+          return answer;
+        };
+      },
+    });
+  }
+
+  private hadEffect(call: string, { term, holder }: FencingToken): void {
+    if (term >= this.highestTerm) return;
+    this.findings.push({
+      kind: "two-leaders",
+      detail: `${call} of ${holder} took effect under term ${term}, after term ${this.highestTerm} had begun`,
+    });
+  }
+
+  private see(row: TopologyRow): void {
+    this.changes++;
+    const { term, counter } = row;
+    if (term < this.saved.term || (term === this.saved.term && counter <= this.saved.counter)) {
+      this.findings.push({
+        kind: "epoch-went-back",
+        detail: `${term}.${counter} was stored over ${this.saved.term}.${this.saved.counter}`,
+      });
+    }
+    this.saved = { term, counter };
+    for (const index of fromBinary(TopologySchema, row.document).indexes) {
+      const good = new Set(
+        index.replicas
+          .filter(({ state }) => state === ReplicaState.IN_SYNC || state === ReplicaState.SUSPECT)
+          .map(({ nodeId }) => nodeId),
+      );
+      const bare = index.placement.find(({ nodeIds }) => !nodeIds.some((nodeId) => good.has(nodeId)));
+      if (bare === undefined) continue;
+      this.findings.push({
+        kind: "last-copy-gone",
+        detail: `epoch ${term}.${counter} leaves shard ${bare.shard} of ${index.uid} without a copy in sync`,
+      });
+    }
+  }
+}
+
+function isFence(value: unknown): value is FencingToken {
+  return typeof value === "object" && value !== null && "scope" in value && "term" in value && "holder" in value;
+}
