@@ -1,3 +1,4 @@
+import { type NodeShare, nodeShares, zoneOf } from "./node-shares.js";
 import { compareText, type NodeId, type PlacementNode, type RendezvousScore } from "./rendezvous.js";
 import { allShards, type ShardId } from "./shard.js";
 
@@ -11,11 +12,10 @@ export class TooFewNodesError extends Error {
   constructor(
     readonly nodes: number,
     readonly replicationFactor: number,
-    readonly group?: number,
   ) {
     super(
-      `${group === undefined ? "the group" : `group ${group}`} has ${nodes} nodes, and a replication factor of ` +
-        `${replicationFactor} needs ${replicationFactor}: add nodes or lower the replication factor`,
+      `the group has ${nodes} nodes, and a replication factor of ${replicationFactor} needs ${replicationFactor}: ` +
+        "add nodes or lower the replication factor",
     );
   }
 }
@@ -30,40 +30,21 @@ export type GroupRequest = {
   readonly replicationFactor: number;
   /** The nodes of the group, in any order. */
   readonly nodes: readonly PlacementNode[];
+  /** Zones in which other groups hold a shard, one entry a replica. Among equally good nodes of the group they are avoided. */
+  readonly elsewhere?: ReadonlyMap<number, readonly string[]>;
 };
 
-/**
- * Replicas that every node should have by its weight, and the cap that no node may exceed:
- * `ceil(share) + 1`, where the share of a node among n equals is `shards × replicationFactor / n`. No node
- * can hold more than one replica of each shard, so what a heavy node cannot take falls to the others.
- */
-export function nodeShares(request: GroupRequest): ReadonlyMap<NodeId, { share: number; cap: number }> {
-  const { shards, replicationFactor } = request;
-  const shares = new Map<NodeId, { share: number; cap: number }>();
-  let open = [...request.nodes].sort((a, b) => compareText(a.node, b.node));
-  let left = shards * replicationFactor;
-  for (;;) {
-    const weight = open.reduce((sum, node) => sum + (node.weight ?? 1), 0);
-    const replicas = left;
-    const full = open.filter((node) => (replicas * (node.weight ?? 1)) / weight >= shards);
-    if (full.length === 0) {
-      for (const node of open) {
-        const share = (replicas * (node.weight ?? 1)) / weight;
-        shares.set(node.node, { share, cap: Math.min(shards, Math.ceil(share) + 1) });
-      }
-      return shares;
-    }
-    for (const node of full) shares.set(node.node, { share: shards, cap: shards });
-    left -= shards * full.length;
-    open = open.filter((node) => !full.includes(node));
-  }
-}
+/** Whether the replica of a shard on a node may be passed on. */
+export type Movable = (node: NodeId, shard: ShardId) => boolean;
+
+const anyReplica: Movable = () => true;
 
 /** The replicas of one group while they are being placed. Every operation keeps replicas on distinct nodes. */
 export class CappedLoad {
   private readonly holders = new Map<ShardId, Set<NodeId>>();
   private readonly held = new Map<NodeId, Set<ShardId>>();
-  private readonly shares: ReadonlyMap<NodeId, { share: number; cap: number }>;
+  private readonly shares: ReadonlyMap<NodeId, NodeShare>;
+  private readonly zones: ReadonlyMap<NodeId, string>;
   readonly shards: readonly ShardId[];
   /** The group's nodes by name. */
   readonly nodes: readonly PlacementNode[];
@@ -76,6 +57,7 @@ export class CappedLoad {
     this.shards = allShards(request.shards);
     this.nodes = [...request.nodes].sort((a, b) => compareText(a.node, b.node));
     this.shares = nodeShares(request);
+    this.zones = new Map(request.nodes.map((node) => [node.node, zoneOf(node)]));
     for (const shard of this.shards) this.holders.set(shard, new Set());
     for (const { node } of this.nodes) this.held.set(node, new Set());
   }
@@ -115,22 +97,53 @@ export class CappedLoad {
   }
 
   /**
-   * Adds a replica of `shard` where every node that could take it is at its cap, by passing other replicas
-   * on along the shortest chain of nodes that ends below its cap. Only replicas that `movable` allows are
-   * touched. False, with nothing changed, where there is no such chain.
+   * Replicas of the shard that a replica on `node` would have, or has, beside it in its zone and group. A replica on `instead` is not
+   * counted.
    */
-  makeRoom(shard: ShardId, movable: (node: NodeId, shard: ShardId) => boolean): boolean {
-    const cameFrom = new Map<NodeId, { node: NodeId; shard: ShardId } | undefined>();
-    const queue = this.nodes.map(({ node }) => node).filter((node) => !this.holds(node, shard));
+  crowding(shard: ShardId, node: NodeId, instead?: NodeId): number {
+    const zone = this.zones.get(node);
+    let count = 0;
+    for (const other of this.nodesOf(shard)) {
+      if (other !== node && other !== instead && this.zones.get(other) === zone) count++;
+    }
+    return count;
+  }
+
+  /** Replicas of the shard that other groups have in the node's zone. */
+  crowdingElsewhere(shard: ShardId, node: NodeId): number {
+    const zones = this.request.elsewhere?.get(shard) ?? [];
+    const zone = this.zones.get(node);
+    return zones.filter((other) => other === zone).length;
+  }
+
+  /** The least crowding that any node offers to a further replica of the shard, whatever its cap. */
+  leastCrowding(shard: ShardId): number {
+    const open = this.nodes.filter(({ node }) => !this.holds(node, shard));
+    return Math.min(...open.map(({ node }) => this.crowding(shard, node)));
+  }
+
+  /**
+   * Adds a replica of `shard` on one of `nodes`, where all of them are at their caps, by passing other replicas on along the shortest
+   * chain of nodes that ends below its cap. Only replicas that `movable` allows are touched, and none comes to stand in a more
+   * crowded zone. False, with nothing changed, where there is no such chain.
+   */
+  makeRoom(shard: ShardId, nodes: readonly NodeId[], movable: Movable): boolean {
+    const cameFrom = new Map<NodeId, Passed | undefined>();
+    const queue = nodes.filter((node) => !this.holds(node, shard));
     for (const node of queue) cameFrom.set(node, undefined);
     for (const node of queue) {
       if (this.load(node) < this.cap(node)) {
         this.passAlong(node, cameFrom, shard);
         return true;
       }
+      const onTheWay = passedBefore(node, cameFrom).add(shard);
       for (const { node: next } of this.nodes) {
         if (cameFrom.has(next)) continue;
-        const passed = this.bestToPass(node, next, shard, movable);
+        const passed = this.bestToPass(
+          node,
+          next,
+          (from, candidate) => !onTheWay.has(candidate) && movable(from, candidate),
+        );
         if (passed === undefined) continue;
         cameFrom.set(next, { node, shard: passed });
         queue.push(next);
@@ -152,33 +165,34 @@ export class CappedLoad {
     );
   }
 
-  /** The shard on `from` that suits `to` best, among those that `to` lacks. */
-  bestToPass(
-    from: NodeId,
-    to: NodeId,
-    except: ShardId | undefined,
-    movable: (node: NodeId, shard: ShardId) => boolean,
-  ): ShardId | undefined {
+  /**
+   * The shard on `from` that suits `to` best, among those that `to` lacks and that stand in no more crowded a zone there: the one in
+   * the least crowded zone, then by preference.
+   */
+  bestToPass(from: NodeId, to: NodeId, movable: Movable): ShardId | undefined {
     const target = this.nodes.find(({ node }) => node === to);
     if (target === undefined) return undefined;
-    let best: ShardId | undefined;
-    let bestScore = Number.NEGATIVE_INFINITY;
+    let best: { readonly shard: ShardId; readonly gain: number; readonly score: number } | undefined;
     for (const shard of this.shardsOn(from)) {
-      if (shard === except || this.holds(to, shard) || !movable(from, shard)) continue;
-      const score = this.score(shard, target);
-      if (score > bestScore || (score === bestScore && best !== undefined && shard < best)) {
-        best = shard;
-        bestScore = score;
-      }
+      if (this.holds(to, shard) || !movable(from, shard)) continue;
+      const gain = this.crowding(shard, from) - this.crowding(shard, to, from);
+      if (gain < 0) continue;
+      const candidate = { shard, gain, score: this.score(shard, target) };
+      if (best === undefined || byGain(candidate, best) < 0) best = candidate;
     }
-    return best;
+    return best?.shard;
   }
 
-  private passAlong(
-    last: NodeId,
-    cameFrom: ReadonlyMap<NodeId, { node: NodeId; shard: ShardId } | undefined>,
-    shard: ShardId,
-  ): void {
+  /** Moves the replica of `from` that suits `to` best there; see {@link bestToPass}. False where there is none. */
+  pass(from: NodeId, to: NodeId, movable = anyReplica): boolean {
+    const shard = this.bestToPass(from, to, movable);
+    if (shard === undefined) return false;
+    this.remove(from, shard);
+    this.add(to, shard);
+    return true;
+  }
+
+  private passAlong(last: NodeId, cameFrom: ReadonlyMap<NodeId, Passed | undefined>, shard: ShardId): void {
     let node = last;
     for (let step = cameFrom.get(node); step !== undefined; step = cameFrom.get(node)) {
       this.remove(step.node, step.shard);
@@ -187,6 +201,24 @@ export class CappedLoad {
     }
     this.add(node, shard);
   }
+}
+
+/** A replica that one node of a chain passes on to the next. */
+type Passed = { readonly node: NodeId; readonly shard: ShardId };
+
+function passedBefore(node: NodeId, cameFrom: ReadonlyMap<NodeId, Passed | undefined>): Set<ShardId> {
+  const passed = new Set<ShardId>();
+  for (let step = cameFrom.get(node); step !== undefined; step = cameFrom.get(step.node)) {
+    passed.add(step.shard);
+  }
+  return passed;
+}
+
+function byGain(
+  a: { readonly shard: ShardId; readonly gain: number; readonly score: number },
+  b: { readonly shard: ShardId; readonly gain: number; readonly score: number },
+): number {
+  return b.gain - a.gain || b.score - a.score || a.shard - b.shard;
 }
 
 function checkRequest({ replicationFactor, nodes }: GroupRequest): void {

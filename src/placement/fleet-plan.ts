@@ -1,7 +1,7 @@
-import type { ShardDrop, ShardMove } from "./plan.js";
-import { planGroup } from "./plan.js";
-import type { NodeId, PlacementNode } from "./rendezvous.js";
-import type { ShardId } from "./shard.js";
+import { zoneOf } from "./node-shares.js";
+import { type GroupPlan, planGroup, type ShardDrop, type ShardMove } from "./plan.js";
+import { compareText, type NodeId, type PlacementNode } from "./rendezvous.js";
+import { allShards, type ShardId } from "./shard.js";
 
 /** The nodes that a group shall have. */
 export type GroupGoal = {
@@ -78,23 +78,6 @@ export type FleetPlan = {
   readonly problems: readonly PlanProblem[];
 };
 
-/** Work on one index that is done as one copy. */
-export type CopyBatch = {
-  readonly uid: string;
-  readonly instance: string;
-  readonly moves: readonly ShardMove[];
-  readonly drops: readonly ShardDrop[];
-  readonly repairs: readonly NodeId[];
-};
-
-/** How much may be under way at once. */
-export type BatchLimits = {
-  /** Shards that are copied to one node, and shards that are copied from one node, at the same time. */
-  readonly shardsPerNode: number;
-  /** Nodes that nothing can be copied to just now; what needs them waits. */
-  readonly unreachable: ReadonlySet<NodeId>;
-};
-
 /**
  * Plans what leads from the indexes as they are to the goal, as few moves as can be:
  *
@@ -104,25 +87,157 @@ export type BatchLimits = {
  *
  * It depends on its arguments alone. Planned again from any state on the way it gives what is left, and nothing once the goal is
  * reached, so nothing of a plan needs to be kept.
+ *
+ * @throws RangeError for counts or weights that make no sense
  */
 export function planFleet(goal: FleetGoal, indexes: readonly IndexState[]): FleetPlan {
-  void planGroup;
-  void goal;
-  void indexes;
-  return { indexes: [], problems: [] };
+  const plans = indexes.map((index) => planIndex(goal, index));
+  return {
+    indexes: plans.map(({ plan }) => plan).filter(hasWork),
+    problems: [...goalProblems(goal), ...plans.flatMap(({ problems }) => problems)],
+  };
 }
 
-/**
- * What of a plan may begin now, beside what is under way: at most one batch an index and none for an index that is under way, no node
- * above its limit. Repairs go before moves, and drops come last, in a batch of their own. Empty where all must wait.
- */
-export function nextBatches(
-  plan: FleetPlan,
-  underWay: readonly CopyBatch[],
-  limits: BatchLimits,
-): readonly CopyBatch[] {
-  void plan;
-  void underWay;
-  void limits;
-  return [];
+function hasWork({ moves, drops, repairs }: IndexPlan): boolean {
+  return moves.length > 0 || drops.length > 0 || repairs.length > 0;
+}
+
+function goalProblems({ groups, replicationFactor }: FleetGoal): PlanProblem[] {
+  if (groups.every(({ nodes }) => nodes.length === 0)) return [{ kind: "no-group" }];
+  return groups.flatMap(({ group, nodes }) =>
+    nodes.length > 0 && nodes.length < replicationFactor
+      ? [{ kind: "too-few-nodes" as const, group, nodes: nodes.length, replicationFactor }]
+      : [],
+  );
+}
+
+function planIndex(goal: FleetGoal, index: IndexState): { plan: IndexPlan; problems: PlanProblem[] } {
+  const blocked = blockedShards(index);
+  const zones = new Map(
+    goal.groups.flatMap(({ nodes }) => nodes.map((node) => [node.node, zoneOf(node)] as const)),
+  );
+  const placement = index.placement.map((nodes) => [...nodes]);
+  const moves: ShardMove[] = [];
+  const drops: ShardDrop[] = [];
+  const problems: PlanProblem[] = [];
+  for (const group of goal.groups) {
+    const planned = planIndexGroup(goal, group, index, elsewhere(placement, group, zones));
+    moves.push(...planned.moves.filter(({ shard }) => !blocked.has(shard)));
+    drops.push(...planned.drops.filter(({ shard }) => !blocked.has(shard)));
+    const members = memberIds(group);
+    for (const [shard, nodes] of planned.placement) {
+      if (blocked.has(shard)) continue;
+      const others = (placement[shard] ?? []).filter((node) => !members.has(node));
+      placement[shard] = [...others, ...nodes];
+    }
+    const shared = crowdedShards(group, planned.placement);
+    if (shared.length > 0) {
+      problems.push({ kind: "shared-zone", uid: index.uid, group: group.group, shards: shared });
+    }
+  }
+  if (blocked.size > 0) problems.push({ kind: "no-source", uid: index.uid, shards: [...blocked] });
+  const plan: IndexPlan = {
+    uid: index.uid,
+    instance: index.instance,
+    moves: moves.sort((a, b) => a.shard - b.shard || compareText(a.to, b.to)),
+    drops: drops.sort((a, b) => a.shard - b.shard || compareText(a.from, b.from)),
+    repairs: repairs(goal, index, placement, blocked),
+    blocked: [...blocked],
+    placement: placement.map((nodes) => nodes.sort(compareText)),
+  };
+  return { plan, problems };
+}
+
+function blockedShards({ placement, inSync }: IndexState): ReadonlySet<ShardId> {
+  return new Set(
+    allShards(placement.length).filter((shard) => !placement[shard]?.some((node) => inSync.has(node))),
+  );
+}
+
+function planIndexGroup(
+  { rebalance, replicationFactor }: FleetGoal,
+  group: GroupGoal,
+  index: IndexState,
+  zonesElsewhere: ReadonlyMap<number, readonly string[]>,
+): GroupPlan {
+  const members = memberIds(group);
+  const current = new Map(
+    index.placement.map((nodes, shard) => [shard, nodes.filter((node) => members.has(node))] as const),
+  );
+  if (group.nodes.length === 0) return giveUp(current);
+  const { fill, nodes } = group;
+  return planGroup({
+    instance: index.instance,
+    shards: index.placement.length,
+    replicationFactor: Math.min(replicationFactor, nodes.length),
+    nodes,
+    current,
+    fill,
+    rebalance,
+    behind: new Set(nodes.map(({ node }) => node).filter((node) => !index.inSync.has(node))),
+    elsewhere: zonesElsewhere,
+  });
+}
+
+/** Drops whatever a group holds. */
+function giveUp(current: ReadonlyMap<number, readonly NodeId[]>): GroupPlan {
+  const held = [...current].map(([shard, nodes]) => [shard as ShardId, nodes] as const);
+  return {
+    placement: new Map(held.map(([shard]) => [shard, []])),
+    moves: [],
+    drops: held.flatMap(([shard, nodes]) => nodes.map((from) => ({ shard, from }))),
+  };
+}
+
+function memberIds({ leaving, nodes }: GroupGoal): ReadonlySet<NodeId> {
+  return new Set([...leaving, ...nodes.map(({ node }) => node)]);
+}
+
+/** By shard: the zones where nodes hold it that are of other groups. */
+function elsewhere(
+  placement: readonly (readonly NodeId[])[],
+  group: GroupGoal,
+  zones: ReadonlyMap<NodeId, string>,
+): ReadonlyMap<number, readonly string[]> {
+  const members = memberIds(group);
+  return new Map(
+    placement.map((nodes, shard) => [
+      shard,
+      nodes.flatMap((node) => {
+        const zone = zones.get(node);
+        return members.has(node) || zone === undefined ? [] : [zone];
+      }),
+    ]),
+  );
+}
+
+/** Shards with two replicas in one zone though the group has a zone without any. */
+function crowdedShards({ nodes }: GroupGoal, placement: GroupPlan["placement"]): ShardId[] {
+  const zones = new Map(nodes.map((node) => [node.node, zoneOf(node)]));
+  const count = new Set(zones.values()).size;
+  return [...placement]
+    .filter(([, holders]) => {
+      const used = new Set(holders.map((node) => zones.get(node)));
+      return used.size < Math.min(holders.length, count);
+    })
+    .map(([shard]) => shard);
+}
+
+/** Nodes that stay and whose replica is behind, as long as it keeps a shard that can be copied. */
+function repairs(
+  { groups }: FleetGoal,
+  { inSync, placement: current }: IndexState,
+  placement: readonly (readonly NodeId[])[],
+  blocked: ReadonlySet<ShardId>,
+): NodeId[] {
+  const behind = groups
+    .flatMap(({ nodes }) => nodes.map(({ node }) => node))
+    .filter((node) => !inSync.has(node));
+  return behind
+    .filter((node) =>
+      allShards(current.length).some(
+        (shard) => !blocked.has(shard) && current[shard]?.includes(node) && placement[shard]?.includes(node),
+      ),
+    )
+    .sort(compareText);
 }

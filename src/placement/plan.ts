@@ -1,4 +1,7 @@
-import { CappedLoad, type GroupPlacement, type GroupRequest } from "./capped-load.js";
+import { CappedLoad, type GroupPlacement, type GroupRequest, type Movable } from "./capped-load.js";
+import { feed, fill, relieve } from "./feed.js";
+import { placeReplica } from "./place-replica.js";
+import { rebalance } from "./rebalance.js";
 import { compareText, createRendezvous, type NodeId } from "./rendezvous.js";
 import type { ShardId } from "./shard.js";
 
@@ -26,22 +29,24 @@ export type GroupPlan = {
 export type PlanRequest = GroupRequest & {
   /** Shards that are absent have no replica yet. Nodes that are not among `nodes` are leaving. */
   readonly current: ReadonlyMap<number, readonly NodeId[]>;
-  /**
-   * Nodes to fill up to their share. By default those that hold nothing; name a node here to go on filling
-   * one that an earlier plan began with.
-   */
+  /** Nodes to fill up to their share; none unless given. A node that a plan began with is named until it has its share. */
   readonly fill?: readonly NodeId[];
+  /** Whether nodes that stay may exchange replicas until each has its share; not unless given. */
+  readonly rebalance?: boolean;
+  /** Nodes whose replicas are behind: where there is a choice, theirs are given up. */
+  readonly behind?: ReadonlySet<NodeId>;
 };
 
-const anyReplica = () => true;
-
 /**
- * Plans the fewest moves that leave every shard with its replicas and no node above its cap:
+ * Plans the fewest moves that leave every shard with its replicas:
  *
  * - a leaving node's replicas go to the others, and nothing else moves;
- * - a new node is filled to its share, `shards × replicationFactor / n` among n equals, rounded down, from the
- *   fullest nodes, and nothing moves between two nodes that stay;
- * - only where a cap would be broken otherwise does a replica move between two nodes that stay.
+ * - a node to fill gets its share, `shards × replicationFactor / n` among n equals, rounded down, from the fullest nodes, and what
+ *   others have above their caps;
+ * - nothing moves between two nodes that stay, unless a rebalance is asked for, and no replica comes to stand in a more crowded zone.
+ *
+ * What is already placed is never moved for the sake of a cap alone, so that a node can stay above it until a rebalance.
+ * Planned again from anywhere on the way it leads to the same number of replicas everywhere; once there it is empty.
  *
  * @throws TooFewNodesError where the group has fewer nodes than the replication factor
  * @throws RangeError for counts or weights that make no sense
@@ -49,13 +54,11 @@ const anyReplica = () => true;
 export function planGroup(request: PlanRequest): GroupPlan {
   const load = new CappedLoad(request, createRendezvous(request.instance));
   keepStaying(load, request.current);
-  const fill = request.fill ?? load.nodes.map(({ node }) => node).filter((node) => load.load(node) === 0);
-  const before = snapshot(load);
-  dropSurplus(load);
-  addMissing(load, before);
-  fillNodes(load, fill);
-  lowerToCaps(load, fill);
-  return describe(load, request.current);
+  dropSurplus(load, request.behind ?? new Set());
+  const placedHere = addMissing(load);
+  fillNodes(load, request.fill ?? [], placedHere);
+  if (request.rebalance === true) rebalance(load);
+  return describe(load, request);
 }
 
 function keepStaying(load: CappedLoad, current: PlanRequest["current"]): void {
@@ -65,35 +68,32 @@ function keepStaying(load: CappedLoad, current: PlanRequest["current"]): void {
   }
 }
 
-/** The replication factor went down: the fullest nodes give up what they hold too much of. */
-function dropSurplus(load: CappedLoad): void {
+/** The replication factor went down: of a shard's nodes those give it up that are behind, stand in crowded zones, or are the fullest. */
+function dropSurplus(load: CappedLoad, behind: ReadonlySet<NodeId>): void {
   for (const shard of load.shards) {
     while (load.nodesOf(shard).size > load.request.replicationFactor) {
-      const fullest = byFill(load, [...load.nodesOf(shard)]).at(-1);
-      if (fullest === undefined) break;
-      load.remove(fullest, shard);
+      const [worst] = [...load.nodesOf(shard)].sort(
+        (a, b) =>
+          Number(behind.has(b)) - Number(behind.has(a)) ||
+          load.crowding(shard, b) - load.crowding(shard, a) ||
+          fill(load, b) - fill(load, a) ||
+          compareText(b, a),
+      );
+      if (worst === undefined) break;
+      load.remove(worst, shard);
     }
   }
 }
 
-function addMissing(load: CappedLoad, before: ReadonlyMap<NodeId, ReadonlySet<ShardId>>): void {
-  const placedHere = (node: NodeId, shard: ShardId) => before.get(node)?.has(shard) !== true;
+/** Places the replicas that are missing. Tells which replicas were placed so, which costs nothing to place elsewhere. */
+function addMissing(load: CappedLoad): Movable {
+  const before = new Map(load.nodes.map(({ node }) => [node, new Set(load.shardsOn(node))]));
+  const movable: Movable = (node, shard) => before.get(node)?.has(shard) !== true;
+  const rules = { want: (node: NodeId) => want(load, node), movable };
   for (const shard of load.shards) {
-    while (load.nodesOf(shard).size < load.request.replicationFactor) {
-      const target = targetFor(load, shard);
-      if (target !== undefined) load.add(target, shard);
-      else if (!load.makeRoom(shard, placedHere) && !load.makeRoom(shard, anyReplica)) break;
-    }
+    while (load.nodesOf(shard).size < load.request.replicationFactor && placeReplica(load, shard, rules));
   }
-}
-
-/** The node that a missing replica goes to: those that want their share first, then by preference. */
-function targetFor(load: CappedLoad, shard: ShardId): NodeId | undefined {
-  const ranked = load.nodes
-    .filter(({ node }) => !load.holds(node, shard) && load.load(node) < load.cap(node))
-    .map((node) => ({ node: node.node, want: want(load, node.node), score: load.score(shard, node) }))
-    .sort((a, b) => a.want - b.want || b.score - a.score || compareText(a.node, b.node));
-  return ranked[0]?.node;
+  return movable;
 }
 
 /** 0 below the node's share rounded down, 1 below it rounded up, 2 above. */
@@ -104,80 +104,36 @@ function want(load: CappedLoad, node: NodeId): number {
   return held < Math.ceil(share) ? 1 : 2;
 }
 
-function fillNodes(load: CappedLoad, fill: readonly NodeId[]): void {
-  const filling = new Set(fill);
+/** Fills nodes up to their share rounded down, and above it with what others have above their caps. */
+function fillNodes(load: CappedLoad, names: readonly NodeId[], placedHere: Movable): void {
+  const filling = new Set(names);
   const givers = load.nodes.map(({ node }) => node).filter((node) => !filling.has(node));
-  for (;;) {
-    const hungry = byFill(
-      load,
-      fill.filter((node) => load.load(node) < Math.floor(load.share(node))),
-    );
-    const moved = hungry.some((to) => {
-      // A node at its own share gives nothing: that would only move the hunger.
-      const givesTo = givers.filter((node) => load.load(node) > Math.floor(load.share(node)));
-      return byFill(load, givesTo)
-        .reverse()
-        .some((from) => pass(load, from, to));
-    });
-    if (!moved) return;
-  }
+  while (feed(load, names, givers, placedHere) || feed(load, names, givers) || relieve(load, names));
 }
 
-function lowerToCaps(load: CappedLoad, fill: readonly NodeId[]): void {
-  for (const { node } of load.nodes) {
-    while (load.load(node) > load.cap(node)) {
-      const roomy = load.nodes
-        .map((other) => other.node)
-        .filter((other) => load.load(other) < load.cap(other));
-      const emptiest = byFill(load, roomy);
-      // What must move anyway goes to the new nodes, so that those that stay exchange nothing.
-      const targets = [
-        ...emptiest.filter((other) => fill.includes(other)),
-        ...emptiest.filter((other) => !fill.includes(other)),
-      ];
-      if (!targets.some((to) => pass(load, node, to)) && !passThrough(load, node)) break;
-    }
-  }
-}
-
-/** Takes a replica off `node` where no node below its cap can take one directly. */
-function passThrough(load: CappedLoad, node: NodeId): boolean {
-  return [...load.shardsOn(node)].some((shard) => {
-    load.remove(node, shard);
-    // `node` itself is still at or above its cap, so the chain ends elsewhere.
-    if (load.makeRoom(shard, (holder) => holder !== node)) return true;
-    load.add(node, shard);
-    return false;
-  });
-}
-
-function pass(load: CappedLoad, from: NodeId, to: NodeId): boolean {
-  const shard = load.bestToPass(from, to, undefined, anyReplica);
-  if (shard === undefined) return false;
-  load.remove(from, shard);
-  load.add(to, shard);
-  return true;
-}
-
-/** Nodes by how much of their share they hold, the emptiest first. */
-function byFill(load: CappedLoad, nodes: readonly NodeId[]): NodeId[] {
-  const filled = (node: NodeId) => load.load(node) / Math.max(load.share(node), 1e-9);
-  return [...nodes].sort((a, b) => filled(a) - filled(b) || compareText(a, b));
-}
-
-function snapshot(load: CappedLoad): Map<NodeId, ReadonlySet<ShardId>> {
-  return new Map(load.nodes.map(({ node }) => [node, new Set(load.shardsOn(node))]));
-}
-
-function describe(load: CappedLoad, current: PlanRequest["current"]): GroupPlan {
+function describe(load: CappedLoad, { current, fill: filled = [] }: PlanRequest): GroupPlan {
   const moves: ShardMove[] = [];
   const drops: ShardDrop[] = [];
+  const staying = new Set(load.nodes.map(({ node }) => node));
   for (const shard of load.shards) {
     const held = current.get(shard) ?? [];
     const added = [...load.nodesOf(shard)].filter((node) => !held.includes(node)).sort(compareText);
     const gone = held.filter((node) => !load.holds(node, shard)).sort(compareText);
-    for (const [i, to] of added.entries()) moves.push({ shard, from: gone[i] ?? null, to });
-    for (const from of gone.slice(added.length)) drops.push({ shard, from });
+    // What a node that stays gives up is what a filled one takes.
+    const froms = firstThose(gone, (node) => staying.has(node));
+    const tos = firstThose(added, (node) => filled.includes(node));
+    const pairs = tos.map((to, i) => ({ shard, from: froms[i] ?? null, to }));
+    moves.push(...pairs.sort((a, b) => compareText(a.to, b.to)));
+    drops.push(
+      ...froms
+        .slice(tos.length)
+        .sort(compareText)
+        .map((from) => ({ shard, from })),
+    );
   }
   return { placement: load.placement(), moves, drops };
+}
+
+function firstThose(nodes: readonly NodeId[], first: (node: NodeId) => boolean): NodeId[] {
+  return [...nodes.filter(first), ...nodes.filter((node) => !first(node))];
 }

@@ -6,6 +6,8 @@ export type PlacementNode = {
   readonly node: NodeId;
   /** Its capacity beside the other nodes of its group; 1 by default. A node of weight 2 takes twice the replicas. */
   readonly weight?: number;
+  /** Where it stands; replicas of a shard keep to different zones where they can. Without one it shares its zone with nobody. */
+  readonly zone?: string;
 };
 
 /** The score of a node for a shard of an index instance; the highest scores win (rendezvous hashing). */

@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { assignGroup, assignShards } from "../../../src/placement/assign.js";
-import { type GroupPlacement, nodeShares, TooFewNodesError } from "../../../src/placement/capped-load.js";
+import { assignGroup } from "../../../src/placement/assign.js";
+import { type GroupPlacement, TooFewNodesError } from "../../../src/placement/capped-load.js";
+import { nodeShares, zoneOf } from "../../../src/placement/node-shares.js";
 import { planGroup } from "../../../src/placement/plan.js";
 import { createRendezvous, type PlacementNode, rankNodes } from "../../../src/placement/rendezvous.js";
 
@@ -28,6 +29,31 @@ const weighted = fc
     ...request,
     nodes: request.nodes.map((node, i) => ({ ...node, weight: weights[i] ?? 1 })),
   }));
+
+const zoned = fc
+  .record({
+    request: fleet,
+    zones: fc.array(fc.constantFrom("a", "b", "c", "d"), { minLength: 9, maxLength: 9 }),
+    kinds: fc.integer({ min: 1, max: 4 }),
+  })
+  .map(({ request, zones, kinds }) => ({
+    ...request,
+    nodes: request.nodes.map((node, i) => ({
+      ...node,
+      zone: ["a", "b", "c", "d"].slice(0, kinds).includes(zones[i] ?? "a") ? (zones[i] ?? "a") : "a",
+    })),
+  }));
+
+const zonesOf = (nodes: readonly PlacementNode[]) => new Set(nodes.map(zoneOf));
+
+/** By shard: how many zones its replicas stand in. */
+function zonesUsed(
+  placement: GroupPlacement,
+  { nodes }: { readonly nodes: readonly PlacementNode[] },
+): number[] {
+  const zones = new Map(nodes.map((node) => [node.node, zoneOf(node)]));
+  return [...placement.values()].map((holders) => new Set(holders.map((node) => zones.get(node))).size);
+}
 
 function loads(placement: GroupPlacement): Map<string, number> {
   const counts = new Map<string, number>();
@@ -142,53 +168,90 @@ describe("assignShards", () => {
     expect(preferred.length).toBeGreaterThan(40);
   });
 
-  it("places every group by itself and names the group that is too small", () => {
-    const groups = new Map([
-      [0, nodesNamed(3)],
-      [1, nodesNamed(2, 3)],
-    ]);
-    const request = { instance: "abcdefgh", shards: 8, replicationFactor: 2, groups };
-    const placements = assignShards(request);
-    expect([...placements.keys()]).toEqual([0, 1]);
-    expectSound(placements.get(1) ?? new Map(), { ...request, nodes: nodesNamed(2, 3) });
-    expect(() => assignShards({ ...request, replicationFactor: 3 })).toThrow(TooFewNodesError);
-    expect(() => assignShards({ ...request, replicationFactor: 3 })).toThrow(/group 1 has 2 nodes/);
+  it("refuses requests that make no sense", () => {
+    const request = { instance: "abcdefgh", shards: 8, replicationFactor: 3, nodes: nodesNamed(2) };
+    expect(() => assignGroup(request)).toThrow(TooFewNodesError);
+    expect(() => assignGroup(request)).toThrow(/the group has 2 nodes/);
     expect(() => assignGroup({ ...request, nodes: [{ node: "a" }, { node: "a" }] })).toThrow(RangeError);
-    expect(() => assignGroup({ ...request, nodes: nodesNamed(2), replicationFactor: 0 })).toThrow(RangeError);
+    expect(() => assignGroup({ ...request, replicationFactor: 0 })).toThrow(RangeError);
+  });
+
+  it("keeps the replicas of every shard in different zones, and nodes below what their zone must take", () => {
+    fc.assert(
+      fc.property(zoned, (request) => {
+        const placement = assignGroup(request);
+        expectSound(placement, request);
+        expect(zonesUsed(placement, request)).toEqual(
+          [...placement].map(() => Math.min(request.replicationFactor, zonesOf(request.nodes).size)),
+        );
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives every zone what the others cannot take", () => {
+    const nodes = [...nodesNamed(3).map((node) => ({ ...node, zone: "a" })), { node: "node-9", zone: "b" }];
+    const shares = nodeShares({ instance: "abcdefgh", shards: 60, replicationFactor: 2, nodes });
+    expect([...shares.values()].map(({ share }) => share)).toEqual([20, 20, 20, 60]);
+  });
+
+  it("avoids zones in which other groups hold the shard, where it makes no other difference", () => {
+    const nodes = [
+      { node: "node-0", zone: "a" },
+      { node: "node-1", zone: "b" },
+    ];
+    const elsewhere = new Map(
+      Array.from({ length: 16 }, (_, shard) => [shard, [shard % 2 ? "zone a" : "zone b"]]),
+    );
+    const request = { instance: "abcdefgh", shards: 16, replicationFactor: 1, nodes, elsewhere };
+    expect([...assignGroup(request)]).toEqual(
+      Array.from({ length: 16 }, (_, shard) => [shard, [shard % 2 ? "node-1" : "node-0"]]),
+    );
   });
 });
 
 describe("planGroup", () => {
   it("changes nothing where nothing changed", () => {
     fc.assert(
-      fc.property(fc.oneof(fleet, weighted), (request) => {
+      fc.property(fc.oneof(fleet, weighted, zoned), (request) => {
         const current = assignGroup(request);
-        const plan = planGroup({ ...request, current });
-        const idle = request.nodes.some(({ node }) => !loads(current).has(node));
-        if (!idle) expect(plan).toEqual({ placement: current, moves: [], drops: [] });
+        expect(planGroup({ ...request, current })).toEqual({ placement: current, moves: [], drops: [] });
       }),
     );
   });
 
-  it("moves a share of the shards onto an added node and nothing else", () => {
+  it("moves a share of the shards onto added nodes and nothing else", () => {
+    fc.assert(
+      fc.property(fc.oneof(fleet, zoned), fc.integer({ min: 1, max: 3 }), (request, count) => {
+        const current = assignGroup(request);
+        const added = nodesNamed(count, request.nodes.length);
+        const nodes = [...request.nodes, ...added];
+        const fill = added.map(({ node }) => node);
+        const plan = planGroup({ ...request, nodes, current, fill });
+        expect(plan.drops).toEqual([]);
+        expect(plan.moves.every(({ from, to }) => from !== null && fill.includes(to))).toBe(true);
+        const shares = nodeShares({ ...request, nodes });
+        for (const node of fill) {
+          const onto = plan.moves.filter(({ to }) => to === node).length;
+          expect(onto).toBeLessThanOrEqual(shares.get(node)?.cap ?? 0);
+        }
+        if (zonesOf(nodes).size < nodes.length) return;
+        const bound = Math.ceil((request.shards * request.replicationFactor) / nodes.length) + 1;
+        expect(plan.moves.length).toBeLessThanOrEqual(count * bound);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("fills an added node up to its share", () => {
     fc.assert(
       fc.property(fleet, (request) => {
         const current = assignGroup(request);
         const nodes = nodesNamed(request.nodes.length + 1);
         const added = `node-${request.nodes.length}`;
-        const idle = request.nodes.some(({ node }) => !loads(current).has(node));
-        const plan = planGroup({ ...request, nodes, current });
-        expectSound(plan.placement, { ...request, nodes });
-        if (idle) return;
-        expect(plan.drops).toEqual([]);
-        expect(plan.moves.every(({ from }) => from !== null)).toBe(true);
+        const plan = planGroup({ ...request, nodes, current, fill: [added] });
         const share = (request.shards * request.replicationFactor) / nodes.length;
-        const onto = plan.moves.filter(({ to }) => to === added);
-        const cap = nodeShares({ ...request, nodes }).get(added)?.cap ?? 0;
-        expect(onto.length).toBeGreaterThanOrEqual(Math.floor(share));
-        expect(onto.length).toBeLessThanOrEqual(cap);
-        // Between two nodes that stay only what a cap demands that the new node cannot meet.
-        if (onto.length < cap) expect(plan.moves).toEqual(onto);
+        expect(loads(plan.placement).get(added) ?? 0).toBeGreaterThanOrEqual(Math.floor(share));
       }),
       { numRuns: 300 },
     );
@@ -201,7 +264,7 @@ describe("planGroup", () => {
         const current = assignGroup(request);
         const gone = `node-${which % request.nodes.length}`;
         const nodes = request.nodes.filter(({ node }) => node !== gone);
-        const plan = planGroup({ ...request, nodes, current, fill: [] });
+        const plan = planGroup({ ...request, nodes, current });
         expectSound(plan.placement, { ...request, nodes });
         const held = [...current].filter(([, holders]) => holders.includes(gone)).map(([shard]) => shard);
         expect(plan.moves.map(({ shard }) => shard)).toEqual(held);
@@ -216,7 +279,7 @@ describe("planGroup", () => {
     const request = { instance: "abcdefgh", shards: 64, replicationFactor: 2, nodes: nodesNamed(4) };
     const current = assignGroup(request);
     const nodes = [...nodesNamed(3), { node: "node-9" }];
-    const { moves } = planGroup({ ...request, nodes, current });
+    const { moves } = planGroup({ ...request, nodes, current, fill: ["node-9"] });
     expect(moves.every(({ from, to }) => from === "node-3" || to === "node-9")).toBe(true);
     expect(moves.filter(({ to }) => to === "node-9").length).toBe(32);
   });
@@ -230,7 +293,8 @@ describe("planGroup", () => {
     expect(more.moves.every(({ from }) => from === null)).toBe(true);
     const fewer = planGroup({ ...request, replicationFactor: 1, current });
     expectSound(fewer.placement, { ...request, replicationFactor: 1 });
-    expect(fewer.drops.length).toBe(32 + fewer.moves.length);
+    expect(fewer.drops.length).toBe(32);
+    expect(fewer.moves).toEqual([]);
   });
 
   it("stays sound over any history of nodes, and its moves lead from one placement to the next", () => {
@@ -250,7 +314,7 @@ describe("planGroup", () => {
             if (nodes.length > request.replicationFactor)
               nodes = nodes.filter((_, i) => i !== which % nodes.length);
           }
-          const plan = planGroup({ ...request, nodes, current });
+          const plan = planGroup({ ...request, nodes, current, rebalance: true });
           expectSound(plan.placement, { ...request, nodes });
           const replayed = new Map(
             [...current].map(([shard, holders]) => [shard as number, new Set(holders)]),
@@ -276,28 +340,53 @@ describe("planGroup", () => {
       [...assignGroup(request)].map(([shard, holders]) => [shard as number, [...holders]]),
     );
     current.set(0, ["node-2"]);
-    expect(planGroup({ ...request, nodes, current }).moves.length).toBeLessThan(9);
+    expect(planGroup({ ...request, nodes, current }).moves).toEqual([]);
     const filled = planGroup({ ...request, nodes, current, fill: ["node-2"] });
     expect(loads(filled.placement).get("node-2")).toBe(10);
     expect(filled.moves.length).toBe(9);
   });
 
-  it("repairs a placement that breaks the cap", () => {
+  it("levels a lopsided placement where a rebalance is asked for, and only there", () => {
     const request = { instance: "abcdefgh", shards: 20, replicationFactor: 1, nodes: nodesNamed(4) };
     const lopsided = new Map(
       Array.from({ length: 20 }, (_, shard) => [shard, [`node-${Math.max(0, shard - 16)}`]]),
     );
-    const plan = planGroup({ ...request, current: lopsided });
+    expect(planGroup({ ...request, current: lopsided }).moves).toEqual([]);
+    const plan = planGroup({ ...request, current: lopsided, rebalance: true });
     expectSound(plan.placement, request);
     expect(plan.moves.every(({ from }) => from === "node-0")).toBe(true);
-    expect(plan.moves.length).toBe(11);
+    expect(plan.moves.length).toBe(12);
+  });
+
+  it("rebalances so that nothing is left to rebalance: caps are kept, and zones are as well told apart as they can be", () => {
+    fc.assert(
+      fc.property(fc.oneof(zoned, weighted), fc.infiniteStream(fc.nat()), (request, random) => {
+        const { nodes, replicationFactor, shards } = request;
+        const current = new Map(
+          Array.from({ length: shards }, (_, shard) => {
+            const order = nodes
+              .map(({ node }) => [random.next().value, node] as const)
+              .sort((a, b) => a[0] - b[0]);
+            return [shard, order.slice(0, replicationFactor).map(([, node]) => node)];
+          }),
+        );
+        const plan = planGroup({ ...request, current, rebalance: true });
+        expectSound(plan.placement, request);
+        expect(zonesUsed(plan.placement, request)).toEqual(
+          Array.from({ length: shards }, () => Math.min(replicationFactor, zonesOf(nodes).size)),
+        );
+        const again = planGroup({ ...request, current: plan.placement, rebalance: true });
+        expect(again.moves).toEqual([]);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it("plans a large index quickly", () => {
     const request = { instance: "abcdefgh", shards: 4096, replicationFactor: 2, nodes: nodesNamed(20) };
     const current = assignGroup(request);
     const nodes = nodesNamed(21);
-    const plan = planGroup({ ...request, nodes, current });
+    const plan = planGroup({ ...request, nodes, current, fill: ["node-20"] });
     expectSound(plan.placement, { ...request, nodes });
     expect(plan.moves.length).toBe(Math.floor((4096 * 2) / 21));
   });
