@@ -1,5 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { BackupService } from "../gen/miroir/v1/backups_pb.js";
+import type { CopyService } from "../gen/miroir/v1/copies_pb.js";
 import type { ExportService } from "../gen/miroir/v1/exports_pb.js";
 import type { FeatureService } from "../gen/miroir/v1/features_pb.js";
 import type { IndexService } from "../gen/miroir/v1/indexes_pb.js";
@@ -11,9 +12,13 @@ import type { NodeCredentials, Topology } from "../gen/miroir/v1/topology_pb.js"
 import type { VerifyService } from "../gen/miroir/v1/verify_pb.js";
 import { createShardHasher } from "../placement/shard.js";
 import type { TaskStore } from "../store/task-store.js";
+import { AntiEntropy } from "./anti-entropy/anti-entropy.js";
 import { Auditor } from "./audit/auditor.js";
 import { createBackups } from "./backups/backups.js";
 import type { ControlPlaneOptions } from "./control-plane-options.js";
+import { createCopyMetrics } from "./copy/copy-metrics.js";
+import { CopyProgressBook } from "./copy/copy-progress.js";
+import { createCopyService } from "./copy/copy-service.js";
 import { DocumentReader } from "./documents/document-reader.js";
 import { ExportTasks } from "./exports/export-tasks.js";
 import { createFeatureService } from "./features/feature-service.js";
@@ -32,7 +37,8 @@ import type { FleetNodes } from "./nodes/fleet-nodes.js";
 import { NodeDirectory } from "./nodes/node-directory.js";
 import { createNodeFleet } from "./nodes/node-fleet.js";
 import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
-import { clearSettledNodes, nodesToSettle, REPLICAS, UNFINISHED } from "./nodes/suspicions.js";
+import { NodeReturn } from "./nodes/node-return.js";
+import { clearSettledNodes, nodesToSettle, REPLICAS } from "./nodes/suspicions.js";
 import { createResourceService } from "./resources/resource-service.js";
 import { DriftCheck } from "./settings/drift-check.js";
 import { SettingsCommits } from "./settings/settings-commits.js";
@@ -60,6 +66,7 @@ export interface ControlPlane {
     readonly features: ServiceImpl<typeof FeatureService>;
     readonly settings: ServiceImpl<typeof SettingsService>;
     readonly verify: ServiceImpl<typeof VerifyService>;
+    readonly copies: ServiceImpl<typeof CopyService>;
     readonly resources: ServiceImpl<typeof ResourceService>;
   };
   /** Nodes that come and go while the control plane runs. */
@@ -127,21 +134,8 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     topology,
     logger,
     ...config.monitor,
-    onReturn: async (nodeId) => {
-      await featuresOf(nodeId);
-      await auditor.verify(nodeId);
-      await holdBackUntilSettled(nodeId);
-    },
+    onReturn: (nodeId) => returning.onReturn(nodeId),
   });
-  /** A node that came back with work unfinished is not read while another copy exists (invariant 13). */
-  const holdBackUntilSettled = async (nodeId: string): Promise<void> => {
-    const settled = auditor.settled(nodeId);
-    if (settled === undefined) return;
-    await monitor.suspect(nodeId, UNFINISHED);
-    settled
-      .then(() => monitor.clear(nodeId, UNFINISHED))
-      .catch((error: unknown) => logger.warn({ err: error, node: nodeId }, "could not clear a suspicion"));
-  };
   const auditor: Auditor = new Auditor({
     ...common,
     admin,
@@ -150,6 +144,23 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     suspect: (nodeId, reason) => monitor.suspect(nodeId, reason),
     lostTouch: (nodeId) => monitor.lostTouch(nodeId),
     reconcileSettings: (instance) => settings.reconcile(instance),
+  });
+  const hasher = await createShardHasher();
+  const antiEntropy = new AntiEntropy({
+    ...common,
+    transport,
+    admin,
+    hasher,
+    openTasks: () => auditor.openTaskCounts(),
+    doubted: () => monitor.doubted(),
+    tuning: config.antiEntropy,
+  });
+  const returning = new NodeReturn({
+    ...common,
+    auditor,
+    monitor: () => monitor,
+    antiEntropy,
+    switchFeatures: featuresOf,
   });
   const creator = new IndexCreator({
     ...common,
@@ -167,7 +178,6 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     admin,
     ...(config.compactionPatienceMs === undefined ? {} : { patienceMs: config.compactionPatienceMs }),
   });
-  const hasher = await createShardHasher();
   const indexes = createIndexService({
     ...common,
     hasher,
@@ -185,6 +195,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     outbound: options.outbound,
     tuning: config.exports,
   });
+  const copies = new CopyProgressBook(createCopyMetrics(options.metrics));
   const retention = new RetentionLoop({ store, fence, world, logger, tuning: config.retention });
   const removal = new TaskRemoval({
     store,
@@ -208,7 +219,14 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       keys: createKeyService({ topology, clock: world.clock }),
       resources: createResourceService(topology),
       settings: createSettingsService(drift),
-      verify: createVerifyService({ topology, transport, admin, world, hasher, logger }),
+      verify: createVerifyService({ topology, transport, admin, world, hasher, logger }, antiEntropy),
+      copies: createCopyService({
+        topology,
+        progress: copies,
+        clock: world.clock,
+        logger,
+        ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
+      }),
       features: createFeatureService({
         topology,
         nodes: () => topology.current().nodes.map(({ id }) => admin(id)),
@@ -262,8 +280,10 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       lookup.published(topology.current());
       retention.start();
       drift.start();
+      antiEntropy.start();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
+        copies.published(change.topology);
         webhooks.published(change.topology);
         settle(change);
         clearSettledNodes(monitor, change.topology, logger);
@@ -274,7 +294,9 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       for (const work of recordedWork) await work.stop();
       await retention.stop();
       await drift.stop();
+      await antiEntropy.stop();
       await monitor.stop();
+      await returning.stop();
       await auditor.stop();
       await settings.stop();
       await webhooks.stop();

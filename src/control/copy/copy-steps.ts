@@ -129,7 +129,7 @@ export function cancelCopy(index: Index, copyId: string): void {
  */
 export function markStale(index: Index, nodeIds: ReadonlySet<string>): void {
   const { copy } = index;
-  const lost = copy === undefined ? [] : targetsOf(copy).filter((id) => nodeIds.has(id));
+  const lost = targetsOf(copy).filter((id) => nodeIds.has(id));
   for (const replica of index.replicas) {
     if (nodeIds.has(replica.nodeId)) replica.state = ReplicaState.STALE;
   }
@@ -147,8 +147,10 @@ export function markStale(index: Index, nodeIds: ReadonlySet<string>): void {
   copy.repairNodeIds = [...new Set([...copy.repairNodeIds, ...broken])].sort();
 }
 
-/** Every node that the copy fills or repairs. */
-export function targetsOf({ moves, repairNodeIds }: ShardCopy): readonly string[] {
+/** Every node that the copy fills or repairs; none where there is no copy. */
+export function targetsOf(copy: ShardCopy | undefined): readonly string[] {
+  if (copy === undefined) return [];
+  const { moves, repairNodeIds } = copy;
   const filled = moves.map(({ toNodeId }) => toNodeId).filter((id) => id !== "");
   return [...new Set([...filled, ...repairNodeIds])].sort();
 }

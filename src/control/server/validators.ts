@@ -4,6 +4,7 @@ import {
   type CreateSnapshotRequest,
   CreateSnapshotRequestSchema,
 } from "../../gen/miroir/v1/backups_pb.js";
+import { AdvanceCopyRequestSchema, ReportCopyRequestSchema } from "../../gen/miroir/v1/copies_pb.js";
 import { ExportRequestSchema } from "../../gen/miroir/v1/exports_pb.js";
 import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
@@ -50,6 +51,7 @@ const MAX_WAIT_MS = 10_000;
 const MAX_SESSION = 128;
 const MAX_KEY_TEXT = 10_000;
 const MAX_KEY_LIST = 1_000;
+const MAX_PROGRESS_TEXT = 2_000;
 const MAX_FEATURES = 100;
 const KEY_UID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MAX_TASKS = 1_000;
@@ -153,6 +155,23 @@ export function createValidators(): ValidatorTable {
         checkName(id, `stale_node_ids[${position}]`, faults);
       checkWriter(writer, faults);
       faults.check(reason.length <= 1_000, "reason", "at most 1,000 characters");
+      faults.check(request.copyId.length <= MAX_NAME, "copy_id", `at most ${MAX_NAME} characters`);
+    })
+    .add(AdvanceCopyRequestSchema, ({ instance, copyId, writer }, faults) => {
+      checkName(instance, "instance", faults);
+      checkName(copyId, "copy_id", faults);
+      checkWriter(writer, faults);
+    })
+    .add(ReportCopyRequestSchema, ({ instance, copyId, writer, progress }, faults) => {
+      checkName(instance, "instance", faults);
+      checkName(copyId, "copy_id", faults);
+      checkWriter(writer, faults);
+      const words = [progress?.waitingFor ?? "", progress?.lastError ?? ""];
+      faults.check(
+        words.every((text) => text.length <= MAX_PROGRESS_TEXT),
+        "progress",
+        `texts have at most ${MAX_PROGRESS_TEXT} characters`,
+      );
     })
     .add(GetIndexRequestSchema, ({ uid }, faults) => checkIndexUid(uid, "uid", faults))
     .add(ListIndexesRequestSchema, ({ pageSize, pageToken }, faults) => {

@@ -197,10 +197,10 @@ describe("the admin key", () => {
 
   it("is what a proxy's transport carries; its refusal is told from silence", async () => {
     const { address } = await startRig({ server: { adminKey: KEY } });
-    const good = createGrpcControlTransport({ addresses: [address], adminKey: KEY });
-    const bad = createGrpcControlTransport({ addresses: [address] });
-    const nobody = createGrpcControlTransport({ addresses: ["127.0.0.1:1"] });
-    const first = createGrpcControlTransport({ addresses: ["127.0.0.1:1", address], adminKey: KEY });
+    const good = createGrpcControlTransport({ world, addresses: [address], adminKey: KEY });
+    const bad = createGrpcControlTransport({ world, addresses: [address] });
+    const nobody = createGrpcControlTransport({ world, addresses: ["127.0.0.1:1"] });
+    const first = createGrpcControlTransport({ world, addresses: ["127.0.0.1:1", address], adminKey: KEY });
     try {
       expect((await good.allocateTaskUids({ count: 5 })).count).toBe(5);
       expect((await first.allocateTaskUids({ count: 5 })).count).toBe(5);
@@ -416,6 +416,7 @@ describe("TLS", () => {
       const ca = readFileSync(cert);
       const rig = await startRig({ server: { tls: { cert: ca, key: readFileSync(key) } } });
       const transport = createGrpcControlTransport({
+        world,
         addresses: [rig.address],
         tls: { ca, serverName: "localhost" },
       });
@@ -425,7 +426,7 @@ describe("TLS", () => {
         const client = createMiroirClient({ baseUrl: `https://localhost:${rig.port}`, ca, httpVersion });
         expect((await client.cluster.getStatus({})).clusterId).toBe("test-cluster");
       }
-      const plain = createGrpcControlTransport({ addresses: [rig.address] });
+      const plain = createGrpcControlTransport({ world, addresses: [rig.address] });
       await expect(plain.allocateTaskUids({ count: 1 })).rejects.toBeInstanceOf(ControlUnavailableError);
       plain.close();
     } finally {

@@ -144,7 +144,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       backups: { createDump: refuse, createSnapshot: refuse },
       exports: { export: refuse },
       settings: { listDrifts: refuse },
-      verify: { verify: refuse },
+      verify: { verify: refuse, checkShards: refuse, listShardChecks: refuse },
       copies: { advanceCopy: refuse, reportCopy: refuse },
       resources: { setResource: refuse },
       control: { listReplicas: refuse },
@@ -193,7 +193,7 @@ export function startProxy(
   proxyId: string,
   options: { heartbeatMs?: number; session?: string } = {},
 ): TopologyClient {
-  const control = createGrpcControlTransport({ addresses });
+  const control = createGrpcControlTransport({ world, addresses });
   const client = createTopologyClient({
     control,
     world,
