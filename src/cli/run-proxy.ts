@@ -43,7 +43,7 @@ export interface RunningProxy {
  * Bounds of the pause before the next control address is tried, in milliseconds: short, because writes wait for the one
  * that leads, and all but one of the addresses are standbys.
  */
-const BACK_OFF = { firstMs: 100, maxMs: 1_000 };
+const BACK_OFF = { firstMs: 100, maxMs: 500 };
 
 /** Master keys shorter than this are taken, with a warning. */
 const SAFE_KEY_BYTES = 16;
@@ -63,6 +63,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
   const tls = config.grpc_tls;
   const control = createGrpcControlTransport({
     addresses: config.control,
+    world,
     ...(config.admin_key === undefined ? {} : { adminKey: config.admin_key }),
     ...(tls === undefined ? {} : { tls: tls.ca === undefined ? {} : { ca: readPem(tls.ca, "grpc_tls") } }),
   });

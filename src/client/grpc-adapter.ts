@@ -11,6 +11,7 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
+import { anyUnpack } from "@bufbuild/protobuf/wkt";
 import {
   type Client,
   type ClientDuplexStream,
@@ -19,6 +20,7 @@ import {
   type ServiceError,
   status,
 } from "@grpc/grpc-js";
+import { StatusSchema } from "../gen/google/rpc/status_pb.js";
 
 /** Messages that may wait in a stream for a peer that does not read. */
 const MAX_UNSENT = 256;
@@ -35,6 +37,8 @@ export interface GrpcCallOptions {
 export interface GrpcDuplex<I extends DescMessage, O extends DescMessage> {
   /** Queues a message. A peer that leaves 256 of them unread has its stream cancelled. */
   send(message: MessageInitShape<I>): void;
+  /** Resolves once the peer has taken most of what was sent, or the stream is over: for who sends much. */
+  ready(): Promise<void>;
   /** Ends when the peer ends the stream with OK; throws {@link GrpcError} otherwise. Can be iterated once. */
   readonly messages: AsyncIterable<MessageShape<O>>;
   /** Says that no more messages follow; what was sent before still arrives. */
@@ -64,11 +68,29 @@ export class GrpcError extends Error {
   readonly code: status;
   /** The peer's own words. */
   readonly details: string;
+  readonly #status: Uint8Array | undefined;
 
-  constructor(method: string, code: status, details: string, options?: ErrorOptions) {
+  /** `statusDetails`: the `google.rpc.Status` that the peer sent beside code and words; none unless given. */
+  constructor(
+    method: string,
+    code: status,
+    details: string,
+    options?: ErrorOptions & { readonly statusDetails?: Uint8Array | undefined },
+  ) {
     super(`${method}: ${status[code] ?? code}: ${details}`, options);
     this.code = code;
     this.details = details;
+    this.#status = options?.statusDetails;
+  }
+
+  /** What the peer said of the failure in a message of this type; undefined where it said nothing of the kind. */
+  detail<D extends DescMessage>(schema: D): MessageShape<D> | undefined {
+    if (this.#status === undefined) return undefined;
+    for (const any of fromBinary(StatusSchema, this.#status).details) {
+      const found = anyUnpack(any, schema);
+      if (found !== undefined) return found;
+    }
+    return undefined;
   }
 }
 
@@ -177,6 +199,20 @@ function callBiDi(
       if (call.writableLength >= MAX_UNSENT) call.cancel();
       else call.write(create(method.input, message));
     },
+    ready: () =>
+      new Promise((resolve) => {
+        if (!call.writableNeedDrain || call.destroyed) {
+          resolve();
+          return;
+        }
+        const done = () => {
+          call.off("drain", done);
+          call.off("close", done);
+          resolve();
+        };
+        call.once("drain", done);
+        call.once("close", done);
+      }),
     messages: messagesOf(call, method),
     end: () => call.end(),
     cancel: () => call.cancel(),
@@ -226,7 +262,11 @@ function decoder(schema: DescMessage): (bytes: Buffer) => MessageShape<DescMessa
 function wrap(method: DescMethod, error: unknown): GrpcError {
   if (error instanceof GrpcError) return error;
   if (isServiceError(error)) {
-    return new GrpcError(method.name, error.code, unescapeReserved(error.details), { cause: error });
+    const [statusDetails] = error.metadata.get("grpc-status-details-bin");
+    return new GrpcError(method.name, error.code, unescapeReserved(error.details), {
+      cause: error,
+      statusDetails: Buffer.isBuffer(statusDetails) ? statusDetails : undefined,
+    });
   }
   const text = error instanceof Error ? error.message : String(error);
   return new GrpcError(method.name, status.UNKNOWN, text, { cause: error });

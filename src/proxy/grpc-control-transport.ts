@@ -19,6 +19,8 @@ import {
   type SubscribeResponseSchema,
   TopologyService,
 } from "../gen/miroir/v1/topology_pb.js";
+import type { World } from "../runtime/world.js";
+import { type AttemptOptions, type CallKind, ControlFailOver } from "./control-fail-over.js";
 import {
   type ControlCallOptions,
   type ControlRefusalCode,
@@ -27,8 +29,6 @@ import {
   ControlUnavailableError,
   type TopologyStream,
 } from "./control-transport.js";
-
-const DEFAULT_TIMEOUT_MS = 5_000;
 
 /** Trust and identity for TLS, as PEM. */
 export interface ControlTls {
@@ -45,6 +45,7 @@ export interface ControlTls {
 export interface GrpcControlTransportOptions {
   /** `host:port` of every control process. At least one. */
   readonly addresses: readonly string[];
+  readonly world: World;
   /** Sent with every call; none unless given. */
   readonly adminKey?: string;
   /** Plain text unless given. */
@@ -67,77 +68,67 @@ interface Services {
 }
 
 /**
- * A grpc-js channel for each control address, with keepalive. Calls go to the address that answered last; one that
- * does not answer, or that is not the leader, is passed over for the next. A call is tried once at each address, within its own
- * timeout. Methods reject as {@link ControlTransport} says.
+ * A grpc-js channel for each control address, with keepalive; {@link ControlFailOver} says which of them is asked. Methods reject as
+ * {@link ControlTransport} says.
  */
 export function createGrpcControlTransport(options: GrpcControlTransportOptions): ControlTransport {
-  if (options.addresses.length === 0) throw new Error("no control address is given");
   const metadata = new Metadata();
   if (options.adminKey !== undefined) metadata.set("authorization", `Bearer ${options.adminKey}`);
-  const all = options.addresses.map((address) => connect(address, metadata, options));
-  let preferred = 0;
+  const targets = options.addresses.map((address) => ({
+    address,
+    target: connect(address, metadata, options),
+  }));
+  const failOver = new ControlFailOver({ targets, world: options.world });
 
   async function unary<T>(
-    call: (services: Services, options: { timeoutMs: number; signal?: AbortSignal }) => Promise<T>,
-    { timeoutMs = DEFAULT_TIMEOUT_MS, signal }: ControlCallOptions = {},
+    kind: CallKind,
+    call: (services: Services, options: AttemptOptions) => Promise<T>,
+    callOptions?: ControlCallOptions,
   ): Promise<T> {
-    const callOptions = signal === undefined ? { timeoutMs } : { timeoutMs, signal };
-    let last: unknown;
-    for (let attempt = 0; attempt < all.length; attempt++) {
-      const position = (preferred + attempt) % all.length;
-      const services = all[position];
-      if (services === undefined) break;
-      try {
-        const answer = await call(services, callOptions);
-        preferred = position;
-        return answer;
-      } catch (error) {
-        last = error;
-        // Elsewhere is tried only where this address is certainly not the one to answer, so that
-        // the caller's timeout is not spent twice.
-        if (signal?.aborted || !(error instanceof GrpcError) || error.code !== status.UNAVAILABLE) break;
-      }
+    try {
+      return await failOver.call(kind, call, callOptions);
+    } catch (error) {
+      throw translate(error);
     }
-    throw translate(last);
   }
 
   return {
     subscribe(signal) {
-      const position = preferred;
-      const services = all[position];
-      if (services === undefined) throw new Error("no control address is given");
-      return openStream(services.topology.subscribe({ signal }), () => {
-        if (preferred === position) preferred = (position + 1) % all.length;
+      const { address, target } = failOver.leading();
+      return openStream(target.topology.subscribe({ signal }), {
+        heard: () => failOver.heard(),
+        over: (error) => failOver.failedAt(address, error),
       });
     },
-    allocateTaskUids: (request, call) => unary((s, o) => s.tasks.allocateTaskUids(request, o), call),
-    registerTasks: (request, call) => unary((s, o) => s.tasks.registerTasks(request, o), call),
-    getTask: (request, call) => unary((s, o) => s.tasks.getTask(request, o), call),
-    listTasks: (request, call) => unary((s, o) => s.tasks.listTasks(request, o), call),
-    countTasks: (request, call) => unary((s, o) => s.tasks.countTasks(request, o), call),
-    compactTaskStore: (request, call) => unary((s, o) => s.tasks.compactTaskStore(request, o), call),
-    deleteTasks: (request, call) => unary((s, o) => s.tasks.deleteTasks(request, o), call),
-    cancelTasks: (request, call) => unary((s, o) => s.tasks.cancelTasks(request, o), call),
-    ensureIndex: (request, call) => unary((s, o) => s.indexes.ensureIndex(request, o), call),
-    createIndex: (request, call) => unary((s, o) => s.indexes.createIndex(request, o), call),
-    removeIndex: (request, call) => unary((s, o) => s.indexes.removeIndex(request, o), call),
-    swapIndexes: (request, call) => unary((s, o) => s.indexes.swapIndexes(request, o), call),
-    renameIndex: (request, call) => unary((s, o) => s.indexes.renameIndex(request, o), call),
-    compactIndex: (request, call) => unary((s, o) => s.indexes.compactIndex(request, o), call),
-    commitGeneration: (request, call) => unary((s, o) => s.indexes.commitGeneration(request, o), call),
-    advanceCopy: (request, call) => unary((s, o) => s.copies.advanceCopy(request, o), call),
-    reportCopy: (request, call) => unary((s, o) => s.copies.reportCopy(request, o), call),
-    createKey: (request, call) => unary((s, o) => s.keys.createKey(request, o), call),
-    updateKey: (request, call) => unary((s, o) => s.keys.updateKey(request, o), call),
-    createDump: (request, call) => unary((s, o) => s.backups.createDump(request, o), call),
-    createSnapshot: (request, call) => unary((s, o) => s.backups.createSnapshot(request, o), call),
-    export: (request, call) => unary((s, o) => s.exports.export(request, o), call),
-    setFeatures: (request, call) => unary((s, o) => s.features.setFeatures(request, o), call),
-    setResource: (request, call) => unary((s, o) => s.resources.setResource(request, o), call),
-    deleteKey: (request, call) => unary((s, o) => s.keys.deleteKey(request, o), call),
+    allocateTaskUids: (request, call) =>
+      unary("repeatable", (s, o) => s.tasks.allocateTaskUids(request, o), call),
+    registerTasks: (request, call) => unary("repeatable", (s, o) => s.tasks.registerTasks(request, o), call),
+    getTask: (request, call) => unary("read", (s, o) => s.tasks.getTask(request, o), call),
+    listTasks: (request, call) => unary("read", (s, o) => s.tasks.listTasks(request, o), call),
+    countTasks: (request, call) => unary("read", (s, o) => s.tasks.countTasks(request, o), call),
+    compactTaskStore: (request, call) => unary("once", (s, o) => s.tasks.compactTaskStore(request, o), call),
+    deleteTasks: (request, call) => unary("once", (s, o) => s.tasks.deleteTasks(request, o), call),
+    cancelTasks: (request, call) => unary("once", (s, o) => s.tasks.cancelTasks(request, o), call),
+    ensureIndex: (request, call) => unary("repeatable", (s, o) => s.indexes.ensureIndex(request, o), call),
+    createIndex: (request, call) => unary("once", (s, o) => s.indexes.createIndex(request, o), call),
+    removeIndex: (request, call) => unary("once", (s, o) => s.indexes.removeIndex(request, o), call),
+    swapIndexes: (request, call) => unary("once", (s, o) => s.indexes.swapIndexes(request, o), call),
+    renameIndex: (request, call) => unary("once", (s, o) => s.indexes.renameIndex(request, o), call),
+    compactIndex: (request, call) => unary("once", (s, o) => s.indexes.compactIndex(request, o), call),
+    commitGeneration: (request, call) =>
+      unary("once", (s, o) => s.indexes.commitGeneration(request, o), call),
+    advanceCopy: (request, call) => unary("once", (s, o) => s.copies.advanceCopy(request, o), call),
+    reportCopy: (request, call) => unary("once", (s, o) => s.copies.reportCopy(request, o), call),
+    createKey: (request, call) => unary("once", (s, o) => s.keys.createKey(request, o), call),
+    updateKey: (request, call) => unary("once", (s, o) => s.keys.updateKey(request, o), call),
+    createDump: (request, call) => unary("once", (s, o) => s.backups.createDump(request, o), call),
+    createSnapshot: (request, call) => unary("once", (s, o) => s.backups.createSnapshot(request, o), call),
+    export: (request, call) => unary("once", (s, o) => s.exports.export(request, o), call),
+    setFeatures: (request, call) => unary("once", (s, o) => s.features.setFeatures(request, o), call),
+    setResource: (request, call) => unary("once", (s, o) => s.resources.setResource(request, o), call),
+    deleteKey: (request, call) => unary("once", (s, o) => s.keys.deleteKey(request, o), call),
     close() {
-      for (const { client } of all) client.close();
+      for (const { target } of targets) target.client.close();
     },
   };
 }
@@ -181,15 +172,18 @@ function connect(address: string, metadata: Metadata, options: GrpcControlTransp
 
 function openStream(
   duplex: GrpcDuplex<typeof SubscribeRequestSchema, typeof SubscribeResponseSchema>,
-  onUnavailable: () => void,
+  observer: { readonly heard: () => void; readonly over: (error: unknown) => void },
 ): TopologyStream {
   async function* messages(): AsyncGenerator<SubscribeResponse> {
     try {
-      yield* duplex.messages;
+      for await (const message of duplex.messages) {
+        observer.heard();
+        yield message;
+      }
+      observer.over(undefined);
     } catch (error) {
-      const translated = translate(error);
-      if (translated instanceof ControlUnavailableError) onUnavailable();
-      throw translated;
+      observer.over(error);
+      throw translate(error);
     }
   }
   return {
