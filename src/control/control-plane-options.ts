@@ -5,6 +5,7 @@ import type { NodeTransport } from "../meilisearch/transport.js";
 import type { OutboundHttp } from "../outbound/outbound-http.js";
 import type { World } from "../runtime/world.js";
 import type { FencingToken, TaskStore } from "../store/task-store.js";
+import type { AntiEntropyTuning } from "./anti-entropy/anti-entropy.js";
 import type { AuditTuning } from "./audit/audit-options.js";
 import type { BackupsConfig } from "./backups/backups.js";
 import type { ExportTuning } from "./exports/export-tasks.js";
@@ -40,6 +41,7 @@ export interface ControlPlaneConfig {
   readonly exports?: ExportTuning;
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
+  readonly antiEntropy?: AntiEntropyTuning;
 }
 
 /** What the deciding parts of the control plane works with. */

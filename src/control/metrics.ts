@@ -18,6 +18,14 @@ export interface ControlMetrics {
   readonly settingsDrifts: Counter<"node" | "outcome">;
   /** Index creations, by outcome. */
   readonly indexCreations: Counter<"outcome">;
+  /** Shards whose replicas were compared, by outcome. */
+  readonly antiEntropyShards: Counter<"outcome">;
+  /** Documents that were compared over replicas. */
+  readonly antiEntropyDocuments: Counter;
+  /** Replicas that were given up because they differed from the others, by node. */
+  readonly antiEntropyMarked: Counter<"node">;
+  /** When the last pass over all shards ended, in seconds since the Unix epoch. */
+  readonly antiEntropyPassed: Gauge;
   /** Dumps and snapshots that have ended, by type of task and outcome. */
   readonly backups: Counter<"type" | "outcome">;
   /** Documents in the dump that is being written, or was written last. */
@@ -60,6 +68,28 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
       ["node", "outcome"],
     ),
     indexCreations: counter("miroir_index_creations_total", "Index creations by outcome", ["outcome"]),
+    antiEntropyShards: counter(
+      "miroir_anti_entropy_shards_total",
+      "Shards whose replicas were compared, by outcome",
+      ["outcome"],
+    ),
+    antiEntropyDocuments: counter(
+      "miroir_anti_entropy_documents_total",
+      "Documents that were compared over replicas",
+      [],
+    ),
+    antiEntropyMarked: counter(
+      "miroir_anti_entropy_marked_total",
+      "Replicas that were given up because they differed from the others",
+      ["node"],
+    ),
+    antiEntropyPassed:
+      (registry.getSingleMetric("miroir_anti_entropy_last_pass_timestamp_seconds") as Gauge | undefined) ??
+      new Gauge({
+        name: "miroir_anti_entropy_last_pass_timestamp_seconds",
+        help: "When the last pass over all shards ended",
+        registers,
+      }),
     backups: counter("miroir_backups_total", "Dumps and snapshots that have ended", ["type", "outcome"]),
     dumpDocuments:
       (registry.getSingleMetric("miroir_dump_documents") as Gauge | undefined) ??

@@ -11,6 +11,7 @@ import {
   indexInstance,
   type NodeId,
   nodeId,
+  nodeTaskUid,
   type TaskStore,
 } from "../../store/task-store.js";
 import type { ControlMetrics } from "../metrics.js";
@@ -43,6 +44,8 @@ export interface AuditorOptions {
   readonly reconcileSettings: (instance: IndexInstance) => void;
 }
 
+/** Tasks that are looked up at once. */
+const LOOK_UP = 1_000;
 /** The details of the settings change that every new index is sent. */
 const INITIAL_DETAILS = canonicalJson(initialNodeSettings());
 
@@ -96,6 +99,33 @@ export class Auditor {
   settled(id: string): Promise<void> | undefined {
     const audit = this.#audits.get(id);
     return audit === undefined || audit.openTasks === 0 ? undefined : audit.settled();
+  }
+
+  /**
+   * What the tasks touch that were open on a node when its connection broke, by instance of an index: shards, or `"all"` that the node
+   * holds. Asking forgets them.
+   */
+  async takeInterrupted(id: string): Promise<ReadonlyMap<string, readonly number[] | "all">> {
+    const { tasks } = this.#options.store;
+    const uids = (this.#audits.get(id)?.takeInterrupted() ?? []).map(nodeTaskUid);
+    const touched = new Map<string, ReadonlySet<number> | "all">();
+    for (let at = 0; at < uids.length; at += LOOK_UP) {
+      const asked = uids.slice(at, at + LOOK_UP);
+      const refs = asked.map((uid) => ({ nodeId: nodeId(id), nodeTaskUid: uid }));
+      const found = (await tasks.findByNodeTasks(refs)).filter((uid) => uid !== undefined);
+      for (const { instance, nodeTasks } of await tasks.getMany(found)) {
+        if (instance === null) continue;
+        for (const { shards, ...task } of nodeTasks) {
+          if (task.nodeId !== id || !asked.includes(task.nodeTaskUid)) continue;
+          const known = touched.get(instance) ?? new Set();
+          const isAll = known === "all" || shards.length === 0;
+          touched.set(instance, isAll ? "all" : new Set([...known, ...shards]));
+        }
+      }
+    }
+    return new Map(
+      [...touched].map(([instance, shards]) => [instance, shards === "all" ? shards : [...shards]]),
+    );
   }
 
   /** Node tasks that Miroir waits for, by node. */

@@ -54,6 +54,7 @@ export class NodeAudit {
   #lastSave = Number.NEGATIVE_INFINITY;
   #savedFrontier = -1;
   #prunedBelow = 0;
+  readonly #interrupted = new Set<number>();
   #mustVerify = true;
   #lastVerified = Number.NEGATIVE_INFINITY;
   /** Whether it is settled where this log begins to be Miroir's. */
@@ -117,6 +118,21 @@ export class NodeAudit {
     this.#wakeup.wake();
   }
 
+  /**
+   * Uids of the tasks that were open when the connection broke last, and of those that are now: where the node was killed, it may have run
+   * one of their batches twice. Asking forgets them.
+   */
+  takeInterrupted(): readonly number[] {
+    this.#noteInterrupted();
+    const uids = [...this.#interrupted];
+    this.#interrupted.clear();
+    return uids;
+  }
+
+  #noteInterrupted(): void {
+    for (const uid of [...this.#open, ...this.#early.keys()]) this.#interrupted.add(uid);
+  }
+
   /** Reads all that the log holds by now, and stores how far that is. Rejects where the node cannot be read. */
   async refresh(): Promise<void> {
     await this.#alone(async () => {
@@ -157,6 +173,7 @@ export class NodeAudit {
       } catch (error) {
         const isAway = error instanceof NodeUnavailableError;
         this.#mustVerify ||= isAway;
+        if (isAway && error.isBroken) this.#noteInterrupted();
         const isRefused = error instanceof MeilisearchError && (error.status === 401 || error.status === 403);
         if (isRefused || (isAway && error.isBroken)) sink.lostTouch(nodeId);
         // The node's absence is told elsewhere; anything else would keep every task open in silence.

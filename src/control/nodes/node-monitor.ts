@@ -45,6 +45,9 @@ export interface NodeMonitorOptions extends NodeMonitorTuning {
   readonly onReturn: (nodeId: string) => Promise<void>;
 }
 
+/** How long a node stays doubtful. Milliseconds. */
+const DOUBT_MS = 86_400_000;
+
 interface Watched {
   failures: number;
   successes: number;
@@ -52,6 +55,8 @@ interface Watched {
   lastSeenAt: number | undefined;
   /** Its connection broke, or it refused a key: it may have been restarted, on other data even, between two probes. */
   mustVisit: boolean;
+  /** When it was suspected, or came back, last; on the monotonic clock. */
+  doubtedAt: number;
   readonly suspicions: Set<string>;
   readonly stop: LinkedAbort;
 }
@@ -110,7 +115,9 @@ export class NodeMonitor {
 
   /** Makes a node suspect, for a reason that {@link clear} can take back. Suspect nodes are read only where nobody else has a copy. */
   async suspect(nodeId: string, reason: string): Promise<void> {
-    const { suspicions } = this.#watched(nodeId);
+    const watched = this.#watched(nodeId);
+    watched.doubtedAt = this.#options.world.clock.monotonic();
+    const { suspicions } = watched;
     if (suspicions.has(reason)) return;
     suspicions.add(reason);
     this.#options.logger.warn({ node: nodeId, reason }, "node is suspect");
@@ -128,6 +135,12 @@ export class NodeMonitor {
     const over = [...suspicions].filter(isOver);
     for (const reason of over) suspicions.delete(reason);
     if (over.length > 0) await this.#publish(nodeId);
+  }
+
+  /** Nodes that were restarted or suspected within the last day: of two replicas that differ, theirs is the likelier to be wrong. */
+  doubted(): ReadonlySet<string> {
+    const since = this.#options.world.clock.monotonic() - DOUBT_MS;
+    return new Set([...this.#nodes].flatMap(([id, { doubtedAt }]) => (doubtedAt >= since ? [id] : [])));
   }
 
   /** Whether the last probes say that the node does not answer. */
@@ -151,6 +164,7 @@ export class NodeMonitor {
       lastError: "",
       lastSeenAt: undefined,
       mustVisit: false,
+      doubtedAt: Number.NEGATIVE_INFINITY,
       suspicions: new Set(),
       stop: linkAbort(this.#stop.signal),
     };
@@ -203,6 +217,7 @@ export class NodeMonitor {
     if (access === undefined) return;
     try {
       watched.mustVisit = false;
+      watched.doubtedAt = world.clock.monotonic();
       const seen = await revisitNode({ transport, world }, topology.current(), access);
       directory.put({ ...access, keys: seen.keys });
       await this.#options.onReturn(nodeId);

@@ -1,8 +1,8 @@
 import type { Index } from "../../gen/miroir/v1/topology_pb.js";
+import { documentDigest } from "../../json/document-digest.js";
 import { SEQUENCE_FIELD } from "../../placement/injected-fields.js";
 import { physicalName } from "../../placement/physical-name.js";
 import { idOf, sequenceOf } from "../documents/node-documents.js";
-import { documentDigest } from "./document-digest.js";
 import { documentsOn, QUIET_MS, type VerifyRun } from "./verify-context.js";
 
 /** By node: a text for what it has of a document; empty where it lacks it. */
@@ -46,7 +46,8 @@ export async function versionsOf(
         const { documents } = await documentsOn(run, index, nodeId, query);
         for (const document of documents) {
           const id = idOf(document, primaryKey);
-          const version = run.deep ? documentDigest(document) : `sequence ${sequenceOf(document)}`;
+          const sequence = sequenceOf(document);
+          const version = run.deep ? `${sequence} ${documentDigest(document)}` : `sequence ${sequence}`;
           if (id !== undefined) versions.get(id)?.set(nodeId, version);
         }
       }),

@@ -133,6 +133,7 @@ function* differencesOf(
     kind: DifferenceKind.MORE_DOCUMENTS,
     indexUid: index.uid,
     detail: `${unnamed} more documents seem to differ`,
+    count: unnamed,
   };
 }
 

@@ -23,18 +23,22 @@ export interface VerifyRun extends VerifyContext {
   /** Whether whole documents are compared. */
   readonly deep: boolean;
   readonly signal: AbortSignal;
+  /** Waits as long as so many documents, just read from a node, are to cost; no time unless given. */
+  readonly pace?: (documents: number) => Promise<void>;
 }
 
 /** How long is waited before a difference is looked at again. Milliseconds. */
 export const QUIET_MS = 1_000;
 
 /** Documents of an index on a node; see `fetchDocuments`. */
-export function documentsOn(
-  { transport, admin, signal }: VerifyRun,
+export async function documentsOn(
+  { transport, admin, signal, pace }: VerifyRun,
   index: Index,
   nodeId: string,
   query: Readonly<Record<string, unknown>>,
 ): Promise<NodeDocuments> {
   const name = physicalName(index.instance, index.generation);
-  return fetchDocuments(transport, admin(nodeId), name, query, signal);
+  const found = await fetchDocuments(transport, admin(nodeId), name, query, signal);
+  await pace?.(found.documents.length);
+  return found;
 }

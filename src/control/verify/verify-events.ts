@@ -10,6 +10,8 @@ export interface FoundDifference {
   readonly versions?: readonly { readonly nodeId: string; readonly version: string }[];
   readonly detail: string;
   readonly unsettled?: boolean;
+  /** Documents that a difference without a document stands for. */
+  readonly count?: number;
 }
 
 /** What a verification tells while it goes on. */
