@@ -77,6 +77,7 @@ export class SimulatedNode {
     if (route === "/version") return answer(200, { pkgVersion: "1.50.0", commitSha: "", commitDate: "" });
     if (route === "/tasks" && method === "GET") return answer(200, this.#list(new URLSearchParams(query)));
     if (route === "/tasks" && method === "DELETE") return answer(202, { taskUid: this.#prune(query) });
+    if (route.endsWith("/documents/fetch")) return answer(200, { results: [], total: 0 });
     if (route.startsWith("/keys")) return this.#key(method, route.slice(6), sent);
     const index = /^\/indexes(?:\/([^/]+))?(\/settings)?$/.exec(route);
     if (index === null)
