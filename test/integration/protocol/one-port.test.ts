@@ -335,6 +335,7 @@ describe("health and reflection", () => {
         "miroir.v1.BackupService",
         "miroir.v1.ClusterService",
         "miroir.v1.ControlService",
+        "miroir.v1.CopyService",
         "miroir.v1.ExportService",
         "miroir.v1.FeatureService",
         "miroir.v1.IndexService",

@@ -1,14 +1,22 @@
+import { readdirSync, readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
+  aliasName,
+  apiKeyHash,
   ConflictError,
+  canaryId,
   FencedError,
   type FencingToken,
   InvalidArgumentError,
   indexInstance,
   jobId,
   nodeId,
+  rolloverPolicyName,
+  scopedKeyUid,
+  sinkName,
   type TaskStore,
   type TopologyRow,
+  taskUid,
   workflowId,
 } from "../../../../src/store/task-store.js";
 import { lead, type StoreFactory, type StoreHarness, scope, task } from "../harness.js";
@@ -20,6 +28,43 @@ const topology = (term: number, counter: number, clusterId = "c1"): TopologyRow 
   contentHash: `hash ${term}.${counter}`,
   document: Uint8Array.from([0, 255, 10, counter]),
 });
+
+const canary = {
+  id: canaryId("c"),
+  name: "c",
+  indexUid: "i",
+  intervalSeconds: 60,
+  queryJson: "{}",
+  assertionsJson: "[]",
+  enabled: true,
+  createdAt: 1,
+  updatedAt: 1,
+};
+
+/** Every method of a store's tables that takes a leader's token, but those of the leases themselves; as `table.method`, sorted. */
+function fencedMethods(): string[] {
+  const source = (path: string): string =>
+    readFileSync(new URL(`../../../../src/store/${path}`, import.meta.url), "utf8").replace(
+      /\/\*\*[\s\S]*?\*\//g,
+      "",
+    );
+  const members = new Map(
+    [...source("task-store.ts").matchAll(/readonly (\w+): (\w+);/g)].map(([, member = "", type = ""]) => [
+      type,
+      member,
+    ]),
+  );
+  const folder = new URL("../../../../src/store/tables/", import.meta.url);
+  const methods = readdirSync(folder).flatMap((file) =>
+    [...source(`tables/${file}`).matchAll(/export interface (\w+)[^{]*\{([\s\S]*?)\n\}/g)].flatMap(
+      ([, type = "", body = ""]) =>
+        [...body.matchAll(/\n {2}(\w+)\(([\s\S]*?)\): Promise</g)]
+          .filter(([, , parameters = ""]) => parameters.includes("FencingToken"))
+          .map(([, method = ""]) => `${members.get(type)}.${method}`),
+    ),
+  );
+  return methods.filter((name) => !name.startsWith("lease.")).sort();
+}
 
 export function describeFencing(factory: StoreFactory): void {
   let harness: StoreHarness;
@@ -57,10 +102,74 @@ export function describeFencing(factory: StoreFactory): void {
         ),
       "jobs.enqueue": (to, fence) => to.jobs.enqueue({ id: jobId("j"), type: "t", paramsJson: "{}" }, fence),
       "jobs.cancel": (to, fence) => to.jobs.cancel(jobId("j"), fence),
+      "tasks.delete": (to, fence) => to.tasks.delete([taskUid(1)], fence),
+      "aliases.set": (to, fence) =>
+        to.aliases.set(
+          { name: aliasName("a"), target: { kind: "single", indexUid: "i" }, expectedVersion: 0, at: 1 },
+          fence,
+        ),
+      "aliases.delete": (to, fence) => to.aliases.delete(aliasName("a"), 1, fence),
+      "canaries.put": (to, fence) => to.canaries.put(canary, fence),
+      "canaries.delete": (to, fence) => to.canaries.delete(canary.id, fence),
+      "canaryRuns.record": async (to, fence) => {
+        // Under a fence that is refused there is no canary either, and the fence is what is answered.
+        await to.canaries.put(canary, fence).catch(() => undefined);
+        await to.canaryRuns.record(
+          { canaryId: canary.id, ranAt: 1, status: "pass", latencyMs: 1, failedAssertionsJson: null },
+          fence,
+        );
+      },
+      "cdcCursors.advance": (to, fence) =>
+        to.cdcCursors.advance([{ sink: sinkName("s"), indexUid: "i", lastEventSeq: 1, updatedAt: 1 }], fence),
+      "cdcCursors.delete": (to, fence) => to.cdcCursors.delete(sinkName("s"), undefined, fence),
+      "cdcOverflow.append": (to, fence) =>
+        to.cdcOverflow.append(sinkName("s"), [Uint8Array.from([1])], fence),
+      "cdcOverflow.acknowledge": (to, fence) => to.cdcOverflow.acknowledge(sinkName("s"), 0, fence),
+      "tenants.put": (to, fence) =>
+        to.tenants.put([{ apiKeyHash: apiKeyHash("a".repeat(64)), tenantId: "t", groupId: null }], fence),
+      "tenants.delete": (to, fence) => to.tenants.delete(apiKeyHash("a".repeat(64)), fence),
+      "rolloverPolicies.put": (to, fence) =>
+        to.rolloverPolicies.put(
+          {
+            name: rolloverPolicyName("r"),
+            writeAlias: "w",
+            readAlias: "r",
+            pattern: "logs-{YYYY}",
+            triggersJson: "{}",
+            retentionJson: "{}",
+            templateJson: "{}",
+            enabled: true,
+            updatedAt: 1,
+          },
+          fence,
+        ),
+      "rolloverPolicies.delete": (to, fence) => to.rolloverPolicies.delete(rolloverPolicyName("r"), fence),
+      "searchUiConfig.put": (to, fence) =>
+        to.searchUiConfig.put({ indexUid: "i", configJson: "{}", updatedAt: 1 }, fence),
+      "searchUiConfig.delete": (to, fence) => to.searchUiConfig.delete("i", fence),
+      "scopedKeys.publish": (to, fence) =>
+        to.scopedKeys.publish(
+          {
+            indexUid: "i",
+            uid: scopedKeyUid("00000000-0000-4000-8000-000000000001"),
+            expectedGeneration: 0,
+            at: 1,
+          },
+          fence,
+        ),
+      "scopedKeys.retire": (to, fence) =>
+        to.scopedKeys.retire({ indexUid: "i", generation: 1, liveProxies: [] }, fence),
+      "scopedKeys.delete": (to, fence) => to.scopedKeys.delete("i", fence),
+      "retention.pruneCanaryRuns": (to, fence) => to.retention.pruneCanaryRuns({ ranBefore: 1 }, fence),
+      "retention.pruneExpired": (to, fence) => to.retention.pruneExpired({}, fence),
       "retention.pruneTasks": (to, fence) => to.retention.pruneTasks({}, fence),
       "retention.pruneWorkflows": (to, fence) => to.retention.pruneWorkflows({ finishedBefore: 1 }, fence),
       "retention.pruneJobs": (to, fence) => to.retention.pruneJobs({ finishedBefore: 1 }, fence),
     };
+
+    it("is asked for by every write of a leader that there is", () => {
+      expect(Object.keys(writes).sort()).toEqual(fencedMethods());
+    });
 
     for (const [name, write] of Object.entries(writes)) {
       it(`refuses ${name} of a former leader, and stores nothing`, async () => {
