@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { create, fromBinary } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
 import type { BackupsConfig } from "../control/backups/backups.js";
@@ -17,6 +16,7 @@ import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topo
 import type { NodeTransport } from "../meilisearch/transport.js";
 import { createIpPolicy } from "../outbound/ip-policy.js";
 import { createUndiciOutbound } from "../outbound/undici-outbound.js";
+import { randomUuid } from "../runtime/uuid.js";
 import type { World } from "../runtime/world.js";
 import { inspectStore } from "../store/inspect.js";
 import type { Lease, TaskStore } from "../store/task-store.js";
@@ -142,7 +142,7 @@ async function lead(
   closers: (() => Promise<void>)[],
 ): Promise<void> {
   const { config, logger, metrics, store, world } = options;
-  const { clusterId, initial } = await initialTopology(store, config, options.clusterId);
+  const { clusterId, initial } = await initialTopology(options);
   if (clusterId !== undefined) observer.cluster(clusterId);
   const credentialListeners = new Set<() => void>();
   let credentials: () => ReturnType<typeof plane.credentials> = () => [];
@@ -303,18 +303,19 @@ async function acknowledgedByAll(fleet: ProxyFleet, epoch: Epoch): Promise<void>
 }
 
 /** Today's configuration for the cluster that the store holds or was seen to hold; a fresh id for a fresh store. */
-async function initialTopology(
-  store: TaskStore,
-  config: Config,
-  known: string | undefined,
-): Promise<{ readonly clusterId: string | undefined; readonly initial: Topology }> {
+async function initialTopology({
+  store,
+  config,
+  world,
+  clusterId: known,
+}: CandidacyOptions): Promise<{ readonly clusterId: string | undefined; readonly initial: Topology }> {
   const stored = await store.topology.load();
   const clusterId =
     known ??
     (stored === undefined ? undefined : fromBinary(TopologySchema, stored.document).epoch?.clusterId);
   const nodesInGroup = Math.max(1, Math.floor(config.nodes.length / config.groups));
   const initial = create(TopologySchema, {
-    epoch: { clusterId: clusterId ?? randomUUID() },
+    epoch: { clusterId: clusterId ?? randomUuid(world.random) },
     replicationFactor: config.replication_factor ?? Math.min(2, nodesInGroup),
     defaultShards: config.shards,
     minInSync: config.min_in_sync,
