@@ -1,7 +1,6 @@
 import { setMember } from "../../json/edit.js";
 import { hideInjectedFields } from "../../merge/index.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
-import { combineCounts, planCounts } from "../../placement/task-counts.js";
 import { toClientDetails } from "../../settings/canonical-settings.js";
 import { unguardMessage } from "../../settings/document-templates.js";
 import {
@@ -11,17 +10,10 @@ import {
   type TaskRow,
   type TaskStatus,
 } from "../../store/task-store.js";
+import { type CountReport, countByCopies, countOnce } from "./count-reports.js";
 import { editDetails, editError } from "./edit-details.js";
-
-/** Health of an index on one node (design §1). */
-export type ReplicaHealth = "in_sync" | "joining" | "stale" | "suspect";
-
-/** Where an index lives and how its replicas are. */
-export interface IndexReplicas {
-  /** By shard number: ids of the nodes that hold it. */
-  readonly placement: readonly (readonly string[])[];
-  readonly replicas: ReadonlyMap<string, ReplicaHealth>;
-}
+import type { IndexReplicas } from "./index-replicas.js";
+import { awaitedOnShard, countedOnShard, membersOnShard, shardsOf } from "./shard-reports.js";
 
 /** What a client task is, judged by its node tasks. */
 export interface TaskVerdict {
@@ -37,14 +29,14 @@ export interface TaskVerdict {
   readonly divergent: readonly string[];
 }
 
-/** Stands for all shards where the index is gone and its placement with it. */
-const ANY_SHARD = -1;
-
 /**
  * The client task that these node tasks make (design §5): `enqueued` until one starts, final when every node task
  * that counts is final. On each shard those of the in-sync replicas count; where there are none, the
  * suspect ones; else all. A shard's outcome is that of most of its replicas; the task fails with the
  * first error in time of a shard that failed.
+ *
+ * Nodes that a copy fills, or takes shards from, are waited for too, so that whoever saw the task succeed finds its effect on either
+ * side of a switch. What nodes report of shards that they are being filled with counts for nothing: they hold a part of them.
  *
  * `index` is undefined where the index is gone; then all node tasks count. A task that is final already, and
  * one without node tasks, stay as they are.
@@ -53,10 +45,10 @@ export function aggregateTask(task: TaskRow, index: IndexReplicas | undefined): 
   if (isFinalStatus(task.status) || task.nodeTasks.length === 0) return asItIs(task);
   const reports = latestPerNode(task.nodeTasks);
   const shards = groupByShard(reports, index);
-  const counted = new Set([...shards.values()].flatMap((onShard) => countedOnShard(onShard, index)));
-  const startedAt = least([...counted].map((report) => report.startedAt));
-  if ([...counted].some((report) => !isFinalStatus(report.status))) {
-    const started = [...counted].some((report) => report.status !== "enqueued");
+  const awaited = new Set([...shards].flatMap(([shard, onShard]) => awaitedOnShard(shard, onShard, index)));
+  const startedAt = least([...awaited].map((report) => report.startedAt));
+  if ([...awaited].some((report) => !isFinalStatus(report.status))) {
+    const started = [...awaited].some((report) => report.status !== "enqueued");
     const status = started || task.status === "processing" ? "processing" : "enqueued";
     return {
       ...asItIs(task),
@@ -65,7 +57,8 @@ export function aggregateTask(task: TaskRow, index: IndexReplicas | undefined): 
     };
   }
   const outcome = judge(shards, index);
-  const finishedAt = greatest([...counted].map((report) => report.finishedAt));
+  const counted = new Set([...shards].flatMap(([shard, onShard]) => countedOnShard(shard, onShard, index)));
+  const finishedAt = greatest([...awaited].map((report) => report.finishedAt));
   return {
     status: outcome.status,
     error: outcome.error === undefined ? null : cleanError(editError(outcome.error, task), task.indexUid),
@@ -83,66 +76,6 @@ export function cleanError(error: TaskErrorRow, indexUid: string | null): TaskEr
     (name) => (indexUid !== null && parsePhysicalName(name) !== undefined ? indexUid : name),
   );
   return { ...error, message };
-}
-
-/** What one node reports for the shards that count there. */
-export interface CountReport {
-  readonly nodeId: string;
-  readonly shards: readonly number[];
-  readonly count: number;
-}
-
-/**
- * A count over all documents that a task touched, from what several overlapping replicas report. Exact where every
- * shard has equally many reports, where some of the nodes partition the shards, and where the counts follow `weights`,
- * the documents of the request by shard.
- */
-export function countOnce(
-  reports: readonly CountReport[],
-  weights: ReadonlyMap<number, number> = new Map(),
-): number {
-  const copies = new Map<number, number>();
-  for (const { shards } of reports) {
-    for (const shard of shards) copies.set(shard, (copies.get(shard) ?? 0) + 1);
-  }
-  const [perShard = 1, ...others] = new Set(copies.values());
-  if (others.length === 0) {
-    return Math.round(reports.reduce((sum, report) => sum + report.count, 0) / perShard);
-  }
-  // A node that got the task in parts reports several times.
-  const parts = reports.map((report, at) => ({ ...report, part: `${report.nodeId} ${at}` }));
-  const plan = planCounts(new Map(parts.map(({ part, shards }) => [part, new Set(shards)])));
-  if (plan.kind !== "estimate" || weights.size === 0) {
-    return combineCounts(plan, new Map(parts.map(({ part, count }) => [part, count])));
-  }
-  return countByWeight(reports, copies, weights);
-}
-
-/** What all nodes report, over the mean number of replicas that a shard has in sync. */
-function countByCopies(reports: readonly CountReport[], index: IndexReplicas): number {
-  const copies = index.placement.reduce(
-    (sum, nodes) => sum + Math.max(1, nodes.filter((id) => index.replicas.get(id) === "in_sync").length),
-    0,
-  );
-  const total = reports.reduce((sum, report) => sum + report.count, 0);
-  return Math.round((total * index.placement.length) / copies);
-}
-
-/** Spreads each report over its shards as the request's documents were; each shard takes the mean of its reports. */
-function countByWeight(
-  reports: readonly CountReport[],
-  copies: ReadonlyMap<number, number>,
-  weights: ReadonlyMap<number, number>,
-): number {
-  let total = 0;
-  for (const { shards, count } of reports) {
-    const whole = shards.reduce((sum, shard) => sum + (weights.get(shard) ?? 0), 0);
-    for (const shard of shards) {
-      const share = whole > 0 ? (weights.get(shard) ?? 0) / whole : 1 / shards.length;
-      total += (count * share) / (copies.get(shard) ?? 1);
-    }
-  }
-  return Math.round(total);
 }
 
 function asItIs(task: TaskRow): TaskVerdict {
@@ -164,13 +97,6 @@ function latestPerNode(nodeTasks: readonly NodeTaskRow[]): readonly NodeTaskRow[
   return [...latest.values()];
 }
 
-function shardsOf(report: NodeTaskRow, index: IndexReplicas | undefined): readonly number[] {
-  if (report.shards.length > 0) return report.shards;
-  const held =
-    index?.placement.flatMap((nodes, shard) => (nodes.includes(report.nodeId) ? [shard] : [])) ?? [];
-  return held.length > 0 ? held : [ANY_SHARD];
-}
-
 function groupByShard(
   reports: readonly NodeTaskRow[],
   index: IndexReplicas | undefined,
@@ -186,18 +112,6 @@ function groupByShard(
   return groups;
 }
 
-function countedOnShard(
-  reports: readonly NodeTaskRow[],
-  index: IndexReplicas | undefined,
-): readonly NodeTaskRow[] {
-  if (index === undefined) return reports;
-  for (const health of ["in_sync", "suspect"] as const) {
-    const matching = reports.filter((report) => index.replicas.get(report.nodeId) === health);
-    if (matching.length > 0) return matching;
-  }
-  return reports;
-}
-
 interface Outcome {
   readonly status: TaskStatus;
   readonly error: TaskErrorRow | undefined;
@@ -211,8 +125,8 @@ function judge(
   const losers = new Set<string>();
   const failures = new Set<NodeTaskRow>();
   let canceled = true;
-  for (const reports of shards.values()) {
-    const counted = countedOnShard(reports, index);
+  for (const [shard, reports] of shards) {
+    const counted = membersOnShard(shard, reports, index);
     const succeeded = counted.filter((report) => report.status === "succeeded");
     const failed = counted.filter((report) => report.status !== "succeeded");
     const success = succeeded.length >= failed.length && succeeded.length > 0;
@@ -266,12 +180,16 @@ function finalDetails(
   if (task.type === "settingsUpdate") return settingsDetails(task, counted);
   const counters = COUNTERS[task.type];
   if (counters === undefined) return task.detailsJson;
-  const spread = counted.map((report) => ({
-    report,
-    shards: shardsOf(report, index).filter((shard) =>
-      countedOnShard(shards.get(shard) ?? [], index).includes(report),
-    ),
-  }));
+  const spread = wholeCounts(
+    counted.map((report) => ({
+      report,
+      shards: shardsOf(report, index).filter((shard) =>
+        countedOnShard(shard, shards.get(shard) ?? [], index).includes(report),
+      ),
+    })),
+    shards.size,
+    index,
+  );
   const count = (member: string, weights?: ReadonlyMap<number, number>): number | null => {
     const reports: CountReport[] = [];
     for (const { report, shards } of spread) {
@@ -290,6 +208,26 @@ function finalDetails(
     details = setMember(Buffer.from(details), counter, JSON.stringify(value)).toString();
   }
   return details;
+}
+
+interface SpreadReport {
+  readonly report: NodeTaskRow;
+  readonly shards: readonly number[];
+}
+
+/**
+ * A write that names no shards is counted by nodes over all that they hold, also what a copy is filling them with or has left there.
+ * Such nodes count only where the others do not hold every shard.
+ */
+function wholeCounts(
+  spread: readonly SpreadReport[],
+  shards: number,
+  index: IndexReplicas | undefined,
+): readonly SpreadReport[] {
+  const partial = index?.copy?.partial;
+  if (partial === undefined) return spread;
+  const whole = spread.filter(({ report }) => report.shards.length > 0 || !partial.has(report.nodeId));
+  return new Set(whole.flatMap((entry) => entry.shards)).size === shards ? whole : spread;
 }
 
 /** Details of a task whose registration never arrived, from those of its node tasks. */

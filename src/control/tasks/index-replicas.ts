@@ -1,5 +1,34 @@
-import { type Index, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
-import type { IndexReplicas, ReplicaHealth } from "./aggregate.js";
+import {
+  type Index,
+  ReplicaState,
+  type ShardCopy,
+  ShardCopyStep,
+  type Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
+
+/** Health of an index on one node (design §1). */
+export type ReplicaHealth = "in_sync" | "joining" | "stale" | "suspect";
+
+/** Where an index lives and how its replicas are. */
+export interface IndexReplicas {
+  /** By shard number: ids of the nodes that serve it. */
+  readonly placement: readonly (readonly string[])[];
+  readonly replicas: ReadonlyMap<string, ReplicaHealth>;
+  /** What a copy makes of nodes meanwhile; undefined where none is under way. */
+  readonly copy?: CopyRoles;
+}
+
+/** The nodes of a copy under way. */
+export interface CopyRoles {
+  /** By shard number: nodes that receive its writes and are being filled. */
+  readonly joining: readonly (readonly string[])[];
+  /** By shard number: nodes that others have taken it over from, and that still receive its writes. */
+  readonly leaving: readonly (readonly string[])[];
+  /** By shard number: nodes that the copy fills or has filled: what they did with writes from before that says little. */
+  readonly filled: readonly (readonly string[])[];
+  /** Nodes with documents of shards of which they hold, or held, only a part. */
+  readonly partial: ReadonlySet<string>;
+}
 
 const HEALTH: Readonly<Record<ReplicaState, ReplicaHealth>> = {
   [ReplicaState.UNSPECIFIED]: "suspect",
@@ -18,9 +47,27 @@ export function indexReplicas(index: Index): IndexReplicas {
   const replicas: IndexReplicas = {
     placement: index.placement.map((shard) => shard.nodeIds),
     replicas: new Map(index.replicas.map((replica) => [replica.nodeId, HEALTH[replica.state]])),
+    ...(index.copy === undefined ? {} : { copy: copyRoles(index, index.copy) }),
   };
   known.set(index, replicas);
   return replicas;
+}
+
+function copyRoles({ placement }: Index, { moves, repairNodeIds, step }: ShardCopy): CopyRoles {
+  const filled = placement.map(({ shard, nodeIds }) =>
+    step === ShardCopyStep.PLANNED
+      ? []
+      : [
+          ...moves.filter((move) => move.shard === shard).map(({ toNodeId }) => toNodeId),
+          ...repairNodeIds.filter((id) => nodeIds.includes(id)),
+        ],
+  );
+  return {
+    joining: placement.map(({ joiningNodeIds }) => joiningNodeIds),
+    leaving: placement.map(({ leavingNodeIds }) => leavingNodeIds),
+    filled,
+    partial: new Set([...filled.flat(), ...placement.flatMap(({ leftoverNodeIds }) => leftoverNodeIds)]),
+  };
 }
 
 /** The index of that instance; undefined where it is not, or no longer, in the catalogue. */

@@ -3,8 +3,8 @@ import type { TopologyChange } from "../topology/topology-manager.js";
 import type { TaskRegistry } from "./task-registry.js";
 
 /**
- * A listener to changes of the topology that has open tasks judged again where an index's replicas have other states: a task waits for
- * the replicas that count, and which do may change.
+ * A listener to changes of the topology that has open tasks judged again where an index's replicas have other states, or a copy has
+ * taken a step: a task waits for the replicas that count, and which do may change.
  */
 export function settleAfterChanges(registry: TaskRegistry, logger: Logger): (change: TopologyChange) => void {
   const known = new Map<string, string>();
@@ -12,7 +12,8 @@ export function settleAfterChanges(registry: TaskRegistry, logger: Logger): (cha
     const seen = new Set<string>();
     for (const index of topology.indexes) {
       seen.add(index.instance);
-      const states = index.replicas.map((replica) => `${replica.nodeId}=${replica.state}`).join();
+      const replicas = index.replicas.map((replica) => `${replica.nodeId}=${replica.state}`).join();
+      const states = `${replicas} ${index.copy?.id} ${index.copy?.step}`;
       const before = known.get(index.instance);
       known.set(index.instance, states);
       if (before === undefined || before === states) continue;

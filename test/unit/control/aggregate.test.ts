@@ -1,12 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import {
-  aggregateTask,
-  cleanError,
-  countOnce,
-  type IndexReplicas,
-  type ReplicaHealth,
-} from "../../../src/control/tasks/aggregate.js";
+import { aggregateTask, cleanError } from "../../../src/control/tasks/aggregate.js";
+import { countOnce } from "../../../src/control/tasks/count-reports.js";
+import type { IndexReplicas, ReplicaHealth } from "../../../src/control/tasks/index-replicas.js";
 import { guardFunction } from "../../../src/rhai/guarded-function.js";
 import {
   isFinalStatus,

@@ -1,0 +1,74 @@
+import type { NodeTaskRow } from "../../store/task-store.js";
+import type { IndexReplicas } from "./index-replicas.js";
+
+/** Stands for all shards where the index is gone and its placement with it. */
+const ANY_SHARD = -1;
+
+/** The shards that a node's report tells of; those that the node receives where it names none. */
+export function shardsOf(report: NodeTaskRow, index: IndexReplicas | undefined): readonly number[] {
+  if (report.shards.length > 0) return report.shards;
+  const held =
+    index?.placement.flatMap((nodes, shard) =>
+      nodes.includes(report.nodeId) || receives(shard, report.nodeId, index) ? [shard] : [],
+    ) ?? [];
+  return held.length > 0 ? held : [ANY_SHARD];
+}
+
+/**
+ * The reports that decide about a shard: of the replicas in sync among those that serve it, or have served it and still receive its
+ * writes; where there are none, of the suspect ones; else all.
+ */
+export function membersOnShard(
+  shard: number,
+  reports: readonly NodeTaskRow[],
+  index: IndexReplicas | undefined,
+): readonly NodeTaskRow[] {
+  if (index === undefined) return reports;
+  const holders = index.placement[shard];
+  const holding =
+    holders === undefined
+      ? reports
+      : reports.filter(
+          ({ nodeId }) => holders.includes(nodeId) || index.copy?.leaving[shard]?.includes(nodeId) === true,
+        );
+  for (const health of ["in_sync", "suspect"] as const) {
+    const matching = holding.filter(({ nodeId }) => index.replicas.get(nodeId) === health);
+    if (matching.length > 0) return matching;
+  }
+  return reports;
+}
+
+/** Those among the deciding reports that counted whole shards; all of them where a copy has filled every one. */
+export function countedOnShard(
+  shard: number,
+  reports: readonly NodeTaskRow[],
+  index: IndexReplicas | undefined,
+): readonly NodeTaskRow[] {
+  const members = membersOnShard(shard, reports, index);
+  const filled = index?.copy?.filled[shard];
+  if (filled === undefined || filled.length === 0) return members;
+  const whole = members.filter(({ nodeId }) => !filled.includes(nodeId));
+  return whole.length > 0 ? whole : members;
+}
+
+/** The reports that must be final before the task is: the deciding ones, and those of nodes that readers are about to use, or still use. */
+export function awaitedOnShard(
+  shard: number,
+  reports: readonly NodeTaskRow[],
+  index: IndexReplicas | undefined,
+): readonly NodeTaskRow[] {
+  const members = membersOnShard(shard, reports, index);
+  if (index?.copy === undefined) return members;
+  const others = reports.filter(
+    (report) => !members.includes(report) && receives(shard, report.nodeId, index),
+  );
+  return others.length === 0 ? members : [...members, ...others];
+}
+
+/** Whether the node receives the shard's writes because of a copy: as one that joins or leaves, or one that has been filled and serves. */
+function receives(shard: number, nodeId: string, { copy, placement, replicas }: IndexReplicas): boolean {
+  const health = replicas.get(nodeId);
+  if (copy === undefined || health === undefined || health === "stale") return false;
+  const isIn = (nodes: readonly (readonly string[])[]) => nodes[shard]?.includes(nodeId) === true;
+  return isIn(copy.joining) || isIn(copy.leaving) || (isIn(copy.filled) && isIn(placement));
+}
