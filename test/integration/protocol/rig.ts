@@ -6,6 +6,7 @@ import { type Logger, pino } from "pino";
 import { Registry } from "prom-client";
 import { createGrpcServiceClient, type GrpcDuplex } from "../../../src/client/grpc-adapter.js";
 import { createClusterService } from "../../../src/control/cluster/cluster-service.js";
+import type { ReplicaIdentity } from "../../../src/control/leader/replica-seats.js";
 import {
   type ControlServer,
   type ControlServerOptions,
@@ -33,6 +34,7 @@ import { createTopologyClient, type TopologyClient } from "../../../src/proxy/to
 import { createSystemWorld } from "../../../src/runtime/world.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
+import type { ProtocolRange } from "../../../src/topology/protocol.js";
 import { sampleTopology } from "../../support/topologies.js";
 
 export const world = createSystemWorld();
@@ -46,6 +48,9 @@ export interface RigOptions {
   readonly leaseMs?: number;
   readonly graceMs?: number;
   readonly maxProxies?: number;
+  /** What the control plane speaks, and the other processes that may lead. */
+  readonly protocol?: ProtocolRange;
+  readonly replicas?: () => readonly ReplicaIdentity[];
   readonly server?: Partial<ControlServerOptions>;
 }
 
@@ -80,6 +85,9 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
     logger: silent,
     initial: options.initial ?? sampleTopology(),
     observer: metrics.fleet,
+    version: "0.0.0-test",
+    ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
+    ...(options.replicas === undefined ? {} : { replicas: options.replicas }),
     credentials: {
       current: () => keys,
       onChange(listener) {
@@ -191,7 +199,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
 export function startProxy(
   addresses: readonly string[],
   proxyId: string,
-  options: { heartbeatMs?: number; session?: string } = {},
+  options: { heartbeatMs?: number; session?: string; protocol?: ProtocolRange } = {},
 ): TopologyClient {
   const control = createGrpcControlTransport({ world, addresses });
   const client = createTopologyClient({
@@ -204,6 +212,7 @@ export function startProxy(
     heartbeatMs: options.heartbeatMs ?? 100,
     backOff: { firstMs: 20, maxMs: 200 },
     ...(options.session === undefined ? {} : { session: options.session }),
+    ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
   });
   openProxies.add(client);
   cleanUps.push(() => control.close());
@@ -248,8 +257,19 @@ export class HandDrivenProxy {
     this.#messages = this.stream.messages[Symbol.asyncIterator]();
   }
 
-  hello(proxyId: string, held?: { epoch?: Epoch; hash: string }, session = this.session): void {
-    const value = { proxyId, session, address: `http://${proxyId}.test`, version: "hand" };
+  hello(
+    proxyId: string,
+    held?: { epoch?: Epoch; hash: string },
+    session = this.session,
+    protocol?: ProtocolRange,
+  ): void {
+    const value = {
+      proxyId,
+      session,
+      address: `http://${proxyId}.test`,
+      version: "hand",
+      ...(protocol === undefined ? {} : { protocolMin: protocol.min, protocolMax: protocol.max }),
+    };
     this.stream.send({
       message: {
         case: "hello",
@@ -289,7 +309,7 @@ export class HandDrivenProxy {
   async #nextTopology() {
     for (;;) {
       const message = await this.next();
-      if (message?.case !== "lease") return message;
+      if (message?.case !== "lease" && message?.case !== "welcome") return message;
     }
   }
 
