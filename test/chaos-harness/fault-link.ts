@@ -117,14 +117,7 @@ class Connection {
     fault: () => LinkFault | undefined,
     breaks: () => boolean,
   ): void {
-    /** When the last of what is on its way arrives; what follows never overtakes it. */
-    let busyUntil = 0;
-    const later = (delayMs: number, action: () => void): void => {
-      const now = performance.now();
-      busyUntil = Math.max(busyUntil, now) + delayMs;
-      if (busyUntil <= now) action();
-      else setTimeout(action, busyUntil - now);
-    };
+    const way = new Way();
     from.on("data", (chunk) => {
       const present = fault();
       if (breaks()) {
@@ -132,8 +125,7 @@ class Connection {
       } else if (swallows(present, direction)) {
         this.lostBytes = true;
       } else {
-        const delayMs = lateness(present, chunk.length, performance.now(), busyUntil);
-        later(delayMs, () => {
+        way.send(lateness(present, chunk.length), () => {
           if (to.writable) to.write(chunk);
         });
       }
@@ -141,7 +133,7 @@ class Connection {
     from.on("error", () => undefined);
     from.on("close", () => {
       if (swallows(fault(), direction)) this.lostBytes = true;
-      else later(0, () => this.break());
+      else way.send(NOW, () => this.break());
     });
   }
 }
@@ -150,15 +142,48 @@ function swallows(fault: LinkFault | undefined, direction: LinkDirection): boole
   return fault?.kind === "half-open" || (fault?.kind === "cut" && fault.direction === direction);
 }
 
-/** How much later than everything before it a chunk arrives, in milliseconds. */
-function lateness(fault: LinkFault | undefined, bytes: number, now: number, busyUntil: number): number {
+/** When a chunk arrives: so long after it was sent, and so long after the one before it. Milliseconds. */
+interface Lateness {
+  readonly afterSending: number;
+  readonly afterPrevious: number;
+}
+
+const NOW: Lateness = { afterSending: 0, afterPrevious: 0 };
+
+function lateness(fault: LinkFault | undefined, bytes: number): Lateness {
   switch (fault?.kind) {
     case "delay":
-      // A late link is not a narrow one: chunks that follow each other stay as close as they were.
-      return Math.max(0, now + fault.delayMs - Math.max(now, busyUntil));
+      return { afterSending: fault.delayMs, afterPrevious: 0 };
     case "slow":
-      return (bytes / fault.bytesPerSecond) * 1_000;
+      return { afterSending: 0, afterPrevious: (bytes / fault.bytesPerSecond) * 1_000 };
     default:
-      return 0;
+      return NOW;
+  }
+}
+
+/** What is on its way in one direction of a connection; nothing overtakes what was sent before it. */
+class Way {
+  readonly #queue: { readonly at: number; readonly arrive: () => void }[] = [];
+  #busyUntil = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  send({ afterSending, afterPrevious }: Lateness, arrive: () => void): void {
+    const now = performance.now();
+    this.#busyUntil = Math.max(Math.max(this.#busyUntil, now) + afterPrevious, now + afterSending);
+    this.#queue.push({ at: this.#busyUntil, arrive });
+    this.#deliver();
+  }
+
+  #deliver(): void {
+    clearTimeout(this.#timer);
+    for (let next = this.#queue[0]; next !== undefined; next = this.#queue[0]) {
+      const wait = next.at - performance.now();
+      if (wait > 0) {
+        this.#timer = setTimeout(() => this.#deliver(), Math.ceil(wait));
+        return;
+      }
+      this.#queue.shift();
+      next.arrive();
+    }
   }
 }

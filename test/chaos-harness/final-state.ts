@@ -62,6 +62,17 @@ export async function readReplicas(control: MiroirClient): Promise<ReplicaConten
   return contents;
 }
 
+/** Replicas that hold less than they should, as `index on node`; those of a fleet at rest were all repaired. */
+export async function behind(control: MiroirClient): Promise<readonly string[]> {
+  const { topology } = await control.topology.getTopology({});
+  return (topology?.indexes ?? []).flatMap(({ uid, replicas, copy }) => [
+    ...replicas
+      .filter(({ state }) => state !== ReplicaState.IN_SYNC)
+      .map(({ nodeId }) => `${uid} on ${nodeId}`),
+    ...(copy === undefined ? [] : [`${uid} is being copied`]),
+  ]);
+}
+
 /** What `miroir ctl verify --deep` finds. */
 export async function verifyDeep(control: MiroirClient): Promise<readonly Violation[]> {
   const found: Violation[] = [];

@@ -18,6 +18,7 @@ const options = new Command("chaos")
   .option("--replication-factor <number>", "copies of a shard in each group", Number, 2)
   .option("--proxies <number>", "proxies", Number, 2)
   .option("--controls <number>", "control replicas; one runs on SQLite, several on Redis", Number, 2)
+  .option("--no-repairs", "do not wait until replicas that were left behind are repaired")
   .option("--keep", "keep logs, data and history of a run without violations too")
   .parse()
   .opts<{
@@ -30,6 +31,7 @@ const options = new Command("chaos")
     replicationFactor: number;
     proxies: number;
     controls: number;
+    repairs: boolean;
     keep?: boolean;
   }>();
 
@@ -55,6 +57,7 @@ const report = await runChaos({
   folder,
   operations: () => [],
   minimum: (durationMs) => minimumOf(durationMs, faults, false),
+  repairs: options.repairs,
   restMs: 120_000,
 });
 
