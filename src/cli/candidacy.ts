@@ -183,6 +183,15 @@ async function lead(
       webhook: webhookOf(config),
       backups: backupsOf(config, world),
       drift: { intervalMs: config.settings_check_seconds * 1_000 },
+      antiEntropy: {
+        intervalMs: config.replica_check_seconds * 1_000,
+        documentsPerSecond: config.replica_check_documents_per_second,
+      },
+      repair: {
+        isOn: config.automatic_repair,
+        graceMs: config.node_grace_seconds * 1_000,
+        documentsPerSecond: config.repair_documents_per_second,
+      },
     },
     logger,
     metrics: metrics.registry,

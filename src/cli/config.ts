@@ -100,6 +100,16 @@ export const configSchema = z
     history_retention_hours: z.number().int().min(1).max(876_000).default(168),
     /** Seconds between two comparisons of all nodes' settings with the committed ones; 0 for never. */
     settings_check_seconds: z.number().int().min(0).max(86_400).default(60),
+    /** Whether stale replicas on nodes that answer are repaired without being asked. */
+    automatic_repair: z.boolean().default(true),
+    /** Documents that an automatic repair copies in a second, at most; 0 for as fast as the nodes' queues allow. */
+    repair_documents_per_second: z.number().int().min(0).max(1_000_000).default(0),
+    /** Seconds that a node may be away before what it held is made anew on others; 0 for never. */
+    node_grace_seconds: z.number().int().min(0).max(31_536_000).default(600),
+    /** Seconds between the beginnings of two comparisons of all replicas' documents; 0 for never. */
+    replica_check_seconds: z.number().int().min(0).max(31_536_000).default(3_600),
+    /** Documents that such a comparison reads from nodes in a second, at most. */
+    replica_check_documents_per_second: z.number().int().min(1).max(1_000_000).default(2_000),
     /** Where finished tasks are told to, beside the webhooks that clients set. */
     task_webhook_url: z
       .url({ protocol: /^https?$/, error: "expected a URL that begins with http:// or https://" })

@@ -26,12 +26,19 @@ const NUMBERS = new Set([
   "task_retention_hours",
   "history_retention_hours",
   "settings_check_seconds",
+  "repair_documents_per_second",
+  "node_grace_seconds",
+  "replica_check_seconds",
+  "replica_check_documents_per_second",
   "http_payload_size_limit",
   "spool_threshold",
   "lease_duration_ms",
   "leader_lease_ms",
   "node_write_timeout_ms",
 ]);
+
+/** Members whose environment variable is `true` or `false`. */
+const SWITCHES = new Set(["automatic_repair"]);
 
 /** Members whose environment variable holds entries between commas. */
 const LISTS = new Set(["control", "allowed_ip_networks"]);
@@ -155,6 +162,7 @@ function readEnvironment(environment: ConfigSources["environment"]): Record<stri
     if (name === "nodes") values.nodes = text.split(",").map((url) => ({ url: url.trim() }));
     else if (LISTS.has(name)) values[name] = text.split(",").map((entry) => entry.trim());
     else if (NUMBERS.has(name)) values[name] = Number(text);
+    else if (SWITCHES.has(name) && (text === "true" || text === "false")) values[name] = text === "true";
     else values[name] = text;
   }
   return values;

@@ -12,6 +12,7 @@ import type { ExportTuning } from "./exports/export-tasks.js";
 import type { UpdatedAtTuning } from "./indexes/updated-at.js";
 import type { ConfiguredNode } from "./nodes/bootstrap-nodes.js";
 import type { NodeMonitorTuning } from "./nodes/node-monitor.js";
+import type { AutoRepairTuning } from "./repair/auto-repair.js";
 import type { DriftTuning } from "./settings/drift-check.js";
 import type { RetentionTuning } from "./tasks/task-retention.js";
 import type { TopologyManager } from "./topology/topology-manager.js";
@@ -42,6 +43,7 @@ export interface ControlPlaneConfig {
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
   readonly antiEntropy?: AntiEntropyTuning;
+  readonly repair?: AutoRepairTuning;
 }
 
 /** What the deciding parts of the control plane works with. */

@@ -18,6 +18,10 @@ export interface ControlMetrics {
   readonly settingsDrifts: Counter<"node" | "outcome">;
   /** Index creations, by outcome. */
   readonly indexCreations: Counter<"outcome">;
+  /** Workflows that the control plane began by itself, by kind. */
+  readonly automaticRepairs: Counter<"kind">;
+  /** Stale replicas on nodes that answer. */
+  readonly repairsWaiting: Gauge;
   /** Shards whose replicas were compared, by outcome. */
   readonly antiEntropyShards: Counter<"outcome">;
   /** Documents that were compared over replicas. */
@@ -38,6 +42,8 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
   const counter = <T extends string>(name: string, help: string, labelNames: readonly T[]): Counter<T> =>
     (registry.getSingleMetric(name) as Counter<T> | undefined) ??
     new Counter({ name, help, labelNames: [...labelNames], registers });
+  const gauge = (name: string, help: string): Gauge =>
+    (registry.getSingleMetric(name) as Gauge | undefined) ?? new Gauge({ name, help, registers });
   return {
     auditRequests: counter("miroir_audit_requests_total", "Requests of the audit loops", ["node"]),
     auditTasks: counter("miroir_audit_tasks_total", "Node tasks read by the audit loops", ["node", "kind"]),
@@ -68,6 +74,15 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
       ["node", "outcome"],
     ),
     indexCreations: counter("miroir_index_creations_total", "Index creations by outcome", ["outcome"]),
+    automaticRepairs: counter(
+      "miroir_automatic_repairs_total",
+      "Workflows that the control plane began by itself",
+      ["kind"],
+    ),
+    repairsWaiting: gauge(
+      "miroir_repairable_replicas",
+      "Stale replicas on nodes that answer, which a repair can bring back",
+    ),
     antiEntropyShards: counter(
       "miroir_anti_entropy_shards_total",
       "Shards whose replicas were compared, by outcome",
@@ -83,20 +98,14 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
       "Replicas that were given up because they differed from the others",
       ["node"],
     ),
-    antiEntropyPassed:
-      (registry.getSingleMetric("miroir_anti_entropy_last_pass_timestamp_seconds") as Gauge | undefined) ??
-      new Gauge({
-        name: "miroir_anti_entropy_last_pass_timestamp_seconds",
-        help: "When the last pass over all shards ended",
-        registers,
-      }),
+    antiEntropyPassed: gauge(
+      "miroir_anti_entropy_last_pass_timestamp_seconds",
+      "When the last pass over all shards ended",
+    ),
     backups: counter("miroir_backups_total", "Dumps and snapshots that have ended", ["type", "outcome"]),
-    dumpDocuments:
-      (registry.getSingleMetric("miroir_dump_documents") as Gauge | undefined) ??
-      new Gauge({
-        name: "miroir_dump_documents",
-        help: "Documents in the dump that is being written, or was written last",
-        registers,
-      }),
+    dumpDocuments: gauge(
+      "miroir_dump_documents",
+      "Documents in the dump that is being written, or was written last",
+    ),
   };
 }
