@@ -14,7 +14,7 @@ export interface TaskMetadata {
 }
 
 /** What stands for the client task's uid in writes that Miroir makes on its own account: copies and what they leave to delete. */
-export const OWN_TASK_UID = 0n;
+export const OWN_TASK_UID = 999_999_999_999_999n;
 
 /** The text of `customMetadata`: `<session>.<sequence>.<previous>.<task uid>`. */
 export function formatTaskMetadata(metadata: TaskMetadata): string {

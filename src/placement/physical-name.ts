@@ -4,7 +4,7 @@ export type IndexInstance = string & { readonly __brand: "IndexInstance" };
 const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
 const INSTANCE_LENGTH = 8;
 const INSTANCE = /^[a-z2-7]{8}$/;
-const PHYSICAL_NAME = /^m([a-z2-7]{8})_([1-9]\d{0,18})$/;
+const PHYSICAL_NAME = /^m([a-z2-7]{8})_(0|[1-9]\d{0,18})$/;
 
 /** An instance name from at least eight random bytes. */
 export function newInstance(bytes: Uint8Array): IndexInstance {
@@ -17,6 +17,9 @@ export function newInstance(bytes: Uint8Array): IndexInstance {
 export function parseInstance(text: string): IndexInstance | undefined {
   return INSTANCE.test(text) ? (text as IndexInstance) : undefined;
 }
+
+/** The generation of a physical index that has been made and is not part of the index yet; those in use begin at 1. */
+export const NEW_GENERATION = 0n;
 
 /** The name of an index on the nodes at a generation: `m<instance>_<generation>` (invariant 5). */
 export function physicalName(instance: string, generation: bigint | number): string {

@@ -21,6 +21,9 @@ const INJECTED_BYTES =
 /** Bytes gathered before they are handed to the connection. */
 const CHUNK_BYTES = 64 * 1024;
 
+/** Documents of a batch whose ids are told. */
+const MAX_KEYS = 20_000;
+
 /** Failing documents remembered because a later version of the same document may make them good. */
 const MAX_REPLACED_FAILURES = 1_000;
 
@@ -166,6 +169,19 @@ export async function rereadBatch(
     await builder.dispose();
     throw error;
   }
+}
+
+/** The ids of a batch's documents; undefined where they are too many to be read again for it. */
+export async function batchKeys(batch: DocumentBatch): Promise<readonly string[] | undefined> {
+  const { primaryKey, documents, spool } = batch;
+  if (primaryKey === undefined || documents > MAX_KEYS) return undefined;
+  const keys: string[] = [];
+  for await (const { bytes } of spool.documents()) {
+    const found = documentId(bytes, objectMembers(bytes), primaryKey);
+    if (!("id" in found)) return undefined;
+    keys.push(found.id);
+  }
+  return keys;
 }
 
 /** The failure of a batch that has no document to infer the key from, which Meilisearch does not count as one. */

@@ -2,7 +2,13 @@ import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { type DeleteFilter, readDeleteFilter, readIds, readJson, refuseMap } from "./delete-bodies.js";
-import { type BatchTerms, type DocumentBatch, nodePayload, rereadBatch } from "./document-batch.js";
+import {
+  type BatchTerms,
+  batchKeys,
+  type DocumentBatch,
+  nodePayload,
+  rereadBatch,
+} from "./document-batch.js";
 import { type ContentRules, contentRules } from "./document-checks.js";
 import type { DocumentEdits } from "./document-edits.js";
 import { primaryKeyTaken } from "./document-key.js";
@@ -169,6 +175,7 @@ export class DocumentWrites {
       draft: additionDraft(request, batch, null),
       touched: [...batch.shares.keys()].sort((a, b) => a - b),
       kind: "document",
+      keys: () => batchKeys(batch),
       release,
       request: (shards, name, metadata) => {
         const payload = nodePayload(batch, new Set(shards), firstSequence);
@@ -229,6 +236,7 @@ export class DocumentWrites {
         draft: draft(null),
         touched: [...byShard.keys()].sort((a, b) => a - b),
         kind: "document",
+        keys: async () => ids,
         request: (shards, name, metadata) => ({
           method: "POST",
           path: `/indexes/${name}/documents/delete-batch?customMetadata=${encodeURIComponent(metadata)}`,

@@ -2,8 +2,10 @@ import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
+import type { WriterChoice } from "../topology/writer-choice.js";
+import { type CopyGeneration, generationAfter } from "./copy/copy-generation.js";
 import type { EnqueueOutcome, NodeCalls } from "./node-calls.js";
-import { difference, losable, type Standing, withoutNodes } from "./standing.js";
+import { losable, type Standing, withoutNodes } from "./standing.js";
 import { waitForTopology } from "./topology-wait.js";
 import type { WriteConfig, WriteLogger } from "./types.js";
 import type { WriteMetrics } from "./write-metrics.js";
@@ -13,6 +15,8 @@ export interface WriterContext {
   readonly world: World;
   readonly topology: TopologySource;
   readonly lease: WriteLease;
+  /** Which proxy writes which index. */
+  readonly writers: WriterChoice;
   readonly control: ControlTransport;
   readonly calls: NodeCalls;
   readonly config: WriteConfig;
@@ -22,6 +26,9 @@ export interface WriterContext {
   readonly closed: AbortSignal;
 }
 
+/** Why an index gets another generation. */
+export type GenerationReason = "stale" | "take-over" | "settle" | "hand-over" | "copy";
+
 /** A change of an index's generation on its nodes and in the catalogue. */
 export interface GenerationChange {
   readonly standing: Standing;
@@ -29,7 +36,17 @@ export interface GenerationChange {
   readonly stale: ReadonlySet<string>;
   /** Good copies that a shard has to keep when another member fails on the way; 1 unless given. */
   readonly minLeft?: (shard: number) => number;
-  readonly why: "stale" | "take-over" | "settle";
+  readonly why: GenerationReason;
+  /** The step of the index's copy that is taken with it. */
+  readonly step?: CopyGeneration;
+  /** Who writes the index from then on, unless a replica went stale on the way; this proxy unless given. */
+  readonly successor?: WriterName;
+}
+
+/** A proxy as the catalogue names it. */
+export interface WriterName {
+  readonly proxyId: string;
+  readonly session: string;
 }
 
 /** What became of a {@link GenerationChange}. */
@@ -62,17 +79,18 @@ export async function changeGeneration(
 ): Promise<GenerationOutcome> {
   const lost = new Set<string>();
   const renames = new Map<string, { readonly fence: number; readonly last: number }>();
-  let { standing, stale } = change;
+  const { step: _, ...further } = change;
+  let next: GenerationChange = change;
   for (;;) {
-    const step = await oneGeneration(context, { ...change, standing, stale });
+    const step = await oneGeneration(context, next);
     if (step.kind === "lost") return step;
     for (const nodeId of step.lost) lost.add(nodeId);
     for (const [nodeId, uid] of step.renames) {
       renames.set(nodeId, { fence: renames.get(nodeId)?.fence ?? uid, last: uid });
     }
-    standing = step.standing;
-    stale = new Set();
+    const { standing } = step;
     if (!step.tainted) return { kind: "committed", standing, lost, renames };
+    next = { ...further, standing, stale: new Set() };
   }
 }
 
@@ -90,7 +108,7 @@ type StepOutcome =
 async function oneGeneration(context: WriterContext, change: GenerationChange): Promise<StepOutcome> {
   const { standing } = change;
   const { world, config, closed } = context;
-  const target = standing.generation + 1n;
+  const target = generationAfter(standing, change.step);
   const lost = new Set(change.stale);
   const renames = new Map<string, number>();
   const perhaps = new Set<string>();
@@ -112,7 +130,8 @@ async function oneGeneration(context: WriterContext, change: GenerationChange): 
     for (const nodeId of failing) if (spare.has(nodeId)) lost.add(nodeId);
     if (failing.some((nodeId) => !lost.has(nodeId))) await world.timers.sleep(config.settleRetryMs, closed);
   }
-  const refusal = await commit(context, standing, target, lost, change.why);
+  const writer = lost.size === 0 ? (change.successor ?? context.lease) : context.lease;
+  const refusal = await commit(context, change, target, lost, writer);
   if (refusal !== undefined) return { kind: "lost", cause: refusal };
   const stale = [...lost].filter((nodeId) => standing.members.has(nodeId));
   context.metrics.generationChanged(change.why);
@@ -150,19 +169,26 @@ async function renameOn(
 /** Records a generation, however long the control plane takes. Undefined once it is recorded. */
 async function commit(
   context: WriterContext,
-  standing: Standing,
+  { standing, why, step: wanted }: GenerationChange,
   generation: bigint,
   lost: ReadonlySet<string>,
-  reason: string,
+  writer: WriterName,
 ): Promise<Error | undefined> {
+  let step = wanted;
   for (;;) {
     context.closed.throwIfAborted();
-    const refusal = await commitOnce(context, standing, generation, lost, reason);
+    const refusal = await commitOnce(context, standing, generation, lost, why, writer, step);
     if (refusal === undefined) return undefined;
     if (refusal instanceof ControlRefusedError) {
+      if (step !== undefined) {
+        // The members bear the new name: it is recorded all the same, without a step that the copy does not take any more.
+        context.logger.warn({ err: refusal, index: standing.uid }, "a copy does not take its next step");
+        step = undefined;
+        continue;
+      }
       if (refusal.code === "not_found") return refusal;
       if (refusal.code === "aborted") {
-        return (await isRecorded(context, standing.instance, generation)) ? undefined : refusal;
+        return (await isRecorded(context, standing.instance, generation, writer)) ? undefined : refusal;
       }
       context.logger.error(
         { err: refusal, index: standing.uid, generation: String(generation), stale: [...lost] },
@@ -180,8 +206,10 @@ export async function commitOnce(
   generation: bigint,
   lost: ReadonlySet<string>,
   reason: string,
+  writer: WriterName = context.lease,
+  step?: CopyGeneration,
 ): Promise<ControlRefusedError | ControlUnavailableError | undefined> {
-  const { lease, control, config } = context;
+  const { control, config } = context;
   try {
     await control.commitGeneration(
       {
@@ -189,8 +217,9 @@ export async function commitOnce(
         expectedGeneration: standing.generation,
         newGeneration: generation,
         staleNodeIds: [...lost].filter((nodeId) => standing.members.has(nodeId)).sort(),
-        writer: { proxyId: lease.proxyId, session: lease.session },
+        writer: { proxyId: writer.proxyId, session: writer.session },
         reason,
+        ...(step === undefined ? {} : { copyId: step.copyId, copyStep: step.to }),
       },
       { timeoutMs: config.controlTimeoutMs },
     );
@@ -206,6 +235,7 @@ export async function isRecorded(
   context: WriterContext,
   instance: string,
   generation: bigint,
+  writer: WriterName = context.lease,
 ): Promise<boolean> {
   try {
     const view = await waitForTopology(context, (candidate) => {
@@ -213,7 +243,7 @@ export async function isRecorded(
       return index === undefined || index.generation >= generation;
     });
     const index = view.byInstance.get(instance);
-    return index?.generation === generation && index.writer?.session === context.lease.session;
+    return index?.generation === generation && index.writer?.session === writer.session;
   } catch {
     return false;
   }

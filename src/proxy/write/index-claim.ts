@@ -28,8 +28,18 @@ export function lookUp(
 /** @throws MeilisearchError 503 where this proxy holds no lease */
 export function requireLease(context: WriterContext): void {
   const lease = context.lease.state();
-  if (lease.kind === "held") return;
-  throw noLease(lease.kind === "none" ? lease.reason : `another proxy is the writer, at ${lease.address}`);
+  if (lease.kind === "none") throw noLease(lease.reason);
+}
+
+/**
+ * Whether this proxy is the one to write an index that it did not write last.
+ *
+ * @throws MeilisearchError 503 where another one is, or may be
+ */
+export function requireChoice(context: WriterContext, index: IndexView): void {
+  const choice = context.writers.of(index);
+  if (choice.kind === "unknown") throw noLease(choice.reason);
+  if (choice.kind === "peer") throw noLease(`proxy ${choice.proxy.proxyId} writes the index`);
 }
 
 /**
@@ -73,8 +83,10 @@ async function claimOnce(context: WriterContext, state: WriterState): Promise<St
     await claimFirst(context, standing);
     return standing;
   }
-  // Recorded as the writer by a call whose answer was lost: nothing has been sent since.
-  if (index.writer.session === context.lease.session && !state.unsure) return standing;
+  // Recorded as the writer by the one before it, or by a call whose answer was lost: nothing has been sent since. But a copy of
+  // documents begins anew only where all that was sent before is done.
+  const isMine = index.writer.session === context.lease.session;
+  if (isMine && !state.unsure && index.copy === undefined) return standing;
   state.unsure = true;
   const outcome = await takeOver(context, standing, state.nextSequence);
   if (outcome.kind === "lost") {

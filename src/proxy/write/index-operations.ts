@@ -40,7 +40,7 @@ export class IndexOperations {
   async create(uid: string, primaryKey: string | undefined, signal: AbortSignal): Promise<WriteResult> {
     checkedIndexUid(uid);
     this.core.requireWritable();
-    const { control, config, lease } = this.core.context;
+    const { control, config, lease, writers } = this.core.context;
     return this.core.inLaneUnregistered(uid, signal, async () => {
       const taskUid = await this.core.uids.take();
       const enqueuedAt = this.core.now();
@@ -50,7 +50,7 @@ export class IndexOperations {
             taskUid,
             uid,
             session: lease.session,
-            writer: { proxyId: lease.proxyId, session: lease.session },
+            writer: writers.firstWriter(uid),
             ...(primaryKey === undefined ? {} : { primaryKey }),
           },
           { timeoutMs: config.controlTimeoutMs },

@@ -8,6 +8,8 @@ export interface IndexWrite {
   /** The task's type as nodes print it. */
   readonly taskType: string;
   readonly touched: readonly number[] | "all";
+  /** The keys of the documents that it touches, as text; undefined where they are too many. Without it, it may touch every key. */
+  readonly keys?: (() => Promise<readonly string[] | undefined>) | undefined;
   /** Of the nodes that hold what is touched, the only ones to be sent it; all of them unless given. */
   readonly only?: ReadonlySet<string>;
   /**

@@ -1,7 +1,8 @@
-import { formatTaskMetadata } from "../../meilisearch/task-metadata.js";
+import { formatTaskMetadata, OWN_TASK_UID } from "../../meilisearch/task-metadata.js";
 import type { IndexView } from "../topology/topology-view.js";
-import type { WriterContext } from "./generation-change.js";
-import { claimIndex, lookUp, requireLease } from "./index-claim.js";
+import { type CopyGeneration, renameJoiners } from "./copy/copy-generation.js";
+import { changeGeneration, type WriterContext, type WriterName } from "./generation-change.js";
+import { claimIndex, lookUp, requireChoice, requireLease } from "./index-claim.js";
 import {
   type IndexWrite,
   readyStanding,
@@ -9,6 +10,7 @@ import {
   type SettledWrite,
   type WriterState,
 } from "./index-write.js";
+import type { LaneWatch } from "./lane-watch.js";
 import { reasonOf } from "./node-calls.js";
 import { controlAway, indexBlocked, noQuorum } from "./refusals.js";
 import { allShards, holders, losable, type Standing, standingOf, targetsOf } from "./standing.js";
@@ -42,6 +44,7 @@ export class IndexWriter {
   /** What is still to be settled, or to go out, of a write in rounds. */
   private finishing: Promise<SettledWrite> | undefined;
   private blockedBy = "";
+  private watcher: LaneWatch | undefined;
 
   constructor(
     private readonly context: WriterContext,
@@ -61,6 +64,19 @@ export class IndexWriter {
   /** The generation at which this proxy last left the index; undefined where it is not its writer. */
   generation(): bigint | undefined {
     return this.state.standing?.generation;
+  }
+
+  /**
+   * Tells `watch` of every write from now on, and no other. Only in the lane, of a writer that is prepared; ends where the index has to be
+   * claimed anew.
+   */
+  watch(watch: LaneWatch | undefined): void {
+    this.watcher = watch;
+  }
+
+  /** Whether `watch` has been told of every write since it began. */
+  isWatchedBy(watch: LaneWatch): boolean {
+    return this.watcher === watch;
   }
 
   /** Why the index takes no writes; undefined where it does. */
@@ -93,6 +109,7 @@ export class IndexWriter {
       return state.standing;
     }
     state.standing = undefined;
+    requireChoice(context, index);
     await this.claim();
     if (state.standing === undefined) throw indexBlocked(this.uid(), this.blockedBy);
     return state.standing;
@@ -121,11 +138,26 @@ export class IndexWriter {
 
   /** Sends a write to every node that has to hold it, and settles what went wrong. */
   async send(write: IndexWrite): Promise<SentWrite> {
+    const watch = write.taskUid === OWN_TASK_UID ? undefined : this.watcher;
+    if (watch === undefined) return this.sendAs(write, this.state.nextSequence());
+    const touch = { shards: write.touched, keys: await write.keys?.() };
+    const sequence = this.state.nextSequence();
+    watch.sending(sequence, touch);
+    const sent = await this.sendAs(write, sequence);
+    if (sent.kind !== "unknown") watch.settled(sequence, touch, sent);
+    else
+      sent.settled.then(
+        (settled) => watch.settled(sequence, touch, settled),
+        () => undefined,
+      );
+    return sent;
+  }
+
+  private async sendAs(write: IndexWrite, sequence: number): Promise<SentWrite> {
     const { context, state } = this;
     const targets = new Map(
       [...targetsOf(readyStanding(state), write.touched)].filter(([id]) => write.only?.has(id) ?? true),
     );
-    const sequence = state.nextSequence();
     const { session } = context.lease;
     const sending: Sending = {
       write,
@@ -170,6 +202,50 @@ export class IndexWriter {
     await changeStanding(this.context, this.state, { standing, stale, minLeft, why: "stale" });
   }
 
+  /**
+   * Passes the index on to another proxy, by a new generation of which that one is the writer: what this proxy has sent comes before all that the
+   * other one sends. Only between two writes, when none is being settled.
+   *
+   * @returns whether the other one is the writer now
+   */
+  async passOn(successor: WriterName): Promise<boolean> {
+    const { context, state } = this;
+    const standing = await this.prepare();
+    state.standing = undefined;
+    // Until the outcome is certain, and for good where it never is: what is not known is fenced before this proxy writes again.
+    state.unsure = true;
+    const stale = new Set<string>();
+    const outcome = await changeGeneration(context, { standing, stale, why: "hand-over", successor });
+    if (outcome.kind === "lost") return false;
+    state.unsure = false;
+    return outcome.lost.size === 0;
+  }
+
+  /**
+   * Gives the index a new generation for a step of its copy. Only in the lane, of a writer that is prepared.
+   *
+   * @returns why a node that was to join did not take the new name; nothing has changed then
+   */
+  async stepCopy(step: CopyGeneration): Promise<Error | undefined> {
+    const standing = readyStanding(this.state);
+    const refusal = await renameJoiners(this.context, standing, step);
+    if (refusal !== undefined) return refusal;
+    const minLeft = neededCopies(this.context, standing);
+    const change = { standing, stale: new Set<string>(), minLeft, why: "copy", step } as const;
+    await changeStanding(this.context, this.state, change);
+    return undefined;
+  }
+
+  /** Takes a replica out of the index, by a new generation without it. False where some shard could not spare it. Only in the lane. */
+  async shed(nodeId: string): Promise<boolean> {
+    const standing = readyStanding(this.state);
+    const minLeft = neededCopies(this.context, standing);
+    const stale = losable(standing, [nodeId], minLeft);
+    if (stale.size === 0) return false;
+    await changeStanding(this.context, this.state, { standing, stale, minLeft, why: "stale" });
+    return true;
+  }
+
   private uid(): string {
     return this.context.topology.current()?.byInstance.get(this.instance)?.uid ?? this.instance;
   }
@@ -191,6 +267,7 @@ export class IndexWriter {
     if (this.claiming !== undefined && now - this.claimingSince >= this.context.config.settleHoldMs) return;
     if (this.claiming === undefined) {
       this.claimingSince = now;
+      this.watcher = undefined;
       this.blockedBy = BEING_TAKEN_OVER;
       const blockedBy = (why: string) => {
         this.blockedBy = why;

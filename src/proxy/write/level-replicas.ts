@@ -1,17 +1,15 @@
-import { arrayElements, findMember, objectMembers } from "../../json/members.js";
+import { findMember } from "../../json/members.js";
 import { formatTaskMetadata } from "../../meilisearch/task-metadata.js";
 import type { NodeRequest } from "../../meilisearch/transport.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
-import { SEQUENCE_FIELD, SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
+import { SEQUENCE_FIELD } from "../../placement/injected-fields.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { NodeView } from "../topology/topology-view.js";
-import { documentId } from "./document-key.js";
+import { asLines, type DocumentsOnNode, listShard, readDocuments } from "./copy/node-documents.js";
 import type { WriterContext } from "./generation-change.js";
 import { reasonOf } from "./node-calls.js";
 import type { Standing } from "./standing.js";
 
-/** Documents of one shard that are compared at most. */
-const MAX_DOCUMENTS = 1_000_000;
 /** Documents copied with one request. */
 const CHUNK = 500;
 
@@ -47,16 +45,13 @@ export async function levelShard(context: WriterContext, levelling: Levelling): 
   );
   const path = `/indexes/${physicalName(standing.instance, standing.generation)}/documents`;
   for (let at = 0; at < different.length; at += CHUNK) {
-    const documents = await fetchDocuments(context, levelling, source, {
-      ids: different.slice(at, at + CHUNK),
-      retrieveVectors: true,
-      limit: CHUNK,
-    });
+    const ids = different.slice(at, at + CHUNK);
+    const documents = await readDocuments(documentsOn(context, levelling, source), ids, levelling.primaryKey);
     await send(context, levelling, target, {
       method: "POST",
       path: `${path}?primaryKey=${encodeURIComponent(levelling.primaryKey)}`,
       contentType: "application/x-ndjson",
-      body: Buffer.concat(documents.flatMap((document) => [document, Buffer.from("\n")])),
+      body: asLines([...documents.values()]),
     });
   }
   if (surplus.length === 0) return;
@@ -74,36 +69,21 @@ async function versions(
   levelling: Levelling,
   node: NodeView,
 ): Promise<ReadonlyMap<string, string>> {
-  const documents = await fetchDocuments(context, levelling, node, {
-    filter: [`${SHARD_FIELD} = "${shardCode(levelling.shard)}"`],
-    fields: [levelling.primaryKey, SEQUENCE_FIELD],
-    limit: MAX_DOCUMENTS,
-  });
+  const { shard, primaryKey } = levelling;
+  const documents = await listShard(documentsOn(context, levelling, node), shard, primaryKey, [
+    SEQUENCE_FIELD,
+  ]);
   const result = new Map<string, string>();
-  for (const document of documents) {
-    const found = documentId(document, objectMembers(document), levelling.primaryKey);
+  for (const [id, document] of documents) {
     const sequence = findMember(document, SEQUENCE_FIELD);
-    if (!("id" in found) || sequence === undefined) continue;
-    result.set(found.id, document.toString("latin1", sequence.valueStart, sequence.valueEnd));
+    if (sequence === undefined) continue;
+    result.set(id, document.toString("latin1", sequence.valueStart, sequence.valueEnd));
   }
   return result;
 }
 
-async function fetchDocuments(
-  context: WriterContext,
-  { standing }: Levelling,
-  node: NodeView,
-  query: Readonly<Record<string, unknown>>,
-): Promise<readonly Buffer[]> {
-  const answer = await context.calls.read(node.writeAddress, {
-    method: "POST",
-    path: `/indexes/${physicalName(standing.instance, standing.generation)}/documents/fetch`,
-    contentType: "application/json",
-    body: JSON.stringify(query),
-  });
-  const results = findMember(answer, "results");
-  if (results === undefined) return [];
-  return arrayElements(answer, results.valueStart).map(({ start, end }) => answer.subarray(start, end));
+function documentsOn({ calls }: WriterContext, { standing }: Levelling, node: NodeView): DocumentsOnNode {
+  return { calls, node, physicalName: physicalName(standing.instance, standing.generation) };
 }
 
 async function send(

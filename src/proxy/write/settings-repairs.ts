@@ -2,9 +2,9 @@ import { MeilisearchError } from "../../meilisearch/errors.js";
 import { OWN_TASK_UID } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
-import { keptChanges, SECRETS_PREFIX } from "../../settings/embedder-secrets.js";
 import { driftedMembers, repairPatch } from "../../settings/settings-drift.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
+import { knownSecrets } from "./known-secrets.js";
 import type { OpenSettings } from "./open-settings.js";
 import type { Standing } from "./standing.js";
 import type { WriteCore } from "./write-core.js";
@@ -32,6 +32,7 @@ export class SettingsRepairs {
     if (this.core.context.lease.state().kind !== "held") return;
     for (const index of view.indexes.values()) {
       if (index.drifted.size === 0 || this.#running.has(index.instance)) continue;
+      if (!this.core.context.writers.isOwn(index)) continue;
       this.#running.add(index.instance);
       this.#repair(index.instance)
         .catch((error: unknown) => this.core.context.logger.debug({ err: error }, "no more repairs"))
@@ -41,10 +42,11 @@ export class SettingsRepairs {
 
   /** Until the control plane finds that the settings are as they should be, or this proxy writes no more. */
   async #repair(instance: string): Promise<void> {
-    const { topology, lease, logger, world, closed } = this.core.context;
+    const { topology, lease, logger, world, closed, writers } = this.core.context;
     for (;;) {
       const index = topology.current()?.byInstance.get(instance);
       if (index === undefined || index.drifted.size === 0 || lease.state().kind !== "held") return;
+      if (!writers.isOwn(index)) return;
       try {
         await this.core.background(index.uid, () => this.#inLane(instance, index.uid));
       } catch (error) {
@@ -68,16 +70,6 @@ export class SettingsRepairs {
     }
   }
 
-  /** The embedders' keys that clients' changes brought, the latest first. */
-  #secrets({ instance }: IndexView): readonly unknown[] {
-    const kept = this.core.context.topology.current()?.resources.get(SECRETS_PREFIX + instance);
-    return kept === undefined
-      ? []
-      : keptChanges(kept.json)
-          .map(({ embedders }) => embedders)
-          .reverse();
-  }
-
   async #sendTo(nodeId: string, index: IndexView, standing: Standing): Promise<void> {
     const { calls, logger } = this.core.context;
     const node = standing.nodes.get(nodeId);
@@ -93,7 +85,9 @@ export class SettingsRepairs {
     }
     const members = driftedMembers(index.settings, settings);
     if (members.length === 0) return;
-    const body = JSON.stringify(repairPatch(index.settings, settings, members, this.#secrets(index)));
+    const view = this.core.context.topology.current();
+    const secrets = view === undefined ? [] : knownSecrets(view, index.instance);
+    const body = JSON.stringify(repairPatch(index.settings, settings, members, secrets));
     const sent = await this.core.writerOf(index.instance).send({
       taskUid: OWN_TASK_UID,
       taskType: "settingsRepair",

@@ -3,7 +3,7 @@ import { MeilisearchError } from "../../meilisearch/errors.js";
 import { OWN_TASK_UID, parseTaskMetadata } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { SEQUENCE_FIELD, SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
-import { parsePhysicalName, physicalName } from "../../placement/physical-name.js";
+import { physicalName } from "../../placement/physical-name.js";
 import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import type { NodeView } from "../topology/topology-view.js";
 import {
@@ -14,11 +14,11 @@ import {
   type WriterContext,
 } from "./generation-change.js";
 import { levelShard } from "./level-replicas.js";
+import { generationOnNode } from "./physical-generation.js";
 import { allShards, difference, keepers, losable, type Standing, withoutNodes } from "./standing.js";
 
 /** Documents of one shard that are compared at most; more count as different. */
 const MAX_COMPARED_DOCUMENTS = 1_000_000;
-const PAGE = 1_000;
 
 /** The replicas contradict each other, none of them may go stale, and they could not be made equal; an operator has to decide. */
 export class DivergedReplicasError extends Error {
@@ -148,32 +148,6 @@ async function isCreating(context: WriterContext, node: NodeView): Promise<boole
     .client(node.adminAddress)
     .tasks({ types: "indexCreation", statuses: "enqueued,processing", limit: 1 });
   return page.total > 0;
-}
-
-/**
- * The generation that the index's name on a node shows; undefined where the node does not hold it. A late request of a former writer can
- * have made an empty index under an old name: the one that was created first is the index.
- */
-async function generationOnNode(
-  context: WriterContext,
-  node: NodeView,
-  instance: string,
-): Promise<bigint | undefined> {
-  const client = context.calls.client(node.adminAddress);
-  let oldest: { readonly generation: bigint; readonly createdAt: string } | undefined;
-  for (let offset = 0; ; offset += PAGE) {
-    const page = (await client.json({ method: "GET", path: `/indexes?limit=${PAGE}&offset=${offset}` })) as {
-      readonly results: readonly { readonly uid: string; readonly createdAt: string }[];
-      readonly total: number;
-    };
-    for (const { uid, createdAt } of page.results) {
-      const name = parsePhysicalName(uid);
-      if (name?.instance !== instance) continue;
-      if (oldest === undefined || createdAt < oldest.createdAt)
-        oldest = { generation: name.generation, createdAt };
-    }
-    if (page.results.length === 0 || offset + PAGE >= page.total) return oldest?.generation;
-  }
 }
 
 interface Interrupted {

@@ -11,6 +11,7 @@ import { typeName } from "../../tasks/task-names.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { Catalogue } from "./catalogue.js";
 import type { WriterContext } from "./generation-change.js";
+import { requireLease } from "./index-claim.js";
 import {
   type AcceptedNodeTask,
   IndexGoneError,
@@ -49,6 +50,7 @@ export interface Dispatch {
   readonly rounds?: (standing: Standing) => readonly Round[];
   readonly kind: IndexWrite["kind"];
   readonly asAdmin?: IndexWrite["asAdmin"];
+  readonly keys?: IndexWrite["keys"];
   readonly request: IndexWrite["request"];
   /** Frees what the requests need; called when nothing will be sent any more. */
   readonly release?: () => Promise<void>;
@@ -112,9 +114,7 @@ export class WriteCore {
   private requireLease(): TopologyView {
     const view = this.context.topology.current();
     if (view === undefined) throw noLease("it has not received a topology from the control plane yet");
-    const lease = this.context.lease.state();
-    if (lease.kind === "none") throw noLease(lease.reason);
-    if (lease.kind === "elsewhere") throw noLease(`another proxy is the writer, at ${lease.address}`);
+    requireLease(this.context);
     return view;
   }
 
@@ -244,6 +244,7 @@ export class WriteCore {
         touched: dispatch.touched,
         kind: dispatch.kind,
         asAdmin: dispatch.asAdmin,
+        keys: dispatch.keys,
         request: dispatch.request,
       };
       const sent = await writer.sendInRounds(write, dispatch.rounds?.(standing) ?? [dispatch.touched]);

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { GenerationReason } from "./generation-change.js";
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
@@ -11,9 +12,13 @@ export interface WriteMetrics {
   /** Replicas of an index went stale because they missed a write. */
   replicasWentStale(count: number): void;
   /** An index changed its generation: for `stale` replicas, or by `take-over`. */
-  generationChanged(why: "stale" | "take-over" | "settle"): void;
+  generationChanged(why: GenerationReason): void;
   /** A registration with the control plane was put off. */
   registrationDelayed(): void;
+  /** Documents were sent to a replica that is being made: `copied`, or `deleted` there. */
+  documentsCopied(what: "copied" | "deleted", documents: number, bytes: number): void;
+  /** A step of a copy held an index's writes back. */
+  copyPaused(step: string, seconds: number): void;
   /** Reads these values at every scrape. */
   gauges(
     read: () => { queued: number; blocked: number; pendingRegistrations: number; spooledBytes: number },
@@ -65,6 +70,24 @@ export function createWriteMetrics(registry: Registry): WriteMetrics {
     help: "Tasks answered before the control plane knew them.",
     registers,
   });
+  const copied = new Counter({
+    name: "miroir_copy_documents_total",
+    help: "Documents sent to replicas that are being made, by what was done with them.",
+    labelNames: ["what"],
+    registers,
+  });
+  const copiedBytes = new Counter({
+    name: "miroir_copy_bytes_total",
+    help: "Bytes of documents sent to replicas that are being made.",
+    registers,
+  });
+  const copyPauses = new Histogram({
+    name: "miroir_copy_pause_seconds",
+    help: "How long steps of copies held an index's writes back.",
+    labelNames: ["step"],
+    buckets: SECONDS,
+    registers,
+  });
   return {
     writeDone(type, outcome, seconds) {
       writes.inc({ type, outcome });
@@ -77,6 +100,11 @@ export function createWriteMetrics(registry: Registry): WriteMetrics {
     replicasWentStale: (count) => stale.inc(count),
     generationChanged: (why) => generations.inc({ why }),
     registrationDelayed: () => delayed.inc(),
+    documentsCopied(what, documents, bytes) {
+      copied.inc({ what }, documents);
+      copiedBytes.inc(bytes);
+    },
+    copyPaused: (step, seconds) => copyPauses.observe({ step }, seconds),
     gauges(read) {
       const gauge = (name: string, help: string, value: (all: ReturnType<typeof read>) => number) => {
         new Gauge({
@@ -115,5 +143,7 @@ export const noWriteMetrics: WriteMetrics = {
   replicasWentStale: () => undefined,
   generationChanged: () => undefined,
   registrationDelayed: () => undefined,
+  documentsCopied: () => undefined,
+  copyPaused: () => undefined,
   gauges: () => undefined,
 };

@@ -4,7 +4,9 @@ import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
 import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
-import type { TopologySource, TopologyView, WriteLease } from "../topology/topology-view.js";
+import type { TopologySource, TopologyView, WriteLease, WriterDirectory } from "../topology/topology-view.js";
+import { WriterChoice } from "../topology/writer-choice.js";
+import { CopyRunner, type CopyRunnerOptions } from "./copy/copy-runner.js";
 import { DocumentEdits } from "./document-edits.js";
 import { DocumentWrites } from "./document-writes.js";
 import { FilterPreflight } from "./filter-preflight.js";
@@ -79,11 +81,15 @@ export interface WriteServiceOptions {
   readonly world: World;
   readonly topology: TopologySource;
   readonly lease: WriteLease;
+  /** The other proxies that may write; this one is alone unless given. */
+  readonly directory?: WriterDirectory;
   readonly control: ControlTransport;
   readonly transport: NodeTransport;
   readonly config: WriteConfig;
   readonly logger: WriteLogger;
   readonly metrics: WriteMetrics;
+  /** What copies of shards are told besides. */
+  readonly copies?: CopyRunnerOptions;
   /** The hash function of shards, where it is loaded already; loaded otherwise. */
   readonly hasher?: ShardHasher;
 }
@@ -96,6 +102,12 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     world,
     topology,
     lease,
+    writers: new WriterChoice({
+      session: lease.session,
+      proxyId: lease.proxyId,
+      state: () => lease.state(),
+      directory: options.directory,
+    }),
     control,
     calls: createNodeCalls(transport, world, config, logger, metrics),
     config,
@@ -136,9 +148,11 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
   const names = new NameOperations(core);
   const tasks = new TaskOperations(core);
   const repairs = new SettingsRepairs(core, openSettings);
+  const copies = new CopyRunner(core, openSettings, options.copies);
   const stopWatching = topology.onChange((view) => {
     shedSuspects(core, view, logger);
     repairs.look(view);
+    copies.look(view);
   });
 
   const stats = (): WriteStats => {
@@ -203,6 +217,7 @@ function shedSuspects(core: WriteCore, view: TopologyView, logger: WriteLogger):
   for (const [instance, writer] of core.knownWriters()) {
     const index = view.byInstance.get(instance);
     if (index === undefined || writer.generation() !== index.generation) continue;
+    if (!core.context.writers.isOwn(index)) continue;
     if (![...index.replicas.values()].includes("suspect")) continue;
     core
       .background(index.uid, async () => {

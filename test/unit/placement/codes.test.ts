@@ -90,7 +90,7 @@ describe("physical names", () => {
     "movies",
     "mabcdefgh",
     "mabcdefgh_",
-    "mabcdefgh_0",
+    "mabcdefgh_00",
     "mabcdefgh_01",
     "mabcdefg1_1",
     "mABCDEFGH_1",

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { documentDigest } from "../../../../src/control/verify/document-digest.js";
+import { documentDigest } from "../../../../src/json/document-digest.js";
 
 const digest = (text: string) => documentDigest(Buffer.from(text));
 

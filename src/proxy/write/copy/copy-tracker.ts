@@ -1,0 +1,272 @@
+import { LaneWrites, type Touch } from "./lane-writes.js";
+
+/** A replica of a shard, and the one that it is made equal to. */
+export interface CopyUnit {
+  readonly shard: number;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Documents to be looked at on both sides, and copied where they differ. */
+export interface CopyRound {
+  readonly from: string;
+  readonly to: string;
+  readonly keys: readonly string[];
+  /** The place in the lane behind which a write makes what was read too old. */
+  readonly mark: number;
+}
+
+/** Faults of the rule that tests plant, to see that they are found. */
+export type TrackerFault =
+  /** Documents are read although the source has not finished the writes that touch them. */
+  | "reads-before-finished"
+  /** What was read is sent although a write has touched it since. */
+  | "skips-recheck"
+  /** Failed tasks touch nothing. */
+  | "ignores-failures"
+  /** Writes without keys touch nothing. */
+  | "ignores-keyless";
+
+/** What a {@link CopyTracker} works with. */
+export interface CopyTrackerOptions {
+  /** The shard in which a key lives. */
+  readonly shardOf: (key: string) => number;
+  /** Keys of unfinished writes that are remembered. */
+  readonly maxWriteKeys?: number;
+  readonly faults?: ReadonlySet<TrackerFault>;
+}
+
+interface UnitState {
+  readonly unit: CopyUnit;
+  /** By key: the place of the last write that may have touched it; undefined until the documents have been listed. */
+  dirty: Map<string, number> | undefined;
+  /** The place of the last write that may have touched every key. */
+  swept: number;
+  /** Keys on their way to the target. */
+  readonly flying: Set<string>;
+}
+
+/** A task of a target that brings documents there. */
+interface Flight {
+  readonly keys: ReadonlyMap<UnitState, readonly string[]>;
+}
+
+/**
+ * Decides which documents may be copied while an index goes on being written (design §7). From the moment at which it is told of every
+ * write, source and target receive all of them in one order. A document is equal on both sides for good once it was equal, or was
+ * overwritten with the source's, at one place of that order. So it is sent only if every write that touched it had finished on the
+ * source before it was read, and none was sent since; the caller asks for the latter in the lane. A task that fails makes what it
+ * touched dirty again.
+ *
+ * Pure: neither clock nor network. Holds the keys of listed units that are not known to be equal, and those of unfinished writes.
+ */
+export class CopyTracker {
+  readonly #units: readonly UnitState[];
+  readonly #writes: LaneWrites;
+  readonly #flights = new Map<string, Map<number, Flight>>();
+
+  constructor(
+    units: readonly CopyUnit[],
+    private readonly options: CopyTrackerOptions,
+  ) {
+    this.#writes = new LaneWrites(options.maxWriteKeys);
+    this.#units = units.map((unit) => ({ unit, dirty: undefined, swept: 0, flying: new Set() }));
+  }
+
+  /** What it was made for. */
+  get units(): readonly CopyUnit[] {
+    return this.#units.map(({ unit }) => unit);
+  }
+
+  /** A write is about to be sent. */
+  sending(sequence: number, touch: Touch): void {
+    const { keys, shards } = this.#writes.begin(sequence, touch);
+    for (const state of this.#touched(shards)) {
+      if (keys === undefined) {
+        if (!this.#has("ignores-keyless")) state.swept = sequence;
+        continue;
+      }
+      for (const key of keys) this.#touch(state, key, sequence);
+    }
+  }
+
+  /**
+   * What became of a write.
+   *
+   * @param tasks by node: its task; none where nobody has the write
+   * @param partly some of the nodes that should have it do not
+   */
+  settled(sequence: number, touch: Touch, tasks: ReadonlyMap<string, number>, partly: boolean): void {
+    const involved = new Set(this.#units.flatMap(({ unit }) => [unit.from, unit.to]));
+    this.#writes.settle(sequence, new Map([...tasks].filter(([nodeId]) => involved.has(nodeId))));
+    if (partly) this.#spoil(touch, () => true);
+  }
+
+  /** A node's tasks whose end it has to be told of, in their order. */
+  openTasks(nodeId: string): readonly number[] {
+    const flights = [...(this.#flights.get(nodeId)?.keys() ?? [])];
+    return [...this.#writes.tasksOn(nodeId), ...flights].sort((a, b) => a - b);
+  }
+
+  /** Nodes with tasks whose end it has to be told of. */
+  nodesWithOpenTasks(): ReadonlySet<string> {
+    const flying = [...this.#flights].flatMap(([nodeId, flights]) => (flights.size > 0 ? [nodeId] : []));
+    return new Set([...this.#writes.nodes(), ...flying]);
+  }
+
+  /** A node is done with a task. */
+  finished(nodeId: string, nodeTaskUid: number, succeeded: boolean): void {
+    const flight = this.#flights.get(nodeId)?.get(nodeTaskUid);
+    const spoilt = !succeeded && !this.#has("ignores-failures");
+    if (flight !== undefined) {
+      this.#flights.get(nodeId)?.delete(nodeTaskUid);
+      for (const [state, keys] of flight.keys) {
+        for (const key of keys) {
+          state.flying.delete(key);
+          if (spoilt) state.dirty?.set(key, this.#writes.last);
+        }
+      }
+      return;
+    }
+    const touch = this.#writes.finish(nodeId, nodeTaskUid);
+    if (touch !== undefined && spoilt) {
+      this.#spoil(touch, ({ from, to }) => from === nodeId || to === nodeId);
+    }
+  }
+
+  /** Units whose documents have to be listed, of both sides; none of them has documents on their way. */
+  unlisted(): readonly CopyUnit[] {
+    return this.#units.flatMap(({ unit, dirty, flying }) =>
+      dirty === undefined && flying.size === 0 ? [unit] : [],
+    );
+  }
+
+  /** The documents of a unit: what either side holds. Listed once all writes before the copy have been finished on both. */
+  list(unit: CopyUnit, keys: Iterable<string>): void {
+    const state = this.#units.find((candidate) => candidate.unit === unit);
+    if (state === undefined) return;
+    const { last } = this.#writes;
+    state.dirty = new Map([...keys].map((key) => [key, last]));
+  }
+
+  /**
+   * Up to `limit` documents to read now, all of one source and one target; undefined where none may be read.
+   *
+   * @param isReady whether the target takes more at present
+   */
+  choose(limit: number, isReady: (unit: CopyUnit) => boolean): CopyRound | undefined {
+    const tried = new Set<string>();
+    for (const { unit, dirty } of this.#units) {
+      const pair = JSON.stringify([unit.from, unit.to]);
+      if (dirty === undefined || dirty.size === 0 || tried.has(pair) || !isReady(unit)) continue;
+      tried.add(pair);
+      const keys = this.#readable(unit, limit);
+      if (keys.length > 0) return { from: unit.from, to: unit.to, keys, mark: this.#writes.last };
+    }
+    return undefined;
+  }
+
+  /** Of documents that were read, those that no write has touched since, and that still have to be looked at. */
+  stillValid({ from, to, mark }: CopyRound, keys: readonly string[]): readonly string[] {
+    const states = this.#pair(from, to);
+    const skips = this.#has("skips-recheck");
+    return keys.filter((key) => {
+      const state = states.get(this.options.shardOf(key));
+      const touched = state?.dirty?.get(key);
+      if (state === undefined || touched === undefined || state.flying.has(key)) return false;
+      return skips || (touched <= mark && state.swept <= mark);
+    });
+  }
+
+  /** Documents that were found equal on both sides; those touched since stay. */
+  equal(round: CopyRound, keys: readonly string[]): void {
+    const states = this.#pair(round.from, round.to);
+    for (const key of this.stillValid(round, keys)) states.get(this.options.shardOf(key))?.dirty?.delete(key);
+  }
+
+  /** Documents that were sent to the target, by one task of it. Only in the lane, of what is {@link stillValid} there. */
+  sent({ from, to }: CopyRound, keys: readonly string[], nodeTaskUid: number): void {
+    const states = this.#pair(from, to);
+    const byState = new Map<UnitState, string[]>();
+    for (const key of keys) {
+      const state = states.get(this.options.shardOf(key));
+      if (state === undefined) continue;
+      state.dirty?.delete(key);
+      state.flying.add(key);
+      const list = byState.get(state);
+      if (list === undefined) byState.set(state, [key]);
+      else list.push(key);
+    }
+    const flights = this.#flights.get(to) ?? new Map<number, Flight>();
+    this.#flights.set(to, flights);
+    flights.set(nodeTaskUid, { keys: byState });
+  }
+
+  /** Tasks on their way on a target. */
+  flightsTo(nodeId: string): number {
+    return this.#flights.get(nodeId)?.size ?? 0;
+  }
+
+  /** Documents that are listed and still have to be looked at, or are on their way. */
+  left(): number {
+    return this.#units.reduce((sum, { dirty, flying }) => sum + (dirty?.size ?? 0) + flying.size, 0);
+  }
+
+  /** Whether every document is equal on both sides, but for writes that both receive. */
+  isDone(): boolean {
+    return this.#units.every(({ dirty, flying }) => dirty?.size === 0 && flying.size === 0);
+  }
+
+  #readable(unit: CopyUnit, limit: number): string[] {
+    const { from, to } = unit;
+    // Equality counts only where neither side has a write before it.
+    const horizon = this.#has("reads-before-finished")
+      ? Number.POSITIVE_INFINITY
+      : Math.min(this.#writes.horizon(from), this.#writes.horizon(to));
+    const keys: string[] = [];
+    for (const { dirty, swept, flying } of this.#pair(from, to).values()) {
+      if (dirty === undefined || swept > horizon) continue;
+      for (const [key, touched] of dirty) {
+        if (keys.length >= limit) return keys;
+        if (touched <= horizon && !flying.has(key)) keys.push(key);
+      }
+    }
+    return keys;
+  }
+
+  #pair(from: string, to: string): ReadonlyMap<number, UnitState> {
+    const states = this.#units.filter(({ unit }) => unit.from === from && unit.to === to);
+    return new Map(states.map((state) => [state.unit.shard, state]));
+  }
+
+  #touched(shards: Touch["shards"]): readonly UnitState[] {
+    if (shards === "all") return this.#units;
+    const named = new Set(shards);
+    return this.#units.filter(({ unit }) => named.has(unit.shard));
+  }
+
+  #touch({ unit, dirty }: UnitState, key: string, sequence: number): void {
+    if (dirty === undefined || this.options.shardOf(key) !== unit.shard || !dirty.has(key)) return;
+    // To the end: what is written often is looked at last.
+    dirty.delete(key);
+    dirty.set(key, sequence);
+  }
+
+  /** What a write touched may differ: it is looked at again, whole shards where its keys are not known. */
+  #spoil(touch: Touch, concerns: (unit: CopyUnit) => boolean): void {
+    for (const state of this.#touched(touch.shards)) {
+      if (!concerns(state.unit)) continue;
+      if (touch.keys === undefined) {
+        state.dirty = undefined;
+        continue;
+      }
+      for (const key of touch.keys) {
+        if (this.options.shardOf(key) === state.unit.shard) state.dirty?.set(key, this.#writes.last);
+      }
+    }
+  }
+
+  #has(fault: TrackerFault): boolean {
+    return this.options.faults?.has(fault) ?? false;
+  }
+}
