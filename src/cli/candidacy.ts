@@ -225,7 +225,6 @@ async function lead(
   await waitForTerm(control, options, observer, end);
   observer.cluster(control.topology.current().epoch?.clusterId ?? "");
   await control.topology.change("cluster as configured", (draft) => {
-    draft.replicationFactor = initial.replicationFactor;
     draft.defaultShards = initial.defaultShards;
     draft.minInSync = initial.minInSync;
   });

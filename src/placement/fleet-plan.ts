@@ -102,7 +102,8 @@ function hasWork({ moves, drops, repairs }: IndexPlan): boolean {
   return moves.length > 0 || drops.length > 0 || repairs.length > 0;
 }
 
-function goalProblems({ groups, replicationFactor }: FleetGoal): PlanProblem[] {
+/** What stands against a goal whatever the indexes are. */
+export function goalProblems({ groups, replicationFactor }: FleetGoal): readonly PlanProblem[] {
   if (groups.every(({ nodes }) => nodes.length === 0)) return [{ kind: "no-group" }];
   return groups.flatMap(({ group, nodes }) =>
     nodes.length > 0 && nodes.length < replicationFactor

@@ -1,0 +1,80 @@
+import { create } from "@bufbuild/protobuf";
+import { type FleetChange, FleetChangeSchema } from "../../gen/miroir/v1/cluster_pb.js";
+import { type Node, ShardMoveSchema, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { allBatches } from "../../placement/copy-batches.js";
+import type { FleetPlan, IndexPlan } from "../../placement/fleet-plan.js";
+import { estimatePlan, type ShardSize } from "../../placement/plan-estimate.js";
+import { describeProblem, replicasOn } from "./fleet-checks.js";
+
+/** What a plan is told with. */
+export interface ChangeFacts {
+  /** The topology with the goal in it. */
+  readonly topology: Topology;
+  readonly plan: FleetPlan;
+  /** By instance. */
+  readonly sizes: ReadonlyMap<string, ShardSize>;
+  readonly documentsPerSecond: number;
+  readonly shardsPerNode: number;
+  readonly isDown: (nodeId: string) => boolean;
+  /** Warnings besides those that the plan itself gives. */
+  readonly warnings: readonly string[];
+}
+
+/** What a change of the fleet takes, as operators are told. */
+export function describeChange(facts: ChangeFacts): FleetChange {
+  const { documentsPerSecond, plan, shardsPerNode, sizes, topology } = facts;
+  const estimate = estimatePlan(plan, sizes, documentsPerSecond);
+  return create(FleetChangeSchema, {
+    indexes: plan.indexes.map((index) => {
+      const volume = estimate.indexes.get(index.instance);
+      return {
+        indexUid: index.uid,
+        moves: movesOf(index),
+        repairNodeIds: [...index.repairs],
+        documents: BigInt(volume?.documents ?? 0),
+        bytes: BigInt(volume?.bytes ?? 0),
+      };
+    }),
+    nodes: topology.nodes.map((node) => nodeChange(topology, node, plan)),
+    documents: BigInt(estimate.documents),
+    bytes: BigInt(estimate.bytes),
+    seconds: estimate.seconds,
+    batches: allBatches(plan, shardsPerNode).length,
+    warnings: [...facts.warnings, ...plan.problems.map(describeProblem), ...waiting(facts)],
+  });
+}
+
+function movesOf({ drops, moves }: IndexPlan) {
+  return [
+    ...moves.map(({ shard, from, to }) => ({ shard, fromNodeId: from ?? "", toNodeId: to })),
+    ...drops.map(({ shard, from }) => ({ shard, fromNodeId: from, toNodeId: "" })),
+  ]
+    .sort((a, b) => a.shard - b.shard)
+    .map((move) => create(ShardMoveSchema, move));
+}
+
+function nodeChange(topology: Topology, { group, id, zone }: Node, plan: FleetPlan) {
+  const before = replicasOn(topology, id);
+  const moves = plan.indexes.flatMap((index) => index.moves);
+  const taken = moves.filter(({ to }) => to === id).length;
+  const moved = moves.filter(({ from }) => from === id).length;
+  const dropped = plan.indexes.flatMap((index) => index.drops).filter(({ from }) => from === id).length;
+  return {
+    nodeId: id,
+    group,
+    zone,
+    replicasBefore: BigInt(before),
+    replicasAfter: BigInt(before + taken - moved - dropped),
+    replicasIn: BigInt(taken),
+    replicasOut: BigInt(moved + dropped),
+  };
+}
+
+/** Nodes that something is to be copied to and that do not answer. */
+function waiting({ isDown, plan }: ChangeFacts): string[] {
+  const targets = plan.indexes.flatMap(({ moves, repairs }) => [...moves.map(({ to }) => to), ...repairs]);
+  return [...new Set(targets)]
+    .filter(isDown)
+    .sort()
+    .map((id) => `node ${id} does not answer; what is to be copied to it waits for it`);
+}
