@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { canonicalJson } from "../../json/canonical.js";
 import type { NodeClient, NodeTaskRecord } from "../../meilisearch/node-client.js";
 import type { TaskMetadata } from "../../meilisearch/task-metadata.js";
-import { parsePhysicalName } from "../../placement/physical-name.js";
+import { NEW_GENERATION, parsePhysicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { initialNodeSettings } from "../../settings/canonical-settings.js";
 import {
@@ -178,6 +178,7 @@ export class Auditor {
     if (record.indexUid === null || record.indexUid.startsWith(PROBE_PREFIX)) return "control";
     const physical = parsePhysicalName(record.indexUid);
     if (physical === undefined) return this.#unexpected(id, record, "index");
+    if (physical.generation === NEW_GENERATION) return "control";
     const isDocumentWrite = record.type.startsWith("document");
     const index = findInstance(this.#options.topology.current(), physical.instance);
     if (isDocumentWrite && index !== undefined) {

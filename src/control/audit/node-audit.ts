@@ -1,7 +1,7 @@
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeTaskRecord } from "../../meilisearch/node-client.js";
 import { laterNodeTime, nodeTimeMs, safeWatermark } from "../../meilisearch/node-time.js";
-import { parseTaskMetadata, type TaskMetadata } from "../../meilisearch/task-metadata.js";
+import { OWN_TASK_UID, parseTaskMetadata, type TaskMetadata } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { type NodeTaskUid, nodeTaskUid } from "../../store/task-store.js";
 import type { LostTask, NodeAuditOptions } from "./audit-options.js";
@@ -332,6 +332,10 @@ export class NodeAudit {
       this.#highest = Math.max(this.#highest, record.uid);
       this.#identity.note(record);
       if (unknown.has(record.uid as NodeTaskUid)) {
+        if (isOwn(record)) {
+          this.#done(record, "own");
+          continue;
+        }
         if (!this.#pending.has(record.uid)) {
           this.#pending.set(record.uid, { record, since: world.clock.monotonic() });
         }
@@ -440,4 +444,10 @@ export class NodeAudit {
     if (oldestKept !== undefined) await log.prune(oldestKept.enqueuedAt);
     this.#prunedBelow = this.#frontier - keep;
   }
+}
+
+/** Whether a writer sent the task on Miroir's own account: a copy, or what one left to delete. No client task is made of it. */
+function isOwn({ customMetadata }: NodeTaskRecord): boolean {
+  const metadata = parseTaskMetadata(customMetadata);
+  return metadata !== undefined && BigInt(metadata.taskUid) === OWN_TASK_UID;
 }

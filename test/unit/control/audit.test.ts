@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { AuditTuning } from "../../../src/control/audit/audit-options.js";
 import { TaskStatus, TaskType } from "../../../src/gen/miroir/v1/tasks_pb.js";
 import { NodeState, ReplicaState } from "../../../src/gen/miroir/v1/topology_pb.js";
+import { OWN_TASK_UID } from "../../../src/meilisearch/task-metadata.js";
 import { nodeId } from "../../../src/store/task-store.js";
 import { type Harness, startHarness } from "../../integration/control/control-harness.js";
 import { eventually } from "../../integration/control/eventually.js";
@@ -94,6 +95,28 @@ describe("the audit of node logs", () => {
     const uids = await write(0);
     for (const [at, node] of nodes.nodes.entries()) node.finish([uids[at] ?? 0], done);
     expect((await harness.finished(0, 3_000)).status).toBe(TaskStatus.SUCCEEDED);
+  });
+
+  it("takes copies and the preparation of their targets for Miroir's own: no client task, no suspicion", async () => {
+    const own = `s.1.0.${OWN_TASK_UID}`;
+    const [node] = nodes.nodes;
+    if (node === undefined) throw new Error("there is no node");
+    const target = `${physical().slice(0, -1)}0`;
+    node.finish([
+      node.enqueue(target, "indexCreation"),
+      node.enqueue(target, "settingsUpdate"),
+      node.enqueue(physical(), "documentAdditionOrUpdate", own),
+    ]);
+    // The next write names the copy's sequence as the one before it.
+    const uids = nodes.nodes.map((each, at) =>
+      each.enqueue(physical(), "documentAdditionOrUpdate", `s.2.${at === 0 ? 1 : 0}.0`),
+    );
+    await register(0, uids);
+    for (const [at, each] of nodes.nodes.entries()) each.finish([uids[at] ?? 0], done);
+    expect((await harness.finished(0)).status).toBe(TaskStatus.SUCCEEDED);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await harness.tasks.listTasks({})).tasks.map(({ uid }) => uid)).toEqual([0n]);
+    expect(replicas()).toEqual([ReplicaState.IN_SYNC, ReplicaState.IN_SYNC]);
   });
 
   it("makes the odd replica suspect before the task is final, and counts it no longer", async () => {
