@@ -1,5 +1,7 @@
 import { Command } from "commander";
 import { addControlCommand, addHealthcheckCommand, addProxyCommand } from "./commands.js";
+import { addControlListCommand } from "./ctl/control.js";
+import { addElectCommand } from "./ctl/elect.js";
 import { addIndexCommands } from "./ctl/indexes.js";
 import { addStatusCommand } from "./ctl/status.js";
 import { addTaskCommands } from "./ctl/tasks.js";
@@ -32,10 +34,12 @@ Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server 
     .command("ctl")
     .description("ask a running control plane, over the same gRPC services that anyone can call");
   addStatusCommand(ctl);
+  addControlListCommand(ctl);
   addIndexCommands(ctl);
   addTaskCommands(ctl);
   addTopologyCommands(ctl);
   addVerifyCommand(ctl);
+  addElectCommand(ctl);
   addStoreCommands(program);
   addRestoreCommand(program);
   inheritExitOverride(program);

@@ -1,14 +1,17 @@
 import { type Client, createClient, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { ClusterService } from "../gen/miroir/v1/cluster_pb.js";
+import { ControlService } from "../gen/miroir/v1/control_pb.js";
 import { IndexService } from "../gen/miroir/v1/indexes_pb.js";
 import { ResourceService } from "../gen/miroir/v1/resources_pb.js";
 import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
 import { VerifyService } from "../gen/miroir/v1/verify_pb.js";
+import { followLeader } from "./follow-leader.js";
 
 export * from "../gen/miroir/v1/cluster_pb.js";
+export * from "../gen/miroir/v1/control_pb.js";
 export * from "../gen/miroir/v1/indexes_pb.js";
 export * from "../gen/miroir/v1/resources_pb.js";
 export * from "../gen/miroir/v1/settings_pb.js";
@@ -20,7 +23,7 @@ export { createGrpcServiceClient, GrpcError } from "./grpc-adapter.js";
 
 /** Which control plane to call, and how. */
 export interface MiroirClientOptions {
-  /** `http://host:port` or `https://host:port` of the control plane. */
+  /** `http://host:port` or `https://host:port` of a control process; calls that only the leader answers go on to that one. */
   readonly baseUrl: string;
   /** Key of the admin API; none unless given. */
   readonly adminKey?: string;
@@ -40,6 +43,7 @@ export interface MiroirClient {
   readonly tasks: Client<typeof TaskService>;
   readonly indexes: Client<typeof IndexService>;
   readonly cluster: Client<typeof ClusterService>;
+  readonly control: Client<typeof ControlService>;
   readonly resources: Client<typeof ResourceService>;
   readonly settings: Client<typeof SettingsService>;
   readonly topology: Client<typeof TopologyService>;
@@ -54,6 +58,7 @@ export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
     tasks: createClient(TaskService, limited),
     indexes: createClient(IndexService, limited),
     cluster: createClient(ClusterService, limited),
+    control: createClient(ControlService, limited),
     resources: createClient(ResourceService, limited),
     settings: createClient(SettingsService, limited),
     topology: createClient(TopologyService, connect(options)),
@@ -62,14 +67,18 @@ export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
 }
 
 function connect(options: MiroirClientOptions, defaultTimeoutMs?: number): Transport {
-  const { adminKey, baseUrl, ca, httpVersion = "1.1" } = options;
-  return createConnectTransport({
-    baseUrl: baseUrl.replace(/\/+$/, ""),
-    httpVersion,
-    interceptors: adminKey === undefined ? [] : [authorize(adminKey)],
-    ...(defaultTimeoutMs === undefined ? {} : { defaultTimeoutMs }),
-    ...(ca === undefined ? {} : { nodeOptions: { ca } }),
-  });
+  const { adminKey, ca, httpVersion = "1.1" } = options;
+  return followLeader(
+    (baseUrl) =>
+      createConnectTransport({
+        baseUrl,
+        httpVersion,
+        interceptors: adminKey === undefined ? [] : [authorize(adminKey)],
+        ...(defaultTimeoutMs === undefined ? {} : { defaultTimeoutMs }),
+        ...(ca === undefined ? {} : { nodeOptions: { ca } }),
+      }),
+    options.baseUrl.replace(/\/+$/, ""),
+  );
 }
 
 function authorize(adminKey: string): Interceptor {
