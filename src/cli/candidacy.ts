@@ -255,6 +255,7 @@ async function lead(
       probe: (nodeId) => plane.nodeStatus().get(nodeId),
       openNodeTasks: () => Promise.resolve(plane.openTaskCounts()),
       openTasks: () => store.tasks.countOpen(),
+      operations: plane.fleetOperations,
     }),
   });
   await aborted(end);

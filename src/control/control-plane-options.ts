@@ -19,6 +19,12 @@ import type { TopologyManager } from "./topology/topology-manager.js";
 import type { ConfiguredWebhook } from "./webhooks/configured-webhook.js";
 import type { WebhookTuning } from "./webhooks/webhook-delivery.js";
 
+/** How copies of shards are made. */
+export interface CopyTuning {
+  /** Shards that are copied to one node, or away from it, at a time; 8 unless given. */
+  readonly shardsPerNode?: number;
+}
+
 /** What the deciding parts of the control plane are configured with. */
 export interface ControlPlaneConfig {
   readonly nodes: readonly ConfiguredNode[];
@@ -42,6 +48,7 @@ export interface ControlPlaneConfig {
   readonly exports?: ExportTuning;
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
+  readonly copies?: CopyTuning;
   readonly antiEntropy?: AntiEntropyTuning;
   readonly repair?: AutoRepairTuning;
 }

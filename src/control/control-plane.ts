@@ -15,6 +15,8 @@ import type { TaskStore } from "../store/task-store.js";
 import { AntiEntropy } from "./anti-entropy/anti-entropy.js";
 import { Auditor } from "./audit/auditor.js";
 import { createBackups } from "./backups/backups.js";
+import { createFleetOperations, type FleetOperations } from "./cluster/fleet-operations.js";
+import type { FleetWorkflows } from "./cluster/fleet-workflows.js";
 import type { ControlPlaneOptions } from "./control-plane-options.js";
 import { createCopyMetrics } from "./copy/copy-metrics.js";
 import { CopyProgressBook } from "./copy/copy-progress.js";
@@ -71,6 +73,8 @@ export interface ControlPlane {
   };
   /** Nodes that come and go while the control plane runs. */
   readonly nodes: FleetNodes;
+  /** What operators may change. */
+  readonly fleetOperations: FleetOperations;
   /** Health by node id, for every node of the topology. */
   nodeStatus(): ReadonlyMap<string, NodeHealth>;
   /** Node tasks that Miroir waits for, by node. */
@@ -209,6 +213,19 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   /** Work that is in the store before it begins, and goes on under the next leader. */
   const recordedWork = [names, compaction, removal, backups, exports];
   let endListening: (() => void) | undefined;
+  const nodes = createNodeFleet({
+    ...common,
+    transport,
+    directory,
+    monitor,
+    auditor,
+    nodeKey: config.nodeKey,
+    switchFeatures: featuresOf,
+  });
+  const workflows: FleetWorkflows = {
+    start: () => Promise.reject(new Error("workflows are not carried out yet")),
+    running: () => undefined,
+  };
 
   return {
     services: {
@@ -233,14 +250,13 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         logger,
       }),
     },
-    nodes: createNodeFleet({
+    nodes,
+    fleetOperations: createFleetOperations({
       ...common,
-      transport,
-      directory,
-      monitor,
-      auditor,
-      nodeKey: config.nodeKey,
-      switchFeatures: featuresOf,
+      nodes,
+      workflows,
+      admin,
+      shardsPerNode: config.copies?.shardsPerNode ?? 8,
     }),
     nodeStatus: () => monitor.health(),
     openTaskCounts: () => auditor.openTaskCounts(),

@@ -17,7 +17,6 @@ export interface ChangeRunnerOptions {
   readonly topology: TopologyManager;
   readonly workflows: FleetWorkflows;
   readonly admin: (nodeId: string) => NodeClient;
-  readonly isDown: (nodeId: string) => boolean;
   readonly logger: Logger;
   /** Shards that are copied to or from one node at a time. */
   readonly shardsPerNode: number;
@@ -104,7 +103,7 @@ export class ChangeRunner {
     wanted: WantedChange,
     base: Topology,
   ): Promise<{ readonly change: FleetChange; readonly isIdle: boolean }> {
-    const { admin, isDown, logger, shardsPerNode } = this.#options;
+    const { admin, logger, shardsPerNode } = this.#options;
     const topology = clone(TopologySchema, base);
     wanted.begin(topology);
     if (wanted.forced !== true) refuseTooFewNodes(base, topology);
@@ -115,7 +114,6 @@ export class ChangeRunner {
       sizes: await shardSizes(base, admin, logger),
       documentsPerSecond: wanted.maxDocumentsPerSecond || ASSUMED_DOCUMENTS_PER_SECOND,
       shardsPerNode,
-      isDown,
       warnings: wanted.warnings ?? [],
     });
     return { change, isIdle: plan.indexes.length === 0 && equals(TopologySchema, base, topology) };

@@ -5,6 +5,7 @@ import { type ClusterService, type NodeStatus, NodeStatusSchema } from "../../ge
 import { type Index, NodeState, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { ProxyFleet } from "../topology/proxy-fleet.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
+import type { FleetOperations } from "./fleet-operations.js";
 
 /** What the last probes said of a node. */
 export interface NodeProbe {
@@ -26,12 +27,15 @@ export interface ClusterServiceOptions {
   readonly openNodeTasks: () => Promise<ReadonlyMap<string, number>>;
   /** Client tasks that are not final. */
   readonly openTasks: () => Promise<number>;
+  /** What operators may change. */
+  readonly operations: FleetOperations;
 }
 
 /** `miroir.v1.ClusterService` as Connect serves it. */
 export function createClusterService(options: ClusterServiceOptions): ServiceImpl<typeof ClusterService> {
   const { fleet, topology, version } = options;
   return {
+    ...options.operations,
     async getStatus() {
       const current = topology.current();
       const [nodes, openTasks] = await Promise.all([nodeStatuses(current, options), options.openTasks()]);

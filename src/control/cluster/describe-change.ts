@@ -4,7 +4,7 @@ import { type Node, ShardMoveSchema, type Topology } from "../../gen/miroir/v1/t
 import { allBatches } from "../../placement/copy-batches.js";
 import type { FleetPlan, IndexPlan } from "../../placement/fleet-plan.js";
 import { estimatePlan, type ShardSize } from "../../placement/plan-estimate.js";
-import { describeProblem, replicasOn } from "./fleet-checks.js";
+import { describeProblem, isDown, replicasOn } from "./fleet-checks.js";
 
 /** What a plan is told with. */
 export interface ChangeFacts {
@@ -15,7 +15,6 @@ export interface ChangeFacts {
   readonly sizes: ReadonlyMap<string, ShardSize>;
   readonly documentsPerSecond: number;
   readonly shardsPerNode: number;
-  readonly isDown: (nodeId: string) => boolean;
   /** Warnings besides those that the plan itself gives. */
   readonly warnings: readonly string[];
 }
@@ -71,10 +70,10 @@ function nodeChange(topology: Topology, { group, id, zone }: Node, plan: FleetPl
 }
 
 /** Nodes that something is to be copied to and that do not answer. */
-function waiting({ isDown, plan }: ChangeFacts): string[] {
+function waiting({ plan, topology }: ChangeFacts): string[] {
   const targets = plan.indexes.flatMap(({ moves, repairs }) => [...moves.map(({ to }) => to), ...repairs]);
   return [...new Set(targets)]
-    .filter(isDown)
+    .filter((id) => isDown(topology, id))
     .sort()
     .map((id) => `node ${id} does not answer; what is to be copied to it waits for it`);
 }

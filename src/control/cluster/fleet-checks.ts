@@ -1,4 +1,4 @@
-import { type Node, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { type Node, NodeState, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { goalProblems, type PlanProblem } from "../../placement/fleet-plan.js";
 import { FleetChangeRefusedError } from "./fleet-change-error.js";
 import { fleetGoal } from "./fleet-goal.js";
@@ -12,6 +12,12 @@ export function requireNode(topology: Topology, nodeId: string): Node {
   if (node !== undefined) return node;
   const ids = topology.nodes.map(({ id }) => id).join(", ");
   throw new FleetChangeRefusedError("not_found", `there is no node ${nodeId}; the fleet has ${ids}`);
+}
+
+/** Whether a node does not answer, whatever it is to become. */
+export function isDown({ nodes }: Topology, nodeId: string): boolean {
+  const node = nodes.find(({ id }) => id === nodeId);
+  return node?.state === NodeState.UNREACHABLE || node?.unreachableSince !== undefined;
 }
 
 /** @throws FleetChangeRefusedError (not_found) where there is no such group */

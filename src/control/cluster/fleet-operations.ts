@@ -27,7 +27,7 @@ export type FleetOperations = Pick<
   | "reshard"
 >;
 
-/** Operators' changes of the fleet; each plans first, and is carried out as a workflow. */
+/** {@link FleetOperations}: each plans first, and is carried out as a workflow. */
 export function createFleetOperations(options: FleetOperationsOptions): FleetOperations {
   const context = { ...options, runner: new ChangeRunner(options) };
   return {

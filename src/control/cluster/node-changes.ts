@@ -6,14 +6,13 @@ import type { FleetNodes, NodeToAdmit } from "../nodes/fleet-nodes.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { ChangeRunner, WantedChange } from "./change-runner.js";
 import { FleetChangeRefusedError } from "./fleet-change-error.js";
-import { refuseLosingCopies, replicasOn, requireGroup, requireNode } from "./fleet-checks.js";
+import { isDown, refuseLosingCopies, replicasOn, requireGroup, requireNode } from "./fleet-checks.js";
 
 /** What changes of nodes work with. */
 export interface NodeChangeContext {
   readonly topology: TopologyManager;
   readonly nodes: FleetNodes;
   readonly runner: ChangeRunner;
-  readonly isDown: (nodeId: string) => boolean;
 }
 
 /** How a change is to be made. */
@@ -51,13 +50,13 @@ export async function addNode(
 
 /** Moves everything off a node. @throws FleetChangeRefusedError */
 export async function drainNode(
-  { isDown, runner, topology }: NodeChangeContext,
+  { runner, topology }: NodeChangeContext,
   nodeId: string,
   mode: ChangeMode,
 ): Promise<FleetChange> {
   const current = topology.current();
   refuseGoing(current, nodeId);
-  refuseLosingCopies(current, new Set([nodeId]), isDown);
+  refuseLosingCopies(current, new Set([nodeId]), (id) => isDown(current, id));
   const change: WantedChange = {
     kind: "drain-node",
     title: `drain ${nodeId}`,
@@ -75,7 +74,7 @@ export async function drainNode(
  * @throws FleetChangeRefusedError
  */
 export async function removeNode(
-  { isDown, nodes, runner, topology }: NodeChangeContext,
+  { nodes, runner, topology }: NodeChangeContext,
   nodeId: string,
   force: boolean,
   mode: ChangeMode,
@@ -89,7 +88,7 @@ export async function removeNode(
       `node ${nodeId} still holds ${held} shard replicas; drain it first, or force its removal, which copies them from others where there are any`,
     );
   }
-  refuseLosingCopies(current, new Set([nodeId]), isDown);
+  refuseLosingCopies(current, new Set([nodeId]), (id) => isDown(current, id));
   const change: WantedChange = {
     kind: "remove-node",
     title: `remove ${nodeId}`,
@@ -114,7 +113,7 @@ export async function removeNode(
  * @throws FleetChangeRefusedError; NodeSetupError for a server that cannot be a node of the fleet
  */
 export async function replaceNode(
-  { isDown, nodes, runner, topology }: NodeChangeContext,
+  { nodes, runner, topology }: NodeChangeContext,
   nodeId: string,
   wanted: NewNode,
   mode: ChangeMode,
@@ -122,7 +121,7 @@ export async function replaceNode(
   if (!mode.dryRun) runner.refuseBusy();
   const current = topology.current();
   const old = requireNode(current, nodeId);
-  refuseLosingCopies(current, new Set([nodeId]), isDown);
+  refuseLosingCopies(current, new Set([nodeId]), (id) => isDown(current, id));
   const request = nodeToAdmit(
     { ...wanted, zone: wanted.zone || old.zone, weight: wanted.weight || old.weight },
     old.group,
