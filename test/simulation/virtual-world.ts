@@ -50,7 +50,7 @@ export function createVirtualWorld(seed: number): VirtualWorld {
       signal?.addEventListener("abort", abort, { once: true });
     });
   return {
-    clock: { now: () => 1_800_000_000_000 + now, monotonic: () => now },
+    clock: { now: () => 1_800_000_000_000 + Math.floor(now), monotonic: () => now },
     timers: { after, sleep },
     random: {
       next: () => random.next(),
@@ -59,8 +59,9 @@ export function createVirtualWorld(seed: number): VirtualWorld {
     seeded,
     async runUntil(done, limitMs) {
       for (;;) {
-        // Everything that follows from what has happened, before time moves on.
-        await new Promise((resolve) => setImmediate(resolve));
+        // Everything that follows from what has happened, before time moves on; work on real files is part of it.
+        do await new Promise((resolve) => setImmediate(resolve));
+        while (process.getActiveResourcesInfo().includes("FSReqPromise"));
         if (done()) return;
         const entry = queue.take();
         if (entry === undefined) throw new Error(`stuck at ${now} ms: nothing is left that could happen`);

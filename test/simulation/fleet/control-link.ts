@@ -15,10 +15,10 @@ import {
   ControlUnavailableError,
   type TopologyStream,
 } from "../../../src/proxy/control-transport.js";
-import { createSimulatedTransport } from "../../support/simulated-control.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import type { ControlReplica, LeaderServices } from "./control-replica.js";
 import type { ProcessWorld } from "./process-world.js";
+import { type LinkedStream, openStream } from "./stream-link.js";
 
 /** Probabilities of what goes wrong with one call to the control plane. */
 export interface ControlFaults {
@@ -76,23 +76,28 @@ export function linkControl(
 ): { readonly transport: ControlTransport; breakStreams(): void } {
   const { seeded } = world;
   let preferred = 0;
-  const streams = createSimulatedTransport(
-    {
-      service: () => at(link, preferred)?.services()?.topology,
-      latency: () => 1 + seeded.below(link.faults.streamDelayMs),
-      silent: false,
-    },
-    process,
-  );
+  const open = new Set<LinkedStream>();
   const subscribe = (signal: AbortSignal): TopologyStream => {
     const position = preferred;
-    const stream = streams.subscribe(signal);
+    const replica = at(link, position);
+    const service = replica?.services()?.topology;
+    if (replica === undefined || service === undefined) {
+      preferred++;
+      return refusedStream();
+    }
+    const latency = () => 1 + seeded.below(link.faults.streamDelayMs);
+    const stream = openStream({ service, proxy: process, server: replica.process, latency }, signal);
+    open.add(stream);
+    const ended = replica.onKill(() => stream.break());
     async function* messages() {
       try {
         yield* stream.messages;
       } catch (error) {
         if (preferred === position) preferred++;
         throw error;
+      } finally {
+        ended();
+        open.delete(stream);
       }
     }
     return { ...stream, messages: messages() };
@@ -149,6 +154,9 @@ export function linkControl(
     if (seeded.chance(link.faults.loseAnswer)) throw new ControlUnavailableError("the answer was lost");
     return answer;
   };
+  const breakStreams = (): void => {
+    for (const stream of [...open]) stream.break();
+  };
   const calls: Record<string, unknown> = { subscribe, close: () => undefined };
   const transport = new Proxy(calls, {
     get: (_, member) =>
@@ -156,11 +164,19 @@ export function linkControl(
       ((request: object, options?: { timeoutMs?: number; signal?: AbortSignal }) =>
         call(String(member), request, options)),
   });
-  return { transport: transport as unknown as ControlTransport, breakStreams: () => streams.breakStreams() };
+  return { transport: transport as unknown as ControlTransport, breakStreams };
 }
 
 /** The process is there and does not lead, or is not there: another one may. */
 class NotServingError extends ControlUnavailableError {}
+
+/** A stream to a process that does not lead. */
+function refusedStream(): TopologyStream {
+  const messages: AsyncIterable<never> = {
+    [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new NotServingError("it does not lead")) }),
+  };
+  return { send: () => undefined, messages, close: () => undefined };
+}
 
 function at(link: ControlLink, position: number): ControlReplica | undefined {
   const replicas = link.replicas();

@@ -32,6 +32,7 @@ export class ControlReplica {
   private serving: LeaderServices | undefined;
   private clusterId: string | undefined;
   private candidacies = 0;
+  private readonly listeners = new Set<() => void>();
 
   constructor(private readonly options: ControlReplicaOptions) {
     this.process = createProcessWorld(options.world);
@@ -49,6 +50,13 @@ export class ControlReplica {
 
   kill(): void {
     this.process.kill();
+    for (const listener of [...this.listeners]) listener();
+  }
+
+  /** Calls back when the process is killed; returns the function that ends it. */
+  onKill(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   /** Ends as on SIGTERM: the lease is given back at once. */

@@ -172,9 +172,19 @@ export class Fleet {
     if (this.say === silent) return SILENT;
     return pino(
       { level: "debug", base: null, timestamp: false },
-      { write: (line: string) => this.say(`${name} ${line.trimEnd()}`) },
+      { write: (line: string) => this.say(`${name}: ${readable(line)}`) },
     );
   }
+}
+
+/** A line of the log as a person reads it. */
+function readable(line: string): string {
+  const { level, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+  const told = Object.entries(fields).map(([name, value]) => {
+    const { message } = (value ?? {}) as { readonly message?: unknown };
+    return ` ${name}=${message === undefined ? JSON.stringify(value) : String(message)}`;
+  });
+  return `${Number(level) >= 40 ? "! " : ""}${String(msg)}${told.join("")}`;
 }
 
 const SILENT = pino({ level: "silent" });

@@ -88,7 +88,9 @@ export class NodeNetwork {
     });
     const held = this.stopped.get(id);
     if (held !== undefined) {
-      held.push(this.laterExecution(node, address, request, 0));
+      this.late++;
+      const body = await wholeBody(request);
+      held.push(() => this.executeLater(node, address, request, body, 0));
       await timers.sleep(request.timeoutMs ?? 30_000, request.signal).catch(() => undefined);
       throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
     }
@@ -100,10 +102,13 @@ export class NodeNetwork {
     if (dice < refuse) return refusal(seeded.chance(0.5) ? 503 : 429, "too_busy", "the node is busy");
     if (dice < refuse + notSent) throw new NodeUnavailableError(address.id, "not-sent", "no connection");
     if (dice < refuse + notSent + delay) {
-      if (seeded.chance(0.7)) this.laterExecution(node, address, request, seeded.below(maxDelayMs + 1))();
+      if (seeded.chance(0.7)) {
+        this.late++;
+        this.executeLater(node, address, request, await wholeBody(request), seeded.below(maxDelayMs + 1));
+      }
       throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
     }
-    const answer = await node.execute(request, address.key ?? "");
+    const answer = node.execute(request, await wholeBody(request), address.key ?? "");
     await timers.sleep(1 + seeded.below(MAX_LATENCY_MS));
     if (!node.up || request.signal?.aborted || dice < refuse + notSent + delay + loseAnswer) {
       throw new NodeUnavailableError(address.id, "unknown", "the connection broke");
@@ -111,21 +116,29 @@ export class NodeNetwork {
     return answer;
   }
 
-  /** Begins a late execution: what arrived is executed as it was sent, whatever the sender does meanwhile. */
-  private laterExecution(
+  /** What arrived is executed as it was sent, whatever the sender does meanwhile. */
+  private executeLater(
     node: SimulatedMeilisearch,
     address: NodeAddress,
     request: NodeRequest,
+    body: string,
     delayMs: number,
-  ): () => void {
-    const body = typeof request.body === "function" ? request.body() : undefined;
-    const kept = body === undefined ? request : { ...request, body: () => body };
-    this.late++;
-    return () => {
-      this.world.timers.after(delayMs, () => {
-        this.late--;
-        if (node.up) void node.execute(kept, address.key ?? "");
-      });
-    };
+  ): void {
+    this.world.timers.after(delayMs, () => {
+      this.late--;
+      if (node.up) node.execute(request, body, address.key ?? "");
+    });
   }
+}
+
+async function wholeBody({ body, contentLength }: NodeRequest): Promise<string> {
+  if (body === undefined) return "";
+  if (typeof body !== "function") return body.toString();
+  const chunks: Buffer[] = [];
+  for await (const chunk of body()) chunks.push(chunk as Buffer);
+  const whole = Buffer.concat(chunks);
+  if (contentLength !== whole.length) {
+    throw new Error(`a body of ${whole.length} bytes was announced as ${contentLength}`);
+  }
+  return whole.toString();
 }

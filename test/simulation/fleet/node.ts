@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import type { Readable } from "node:stream";
 import type { NodeRequest, NodeResponse } from "../../../src/meilisearch/transport.js";
 import { parseShardCode } from "../../../src/placement/injected-fields.js";
 import type { VirtualWorld } from "../virtual-world.js";
@@ -77,8 +76,7 @@ export class SimulatedMeilisearch {
   }
 
   /** Executes a request whose body has arrived whole; `key` is what its sender has shown. */
-  async execute(request: NodeRequest, key: string): Promise<NodeResponse> {
-    const body = await bodyText(request);
+  execute(request: NodeRequest, body: string, key: string): NodeResponse {
     try {
       return this.answer(request, body, key);
     } catch (error) {
@@ -136,6 +134,7 @@ export class SimulatedMeilisearch {
       default:
         return refusal(404, "not_found", `no route ${method} ${path}`);
     }
+    if (name !== "" && !/^[\w-]+$/.test(name)) return refusal(400, "invalid_index_uid", "not a uid of an index");
     if (name === "") return method === "POST" ? this.create(text()) : this.listIndexes(query);
     if (section === "settings") return this.settings(method, name, text(), mayCreate);
     if (section === "documents") return this.documents(request, name, action, query, body, mayCreate);
@@ -387,17 +386,4 @@ function json(status: number, body: unknown): NodeResponse {
 /** A refusal in Meilisearch's shape. */
 export function refusal(status: number, code: string, message: string): NodeResponse {
   return json(status, { message, code, type: status >= 500 ? "internal" : "invalid_request", link: "" });
-}
-
-async function bodyText(request: NodeRequest): Promise<string> {
-  const { body } = request;
-  if (body === undefined) return "";
-  if (typeof body !== "function") return body.toString();
-  const chunks: Buffer[] = [];
-  for await (const chunk of body() as Readable) chunks.push(chunk as Buffer);
-  const whole = Buffer.concat(chunks);
-  if (request.contentLength !== whole.length) {
-    throw new Error(`a body of ${whole.length} bytes was announced as ${request.contentLength}`);
-  }
-  return whole.toString();
 }

@@ -46,9 +46,9 @@ export class NotConnectedError extends Error {
   override readonly name = "NotConnectedError";
 }
 
-/** A client's document write. */
+/** A client's write. */
 export interface ClientWrite {
-  readonly kind: DocumentWriteKind;
+  readonly kind: DocumentWriteKind | "settings";
   /** JSON; empty for those without a body. */
   readonly body: string;
 }
@@ -159,6 +159,10 @@ export class SimulatedProxy {
   }
 
   private submit({ kind, body }: ClientWrite): Promise<WriteResult> {
+    if (kind === "settings") {
+      const settings = { indexUid: INDEX, route: "all", method: "PATCH", body: JSON.parse(body) as unknown } as const;
+      return this.writes.updateSettings(settings, this.signal);
+    }
     return this.writes.submit(
       {
         kind,
@@ -168,13 +172,6 @@ export class SimulatedProxy {
         primaryKey: kind === "replace" || kind === "update" ? "id" : undefined,
       },
       this.signal,
-    );
-  }
-
-  /** A change of settings. */
-  updateSettings(body: Readonly<Record<string, unknown>>): Promise<WriteResult> {
-    return this.asked(() =>
-      this.writes.updateSettings({ indexUid: INDEX, route: "all", method: "PATCH", body }, this.signal),
     );
   }
 

@@ -101,6 +101,7 @@ class Run {
     }
     const topology = await this.fleet.storedTopology();
     if (topology !== undefined) this.compareReplicas(topology);
+    if (this.say !== silent) this.tellLogs();
     const { history, overlapping } = this.workload;
     const findings = [...this.findings, ...this.fleet.watch.findings, ...checkHistory(history)];
     const writes = history.filter((record) => record.kind === "write");
@@ -126,19 +127,10 @@ class Run {
   /** The index is made and may be filtered before anything goes wrong. */
   private async begin(): Promise<void> {
     await this.until("the first write", async () => {
-      const outcome = await this.workload.write(0, 0);
+      const outcome = await this.workload.write(0, 0, "set");
       return outcome === "acknowledged";
     });
-    await this.until("the settings", async () => {
-      try {
-        const { body } = await this.fleet.proxy(0).updateSettings({ filterableAttributes: ["g"] });
-        this.say(`settings: task ${body.taskUid}`);
-        return true;
-      } catch (error) {
-        this.say(`settings: ${String(error)}`);
-        return false;
-      }
-    });
+    await this.until("the settings", () => this.workload.makeFilterable());
     await this.world.runUntil(() => this.workload.idle(), LIMIT_MS);
   }
 
@@ -221,6 +213,16 @@ class Run {
       passed = true;
     });
     await this.world.runUntil(() => passed, LIMIT_MS);
+  }
+
+  private tellLogs(): void {
+    for (const { id, tasks } of this.fleet.nodes.values()) {
+      for (const { uid, type, indexUid, customMetadata, status, details, error, ...times } of tasks) {
+        const told = JSON.stringify({ details, error: error?.code });
+        const when = [times.enqueuedAt, times.startedAt, times.finishedAt].map((time) => time?.slice(17, 23) ?? "-");
+        this.say(`${id} ${uid} ${type} ${indexUid} ${customMetadata} ${status} ${when.join(" ")} ${told}`);
+      }
+    }
   }
 
   /** At rest, replicas in sync hold the same, and no stale one bears the present name. */

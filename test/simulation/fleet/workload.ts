@@ -1,6 +1,6 @@
 import { MeilisearchError } from "../../../src/meilisearch/errors.js";
 import { statusName } from "../../../src/tasks/task-names.js";
-import { documentOf, keysOfGroup } from "../../chaos-harness/documents.js";
+import { documentOf, keysOfGroup, SLOTS } from "../../chaos-harness/documents.js";
 import type { HistoryRecord, ReadVia, SeenTask, WriteKind, WriteRecord } from "../../chaos-harness/history.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import type { Fleet } from "./fleet.js";
@@ -8,7 +8,7 @@ import { type ClientWrite, NotConnectedError } from "./proxy.js";
 
 /** Groups of documents in use: few, so that writes meet. */
 const GROUPS_IN_USE = 3;
-const SLOTS = 3;
+const WRITE_KINDS = ["set", "set", "set", "update", "update", "delete", "delete-by-filter"] as const;
 
 /** Every key of a simulated run. */
 export const KEYS: readonly string[] = Array.from({ length: GROUPS_IN_USE }, (_, group) =>
@@ -59,10 +59,29 @@ export class Workload {
     }
   }
 
+  /** Makes the documents' groups filterable; resolves true once that is so everywhere. */
+  async makeFilterable(): Promise<boolean> {
+    try {
+      const body = JSON.stringify({ filterableAttributes: ["g"] });
+      const { taskUid } = (await this.fleet.proxy(0).write({ kind: "settings", body })).body;
+      for (;;) {
+        await this.world.timers.sleep(50);
+        const task = await this.seenTask(taskUid);
+        if (task !== undefined) return task.status === "succeeded";
+      }
+    } catch (error) {
+      this.say(`settings: ${String(error)}`);
+      return false;
+    }
+  }
+
   /** One write, drawn by chance; resolves once the client has an answer. */
-  write(client: number, at: number): Promise<WriteRecord["outcome"] | "not-connected"> {
+  write(
+    client: number,
+    at: number,
+    kind: WriteKind = this.world.seeded.pick(WRITE_KINDS),
+  ): Promise<WriteRecord["outcome"] | "not-connected"> {
     const { seeded } = this.world;
-    const kind: WriteKind = seeded.pick(["set", "set", "set", "update", "update", "delete", "delete-by-filter"]);
     if (kind === "delete-by-filter") {
       const group = seeded.below(GROUPS_IN_USE);
       return this.send(client, at, kind, keysOfGroup(0, group), 0, {
