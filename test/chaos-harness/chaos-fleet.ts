@@ -21,6 +21,8 @@ export interface FleetShape {
   /** One runs on SQLite, several on a Redis of their own. */
   readonly controls: number;
   readonly proxies: number;
+  /** A fault to plant in every Miroir process, by name; none unless given. */
+  readonly plantedFault?: string;
 }
 
 /** Anything that can be killed, stopped and started again. */
@@ -179,6 +181,7 @@ export class ChaosFleet {
       role,
       config: { ...config, data_dir: dataDir, log_level: "debug" },
       nodeUrls: Object.fromEntries(nodeUrls),
+      ...(this.#shape.plantedFault === undefined ? {} : { plantedFault: this.#shape.plantedFault }),
     };
     const child = new MiroirChild(spec, join(this.#folder, `${name}.log`), (how) => {
       if (this.#closing) return;

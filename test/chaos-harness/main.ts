@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { table } from "../../src/cli/output.js";
+import { PLANTED_FAULTS } from "./planted-faults.js";
 import { runChaos } from "./run.js";
 import { minimumOf, parseFaults } from "./run-options.js";
 
@@ -18,6 +19,7 @@ const options = new Command("chaos")
   .option("--replication-factor <number>", "copies of a shard in each group", Number, 2)
   .option("--proxies <number>", "proxies", Number, 2)
   .option("--controls <number>", "control replicas; one runs on SQLite, several on Redis", Number, 2)
+  .option("--plant <fault>", `plants a fault for the checker to find: ${PLANTED_FAULTS.join(", ")}`)
   .option("--no-repairs", "do not wait until replicas that were left behind are repaired")
   .option("--keep", "keep logs, data and history of a run without violations too")
   .parse()
@@ -31,6 +33,7 @@ const options = new Command("chaos")
     replicationFactor: number;
     proxies: number;
     controls: number;
+    plant?: string;
     repairs: boolean;
     keep?: boolean;
   }>();
@@ -51,6 +54,7 @@ const report = await runChaos({
     shards: 8,
     controls: options.controls,
     proxies: options.proxies,
+    ...(options.plant === undefined ? {} : { plantedFault: options.plant }),
   },
   writers: 4,
   readers: 4,

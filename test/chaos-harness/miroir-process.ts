@@ -7,6 +7,7 @@ import { whenToldToStop } from "../../src/cli/shutdown.js";
 import type { NodeTransport } from "../../src/meilisearch/transport.js";
 import { createUndiciTransport } from "../../src/meilisearch/undici-transport.js";
 import { createSystemWorld, type World } from "../../src/runtime/world.js";
+import { withPlantedFault } from "./planted-faults.js";
 import type { ProcessSpec, ToChild, ToParent } from "./process-spec.js";
 
 const spec = JSON.parse(process.argv[2] ?? "{}") as ProcessSpec;
@@ -24,7 +25,7 @@ const world: World = {
 };
 const config = configSchema.parse(spec.config);
 const { logger, output: logs } = createLogger(config);
-const transport = throughRelays(createUndiciTransport(), spec.nodeUrls);
+const transport = withPlantedFault(throughRelays(createUndiciTransport(), spec.nodeUrls), spec.plantedFault);
 const stop = whenToldToStop();
 const running =
   spec.role === "control"

@@ -5,6 +5,8 @@ export interface ProcessSpec {
   readonly config: Readonly<Record<string, unknown>>;
   /** Where this process reaches each node, by the address that the topology names. */
   readonly nodeUrls: Readonly<Record<string, string>>;
+  /** Name of a fault to plant in this process. */
+  readonly plantedFault?: string;
 }
 
 /** Sent to the process: from now on its wall clock is this far from the machine's. */

@@ -12,7 +12,7 @@ describe.skipIf(nodeBackend.kind !== "embedded")("the chaos harness", () => {
     const folder = mkdtempSync(join(tmpdir(), "miroir-chaos-smoke-"));
     const report = await runChaos({
       seed: 3,
-      durationMs: 6_000,
+      durationMs: 4_500,
       faults: parseFaults("delay,drop,reset,kill"),
       shape: {
         nodeKind: "embedded",
