@@ -18,6 +18,7 @@ import { enqueuedTask } from "../tasks/enqueued-task.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
+import { createElection } from "./election-service.js";
 import { commitGeneration } from "./generation-commit.js";
 import type { IndexCompaction } from "./index-compaction.js";
 import { type CreatedIndex, IndexCreationError, type IndexCreator, type NewIndex } from "./index-creator.js";
@@ -70,6 +71,7 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
       await options.compaction.enqueue(Number(task), uid);
       return {};
     },
+    ...createElection(topology, options.world),
     commitGeneration: (request) => commitGeneration(options, request),
     ...createIndexReads({ topology: () => topology.current(), hasher, updatedAt: options.updatedAt }),
   };

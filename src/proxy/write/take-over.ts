@@ -169,7 +169,10 @@ async function replicasBehind(
   const ahead = new Set<string>();
   const differences: { readonly shard: number; readonly from: string; readonly to: string }[] = [];
   for (const shard of allShards(standing)) {
-    const members = keepers(standing, shard);
+    const kept = keepers(standing, shard);
+    const trusted = kept.filter((nodeId) => !standing.suspects.has(nodeId));
+    // Suspect ones go where they can be spared; what they lack says nothing against the others.
+    const members = trusted.length > 0 ? trusted : kept;
     const isDoubtful = interrupted.some(
       ({ holders }) => members.some((id) => holders.has(id)) && members.some((id) => !holders.has(id)),
     );
