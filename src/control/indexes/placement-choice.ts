@@ -1,5 +1,7 @@
 import { type Node, NodeState, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { assignGroup } from "../../placement/assign.js";
+import { zoneOf } from "../../placement/node-shares.js";
+import { placementNodes } from "../cluster/fleet-goal.js";
 
 /** Where a new index goes. */
 export interface PlacementChoice {
@@ -15,7 +17,7 @@ export class NoPlacementError extends Error {
 }
 
 /**
- * Places a new index in every group over the nodes that can be reached; a group that has fewer of them than the
+ * Places a new index in every group over the nodes that can be reached, by their weights and in as many zones as can be; a group that has fewer of them than the
  * replication factor also uses the others, as replicas that are stale from birth and filled later.
  *
  * @param unusable nodes that failed just now, whatever their state says
@@ -29,6 +31,7 @@ export function choosePlacement(
   const { replicationFactor, defaultShards: shards } = topology;
   const placement: string[][] = Array.from({ length: shards }, () => []);
   const stale = new Set<string>();
+  const zones = new Map(placementNodes(topology.nodes).map((node) => [node.node, zoneOf(node)]));
   for (const group of topology.groups) {
     const nodes = topology.nodes.filter((node) => node.group === group.id && isMember(node));
     const reachable = nodes.filter((node) => isReachable(node) && !unusable.has(node.id));
@@ -42,7 +45,10 @@ export function choosePlacement(
       instance,
       shards,
       replicationFactor: Math.min(replicationFactor, chosen.length),
-      nodes: chosen.map((node) => ({ node: node.id })),
+      nodes: placementNodes(chosen),
+      elsewhere: new Map(
+        placement.map((nodeIds, shard) => [shard, nodeIds.map((id) => zones.get(id) ?? "")] as const),
+      ),
     });
     for (const [shard, nodeIds] of assigned) placement[shard]?.push(...nodeIds);
   }

@@ -42,6 +42,7 @@ import {
   TaskType,
 } from "../../gen/miroir/v1/tasks_pb.js";
 import type { ApiKey, Writer } from "../../gen/miroir/v1/topology_pb.js";
+import { addClusterValidators } from "./cluster-validators.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
 const MAX_NAME = 512;
@@ -65,7 +66,7 @@ const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
 
 /** The bounds of every request of Miroir's services, as the proto files state them. */
 export function createValidators(): ValidatorTable {
-  return new ValidatorTable()
+  return addClusterValidators(new ValidatorTable())
     .add(AllocateTaskUidsRequestSchema, ({ count, session }, faults) => {
       faults.check(count >= 1 && count <= 10_000, "count", "must be 1 to 10,000");
       checkSession(session, faults);
