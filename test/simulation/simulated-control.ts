@@ -1,5 +1,22 @@
 import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
+import { CopyRefusedError } from "../../src/control/copy/copy-refusal.js";
+import {
+  beginCopy,
+  cancelCopy,
+  cleanCopy,
+  dropCopy,
+  endCopy,
+  markStale,
+  switchCopy,
+} from "../../src/control/copy/copy-steps.js";
+import { isMember, replicaOn } from "../../src/control/copy/shard-roles.js";
+import { type PlannedCopy, startCopy } from "../../src/control/copy/start-copy.js";
 import { changeNames, type NameChange } from "../../src/control/indexes/name-changes.js";
+import {
+  type AdvanceCopyRequestSchema,
+  AdvanceCopyResponseSchema,
+  ReportCopyResponseSchema,
+} from "../../src/gen/miroir/v1/copies_pb.js";
 import {
   CommitGenerationResponseSchema,
   CreateIndexResponseSchema,
@@ -21,6 +38,7 @@ import {
   IndexSchema,
   NodeState,
   ReplicaState,
+  ShardCopyStep,
   type Topology,
   TopologySchema,
   type WriterSchema,
@@ -172,8 +190,8 @@ export class SimulatedControl {
       countTasks: notSimulated,
       compactTaskStore: notSimulated,
       compactIndex: notSimulated,
-      advanceCopy: notSimulated,
-      reportCopy: notSimulated,
+      advanceCopy: (request) => call(() => this.advanceCopy(request)),
+      reportCopy: () => call(() => create(ReportCopyResponseSchema)),
       setResource: notSimulated,
       deleteTasks: notSimulated,
       cancelTasks: notSimulated,
@@ -231,6 +249,7 @@ export class SimulatedControl {
             request.newGeneration ?? 0n,
             request.staleNodeIds ?? [],
             { proxyId: request.writer?.proxyId ?? "", session: request.writer?.session ?? "" },
+            { id: request.copyId ?? "", step: request.copyStep ?? ShardCopyStep.UNSPECIFIED },
           ),
         ),
       close: () => undefined,
@@ -308,6 +327,7 @@ export class SimulatedControl {
     generation: bigint,
     stale: readonly string[],
     writer: { readonly proxyId: string; readonly session: string },
+    copy: { readonly id: string; readonly step: ShardCopyStep },
   ) {
     const index = this.topology.indexes.find((candidate) => candidate.instance === instance);
     if (index === undefined) throw new ControlRefusedError("not_found", "no such index");
@@ -319,10 +339,10 @@ export class SimulatedControl {
         this.breaches.push(`generation ${expected} would become ${generation}`);
         throw new ControlRefusedError("invalid_argument", "the generation has to grow");
       }
-      const good = (nodeId: string) =>
-        !stale.includes(nodeId) &&
-        index.replicas.some((replica) => replica.nodeId === nodeId && replica.state !== ReplicaState.STALE);
-      const bare = index.placement.find(({ nodeIds }) => !nodeIds.some(good));
+      const good = (nodeId: string) => !stale.includes(nodeId) && isMember(replicaOn(index, nodeId)?.state);
+      const bare = index.placement.find(
+        ({ nodeIds, leavingNodeIds }) => ![...nodeIds, ...leavingNodeIds].some(good),
+      );
       if (bare !== undefined) {
         this.breaches.push(`shard ${bare.shard} would lose its last copy: ${stale.join(", ")} stale`);
         throw new ControlRefusedError("failed_precondition", "a shard would lose its last copy");
@@ -332,8 +352,9 @@ export class SimulatedControl {
         if (next === undefined) return;
         next.generation = generation;
         next.writer = create(IndexSchema, { writer }).writer;
-        for (const replica of next.replicas)
-          if (stale.includes(replica.nodeId)) replica.state = ReplicaState.STALE;
+        markStale(next, new Set(stale));
+        if (copy.id === "") return;
+        refusing(() => (copy.step === ShardCopyStep.COPYING ? beginCopy : dropCopy)(next, copy.id));
       });
     }
     const committed = this.topology.indexes.find((candidate) => candidate.instance === instance);
@@ -341,6 +362,50 @@ export class SimulatedControl {
       ...(committed === undefined ? {} : { index: committed }),
       ...epochOf(this.topology),
     });
+  }
+
+  /** Asks for a copy, or takes one back, as the control plane's planner does. False where it is refused. */
+  planCopy(uid: string, copy: PlannedCopy): boolean {
+    return this.attempt((draft) => {
+      const index = draft.indexes.find((candidate) => candidate.uid === uid);
+      if (index !== undefined) startCopy(draft, index.instance, copy);
+    });
+  }
+
+  cancelCopy(uid: string): boolean {
+    return this.attempt((draft) => {
+      const index = draft.indexes.find((candidate) => candidate.uid === uid);
+      if (index?.copy !== undefined) cancelCopy(index, index.copy.id);
+    });
+  }
+
+  private attempt(edit: (draft: Topology) => void): boolean {
+    try {
+      this.change(edit);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CopyRefusedError)) throw error;
+      return false;
+    }
+  }
+
+  private advanceCopy(request: MessageInitShape<typeof AdvanceCopyRequestSchema>) {
+    const { instance, copyId = "", expectedStep, nextStep, expectedGeneration, writer } = request;
+    this.change((draft) => {
+      const index = draft.indexes.find((candidate) => candidate.instance === instance);
+      const held = index?.copy?.id === copyId ? index.copy.step : ShardCopyStep.UNSPECIFIED;
+      if (index === undefined || held === nextStep) return;
+      const isMine = index.writer?.session === writer?.session;
+      if (held !== expectedStep || index.generation !== expectedGeneration || !isMine) {
+        throw new ControlRefusedError("aborted", "the copy is elsewhere");
+      }
+      const steps = new Map([
+        [ShardCopyStep.SWITCHED, switchCopy],
+        [ShardCopyStep.CLEANING, cleanCopy],
+      ]);
+      refusing(() => (steps.get(nextStep ?? ShardCopyStep.UNSPECIFIED) ?? endCopy)(index, copyId));
+    });
+    return create(AdvanceCopyResponseSchema, epochOf(this.topology));
   }
 
   private changeNames(change: NameChange, task: bigint | undefined) {
@@ -371,6 +436,16 @@ export class SimulatedControl {
         ]),
       ),
     );
+  }
+}
+
+/** What the copy refuses, as the control plane answers it. */
+function refusing(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    if (!(error instanceof CopyRefusedError)) throw error;
+    throw new ControlRefusedError("failed_precondition", error.message);
   }
 }
 

@@ -80,9 +80,16 @@ export class SimulatedNode {
     if (parts[0] === "tasks") return this.readTasks(parts[1], url.searchParams);
     if (parts[0] !== "indexes") return refusal(404, "not_found", `no route ${request.path}`);
     const name = parts[1];
-    if (name === undefined) return this.listIndexes(url.searchParams);
+    if (name === undefined) {
+      if (request.method === "POST") return this.createByTask(JSON.parse(body) as { uid: string });
+      return this.listIndexes(url.searchParams);
+    }
     if (parts[2] === "documents")
       return this.documents(request, name, parts[3], url.searchParams, body, mayCreate);
+    if (parts[2] === "settings" && request.method === "GET") {
+      const index = this.indexes.get(name);
+      return index === undefined ? notFound(name) : json(200, index.settings);
+    }
     if (parts[2] === "settings") {
       const patch = JSON.parse(body) as Record<string, unknown>;
       return this.enqueue("settingsUpdate", name, null, mayCreate, (index) => {
@@ -110,6 +117,17 @@ export class SimulatedNode {
     if (request.method === "DELETE") {
       return this.enqueue("documentDeletion", name, metadata, false, (index) => index?.documents.clear());
     }
+    if (action === "delete") {
+      const { filter } = JSON.parse(body) as { filter: string };
+      const codes = [...filter.matchAll(/"([^"]+)"/g)].map(([, code]) => code);
+      const inverted = filter.includes("NOT IN");
+      return this.enqueue("documentDeletion", name, metadata, false, (index) => {
+        for (const [id, { fields }] of index?.documents ?? []) {
+          const named = codes.includes(String(fields._miroir_shard));
+          if (named !== inverted) index?.documents.delete(id);
+        }
+      });
+    }
     if (action === "delete-batch") {
       const ids = JSON.parse(body) as string[];
       return this.enqueue("documentDeletion", name, metadata, false, (index) => {
@@ -133,7 +151,7 @@ export class SimulatedNode {
 
   private fetch(name: string, body: string): NodeResponse {
     const index = this.indexes.get(name);
-    if (index === undefined) return refusal(404, "index_not_found", `Index \`${name}\` not found.`);
+    if (index === undefined) return notFound(name);
     const { filter, ids, fields, limit } = JSON.parse(body) as {
       filter?: string[];
       ids?: string[];
@@ -153,6 +171,10 @@ export class SimulatedNode {
           : Object.fromEntries(Object.entries(document).filter(([name]) => fields.includes(name))),
       );
     return json(200, { results, total: matching.length });
+  }
+
+  private createByTask({ uid }: { readonly uid: string }): NodeResponse {
+    return this.enqueue("indexCreation", uid, null, true, () => undefined);
   }
 
   private rename(body: string): NodeResponse {
@@ -178,9 +200,13 @@ export class SimulatedNode {
     const names = query.get("indexUids")?.split(",");
     const from = Number(query.get("from") ?? this.tasks.length);
     const limit = Number(query.get("limit") ?? 20);
+    const uids = query.get("uids")?.split(",");
+    const statuses = query.get("statuses")?.split(",");
     const matching = this.tasks.filter(
       (task) =>
         task.uid <= from &&
+        (uids === undefined || uids.includes(String(task.uid))) &&
+        (statuses === undefined || statuses.includes(task.status)) &&
         (names === undefined || (task.indexUid !== null && names.includes(task.indexUid))),
     );
     const results = matching.reverse().slice(0, limit).map(printTask);
@@ -277,6 +303,10 @@ function printTask(task: NodeTask) {
 
 function json(status: number, body: unknown): NodeResponse {
   return { status, contentType: "application/json", body: Buffer.from(JSON.stringify(body)) };
+}
+
+function notFound(name: string): NodeResponse {
+  return refusal(404, "index_not_found", `Index \`${name}\` not found.`);
 }
 
 /** A refusal in Meilisearch's shape. */

@@ -1,7 +1,10 @@
 import { Readable } from "node:stream";
+import type { PlannedMove } from "../../src/control/copy/start-copy.js";
 import { MeilisearchError } from "../../src/meilisearch/errors.js";
 import { physicalName } from "../../src/placement/physical-name.js";
 import type { ShardHasher } from "../../src/placement/shard.js";
+import type { IndexView } from "../../src/proxy/topology/topology-view.js";
+import type { TrackerFault } from "../../src/proxy/write/copy/copy-tracker.js";
 import { defaultWriteConfig, type WriteResult } from "../../src/proxy/write/types.js";
 import { noWriteMetrics } from "../../src/proxy/write/write-metrics.js";
 import { createWriteService, type WriteService } from "../../src/proxy/write/write-service.js";
@@ -20,6 +23,8 @@ export interface ScenarioReport {
   readonly generations: bigint;
   readonly staleReplicas: number;
   readonly takeOvers: number;
+  readonly copies: number;
+  readonly cancelled: number;
 }
 
 type Outcome = "pending" | "acknowledged" | "refused" | "unknown";
@@ -45,9 +50,17 @@ export async function runWriteScenario(
   seed: number,
   hasher: ShardHasher,
   trace = false,
+  copies: CopyScenario = { copies: false },
 ): Promise<ScenarioReport> {
-  const run = new Run(seed, hasher, trace);
+  const run = new Run(seed, hasher, trace, copies);
   return run.report();
+}
+
+/** Whether shards are copied meanwhile. */
+export interface CopyScenario {
+  readonly copies: boolean;
+  /** Faults of the rule that are planted. */
+  readonly faults?: ReadonlySet<TrackerFault>;
 }
 
 class Run {
@@ -60,12 +73,15 @@ class Run {
   private service: WriteService;
   private transports: { cut(): void }[] = [];
   private proxies = 0;
+  private copiesPlanned = 0;
+  private cancelled = 0;
   private restarts = 0;
 
   constructor(
     private readonly seed: number,
     private readonly hasher: ShardHasher,
     private readonly trace: boolean,
+    private readonly scenario: CopyScenario,
   ) {
     this.world = createVirtualWorld(seed);
     const { seeded } = this.world;
@@ -126,6 +142,8 @@ class Run {
       generations: index?.generation ?? 0n,
       staleReplicas: index?.replicas.filter(({ state }) => state === 3).length ?? 0,
       takeOvers: this.restarts,
+      copies: this.copiesPlanned,
+      cancelled: this.cancelled,
     };
   }
 
@@ -147,6 +165,7 @@ class Run {
       config: { ...defaultWriteConfig("/nowhere"), nodeTimeoutMs: 2_000, controlTimeoutMs: 1_000 },
       logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
       metrics: noWriteMetrics,
+      copies: this.scenario.faults === undefined ? {} : { faults: this.scenario.faults },
       hasher: this.hasher,
     });
   }
@@ -174,6 +193,9 @@ class Run {
 
   private disturb(): void {
     const { seeded, timers } = this.world;
+    if (this.scenario.copies && seeded.chance(0.5)) {
+      timers.after(seeded.below(100), () => this.copySomething());
+    }
     const ids = [...this.nodes.keys()];
     if (seeded.chance(0.25)) {
       const id = seeded.pick(ids);
@@ -202,6 +224,68 @@ class Run {
       const paused = seeded.chance(0.4);
       timers.after(seeded.below(60), () => this.replaceProxy(paused));
     }
+  }
+
+  /** Has replicas moved, made, given up or brought back, or takes that back. */
+  private copySomething(): void {
+    const { seeded } = this.world;
+    const index = this.control.current().indexes.get(INDEX);
+    if (index === undefined) return;
+    if (index.copy !== undefined) {
+      if (seeded.chance(0.2) && this.control.cancelCopy(INDEX)) {
+        this.cancelled++;
+        this.say("a copy is cancelled");
+      }
+      return;
+    }
+    const ids = [...this.nodes.keys()];
+    const moves: PlannedMove[] = [];
+    index.placement.forEach((placed, shard) => {
+      if (!seeded.chance(0.5)) return;
+      const from = seeded.pick(placed);
+      const to = seeded.pick(ids);
+      const kind = seeded.below(5);
+      if (kind === 0 && placed.length > 1) moves.push({ shard, from });
+      else if (!placed.includes(to)) moves.push(kind === 1 ? { shard, to } : { shard, from, to });
+    });
+    this.planCopy(moves, seeded.chance(0.5) ? this.staleNodes() : []);
+  }
+
+  private planCopy(moves: readonly PlannedMove[], repairNodeIds: readonly string[]): void {
+    if (moves.length + repairNodeIds.length === 0) return;
+    const id = `copy-${++this.copiesPlanned}`;
+    const copy = { id, workflowId: "", moves, repairNodeIds, maxDocumentsPerSecond: 0 };
+    const accepted = this.control.planCopy(INDEX, copy);
+    this.say(`${id} is ${accepted ? "planned" : "refused"}`, { copy: JSON.stringify(copy) });
+  }
+
+  private staleNodes(): readonly string[] {
+    const replicas = this.control.current().indexes.get(INDEX)?.replicas ?? new Map();
+    return [...replicas].filter(([, state]) => state === "stale").map(([nodeId]) => nodeId);
+  }
+
+  /** Until no copy is under way and every replica is in sync. */
+  private async finishCopies(): Promise<void> {
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const limit = this.world.clock.monotonic() + 100_000;
+      this.world.timers.after(100_000, () => undefined);
+      await this.until(
+        () =>
+          this.control.current().indexes.get(INDEX)?.copy === undefined ||
+          this.world.clock.monotonic() >= limit,
+      );
+      const copy = this.control.current().indexes.get(INDEX)?.copy;
+      if (copy !== undefined) {
+        // What cannot be done any more is taken back by the control plane.
+        if (attempt < 9 && this.control.cancelCopy(INDEX)) continue;
+        this.breaches.push(`${copy.id} does not end: it is ${copy.step}`);
+        return;
+      }
+      const stale = this.staleNodes();
+      if (stale.length === 0) return;
+      this.planCopy([], stale);
+    }
+    this.breaches.push(`replicas stay stale: ${this.staleNodes().join(", ")}`);
   }
 
   /** The proxy dies, or is only cut off from its lease and goes on; another one takes its place. */
@@ -280,6 +364,7 @@ class Run {
       node.restart();
     }
     await this.until(() => this.operations.every(({ outcome }) => outcome !== "pending"));
+    if (this.scenario.copies) await this.finishCopies();
     // A last write, which also makes the last proxy the writer.
     for (let attempt = 0; attempt < 20; attempt++) {
       const last = this.submit("replace", KEYS.slice(0, 1 + this.world.seeded.below(KEYS.length)));
@@ -336,7 +421,9 @@ class Run {
         this.breaches.push(`the stale replica on ${nodeId} bears the current name ${name}`);
       }
     }
-    this.checkTasks(members);
+    // A replica may have failed a task, been taken out, and been made equal again.
+    if (this.scenario.copies) this.checkNothingElse(index);
+    else this.checkTasks(members);
     this.checkOrder(members);
   }
 
@@ -367,6 +454,18 @@ class Run {
       states = operation.outcome === "acknowledged" ? after : new Set([...states, ...after]);
     }
     return states;
+  }
+
+  /** No replica holds documents of shards that are not its own. */
+  private checkNothingElse(index: IndexView): void {
+    const name = physicalName(index.instance, index.generation);
+    for (const nodeId of index.replicas.keys()) {
+      index.placement.forEach((placed, shard) => {
+        if (placed.includes(nodeId)) return;
+        const left = this.nodes.get(nodeId)?.shardContents(name, shard)?.size ?? 0;
+        if (left > 0) this.breaches.push(`${nodeId} holds ${left} documents of shard ${shard}`);
+      });
+    }
   }
 
   /** An acknowledged write's tasks have succeeded wherever the replica is in sync. */

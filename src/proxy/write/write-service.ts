@@ -4,13 +4,15 @@ import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
 import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
-import type { TopologySource, TopologyView, WriteLease, WriterDirectory } from "../topology/topology-view.js";
+import type { PeerCalls } from "../peers/peer-calls.js";
+import type { TopologySource, WriteLease, WriterDirectory } from "../topology/topology-view.js";
 import { WriterChoice } from "../topology/writer-choice.js";
 import { CopyRunner, type CopyRunnerOptions } from "./copy/copy-runner.js";
 import { DocumentEdits } from "./document-edits.js";
 import { DocumentWrites } from "./document-writes.js";
 import { FilterPreflight } from "./filter-preflight.js";
-import type { WriterContext } from "./generation-change.js";
+import type { WriterContext, WriterName } from "./generation-change.js";
+import { type HandOverOutcome, HandOvers } from "./hand-over.js";
 import { IndexOperations } from "./index-operations.js";
 import { NameOperations } from "./name-operations.js";
 import { createNodeCalls } from "./node-calls.js";
@@ -18,6 +20,7 @@ import { OpenSettings } from "./open-settings.js";
 import { Sequences } from "./sequences.js";
 import { SettingsRepairs } from "./settings-repairs.js";
 import { createSpoolPool } from "./spool.js";
+import { SuspectShedding } from "./suspect-shedding.js";
 import { TaskOperations } from "./task-operations.js";
 import { createTaskRegistrar } from "./task-registrar.js";
 import { createTaskUids } from "./task-uids.js";
@@ -34,6 +37,7 @@ import type {
   WriteStats,
 } from "./types.js";
 import { WriteCore } from "./write-core.js";
+import { WriteGates } from "./write-gates.js";
 import type { WriteMetrics } from "./write-metrics.js";
 
 /**
@@ -69,7 +73,12 @@ export interface WriteService {
   backUp(kind: BackupKind): Promise<WriteResult>;
   deleteIndex(indexUid: string, signal: AbortSignal): Promise<WriteResult>;
   updateSettings(write: SettingsWrite, signal: AbortSignal): Promise<WriteResult>;
-  /** Takes no more writes, finishes those under way and tells the control plane of the rest, until `signal` aborts. */
+  /** Makes another proxy the writer of an index, once the writes that have begun here are over. */
+  handOver(instance: string, successor: WriterName, waitMs: number): Promise<HandOverOutcome>;
+  /**
+   * Takes no more writes, finishes those under way, hands the indexes over to other proxies and tells the control plane of the rest, until
+   * `signal` aborts.
+   */
   drain(signal: AbortSignal): Promise<void>;
   stats(): WriteStats;
   /** A task of this proxy that was accepted while the control plane was away and is not registered there yet. */
@@ -83,6 +92,10 @@ export interface WriteServiceOptions {
   readonly lease: WriteLease;
   /** The other proxies that may write; this one is alone unless given. */
   readonly directory?: WriterDirectory;
+  /** Holds back writes to indexes that change hands; its own unless given. */
+  readonly gates?: WriteGates;
+  /** Asks other proxies for indexes that they write; no other proxy is known unless given. */
+  readonly peers?: Pick<PeerCalls, "handOver">;
   readonly control: ControlTransport;
   readonly transport: NodeTransport;
   readonly config: WriteConfig;
@@ -108,6 +121,8 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
       state: () => lease.state(),
       directory: options.directory,
     }),
+    askForIndex: (proxy, request) =>
+      options.peers?.handOver(proxy, request) ?? Promise.reject(new Error("no other proxy can be asked")),
     control,
     calls: createNodeCalls(transport, world, config, logger, metrics),
     config,
@@ -148,12 +163,26 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
   const names = new NameOperations(core);
   const tasks = new TaskOperations(core);
   const repairs = new SettingsRepairs(core, openSettings);
+  const shedding = new SuspectShedding(core);
   const copies = new CopyRunner(core, openSettings, options.copies);
+  const handOvers = new HandOvers(
+    core,
+    openSettings,
+    options.gates ?? new WriteGates(world),
+    options.directory,
+  );
+  handOvers
+    .balance()
+    .catch((error: unknown) =>
+      logger.error({ err: error }, "indexes are not balanced over proxies any more"),
+    );
   const stopWatching = topology.onChange((view) => {
-    shedSuspects(core, view, logger);
+    shedding.look(view);
     repairs.look(view);
     copies.look(view);
   });
+  const known = topology.current();
+  if (known !== undefined) copies.look(known);
 
   const stats = (): WriteStats => {
     const { lanes, writes } = core.queued();
@@ -197,12 +226,14 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     swapIndexes: (swaps, signal) => counted(() => names.swap(swaps, signal)),
     deleteIndex: (indexUid, signal) => counted(() => indexes.delete(indexUid, signal)),
     updateSettings: (write, signal) => counted(() => indexes.updateSettings(write, signal)),
+    handOver: (instance, successor, waitMs) => handOvers.to(instance, successor, waitMs),
     async drain(signal) {
       core.stop();
       stopWatching();
       while (!signal.aborted && (underWay > 0 || stats().blockedIndexes.length > 0)) {
         await world.timers.sleep(20, signal).catch(() => undefined);
       }
+      await handOvers.all(signal);
       await registrar.flush(signal);
       closing.abort(new Error("the proxy has stopped"));
       registrar.close();
@@ -210,23 +241,4 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     stats,
     unregisteredTask: (uid) => registrar.find(uid),
   };
-}
-
-/** Indexes of which the control plane holds a replica for divergent get a generation without it. */
-function shedSuspects(core: WriteCore, view: TopologyView, logger: WriteLogger): void {
-  for (const [instance, writer] of core.knownWriters()) {
-    const index = view.byInstance.get(instance);
-    if (index === undefined || writer.generation() !== index.generation) continue;
-    if (!core.context.writers.isOwn(index)) continue;
-    if (![...index.replicas.values()].includes("suspect")) continue;
-    core
-      .background(index.uid, async () => {
-        // Under another name by now, its writes wait in another lane; the change of names has brought it here again.
-        if (core.context.topology.current()?.byInstance.get(instance)?.uid !== index.uid) return;
-        await writer.shedSuspects();
-      })
-      .catch((error: unknown) =>
-        logger.warn({ err: error, index: index.uid }, "suspect replicas stay for now"),
-      );
-  }
 }

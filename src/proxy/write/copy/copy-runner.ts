@@ -9,6 +9,8 @@ import type { TrackerFault } from "./copy-tracker.js";
 /** Pause before a step is tried again, growing to the longest. Milliseconds. */
 const FIRST_PAUSE_MS = 200;
 const LONGEST_PAUSE_MS = 5_000;
+/** How soon it is seen that a copy has become this proxy's to carry out. Milliseconds. */
+const LOOK_AGAIN_MS = 1_000;
 
 /** What copies may be told besides. */
 export interface CopyRunnerOptions {
@@ -22,6 +24,7 @@ export interface CopyRunnerOptions {
  */
 export class CopyRunner {
   readonly #running = new Set<string>();
+  #willLook = false;
 
   constructor(
     private readonly core: WriteCore,
@@ -29,18 +32,37 @@ export class CopyRunner {
     private readonly options: CopyRunnerOptions = {},
   ) {}
 
-  /** Takes up what a new topology asks for. */
+  /** Takes up what a new topology asks for; looks again by itself as long as a copy is under way that is not this proxy's to carry out. */
   look(view: TopologyView): void {
     const { lease, writers, logger } = this.core.context;
-    if (lease.state().kind !== "held") return;
+    const isWriter = lease.state().kind === "held";
     for (const index of view.indexes.values()) {
-      if (index.copy === undefined || this.#running.has(index.instance) || !writers.isOwn(index)) continue;
+      if (index.copy === undefined || this.#running.has(index.instance)) continue;
+      if (!isWriter || !writers.isOwn(index)) {
+        this.#lookLater();
+        continue;
+      }
       const { instance } = index;
       this.#running.add(instance);
       this.#carryOut(instance, index.copy.id)
         .catch((error: unknown) => logger.debug({ err: error, copy: index.copy?.id }, "a copy was left"))
-        .finally(() => this.#running.delete(instance));
+        .finally(() => {
+          this.#running.delete(instance);
+          this.#lookLater();
+        });
     }
+  }
+
+  /** Leases and writers change without a new topology. */
+  #lookLater(): void {
+    const { world, topology, closed } = this.core.context;
+    if (this.#willLook) return;
+    this.#willLook = true;
+    world.timers.after(LOOK_AGAIN_MS, () => {
+      this.#willLook = false;
+      const view = topology.current();
+      if (view !== undefined && !closed.aborted) this.look(view);
+    });
   }
 
   async #carryOut(instance: string, copyId: string): Promise<void> {
