@@ -88,13 +88,23 @@ function asItIs(task: TaskRow): TaskVerdict {
  * are told apart by their shards.
  */
 function latestPerNode(nodeTasks: readonly NodeTaskRow[]): readonly NodeTaskRow[] {
+  const made = new Set(nodeTasks.filter((task) => !isFencedOut(task)).map(({ nodeId }) => nodeId));
   const latest = new Map<string, NodeTaskRow>();
   for (const task of nodeTasks) {
+    if (isFencedOut(task) && made.has(task.nodeId)) continue;
     const part = `${task.nodeId} ${task.shards.join(",")}`;
     const held = latest.get(part);
     if (held === undefined || held.nodeTaskUid < task.nodeTaskUid) latest.set(part, task);
   }
   return [...latest.values()];
+}
+
+/**
+ * Whether the request came under a name that the index no longer bore (invariant 7). Where the node has another task of the same write, the
+ * writer sent it again behind the rename, and this one never touched a document.
+ */
+function isFencedOut({ status, error }: NodeTaskRow): boolean {
+  return status === "failed" && error?.code === "index_not_found";
 }
 
 function groupByShard(

@@ -5,6 +5,7 @@ import { nodeTimeMs } from "../../meilisearch/node-time.js";
 import { parsePhysicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import {
+  FencedError,
   type FencingToken,
   type IndexInstance,
   indexInstance,
@@ -19,10 +20,12 @@ import {
 import type { LostTask } from "../audit/audit-options.js";
 import { knownType } from "../audit/node-log.js";
 import { updateOf } from "../audit/node-task-updates.js";
+import { NotLeaderError } from "../leader/leadership.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { aggregateTask, type TaskVerdict } from "./aggregate.js";
 import { enqueuedTask } from "./enqueued-task.js";
 import { findInstance, type IndexLookup, indexReplicas, markSuspect } from "./index-replicas.js";
+import { StaleMarks } from "./stale-marks.js";
 
 /** Decides what a settings task became, once its node tasks are final. */
 export interface SettingsOutcomes {
@@ -53,6 +56,8 @@ export interface TaskRegistryOptions {
 
 /** Milliseconds after which a task that was rebuilt from metadata is taken as complete. */
 const REBUILD_SETTLE_MS = 3_000;
+/** Milliseconds after a failure of the store before every open task is judged again. */
+const SETTLE_AGAIN_MS = 1_000;
 const PAGE = 1_000;
 /** Tasks with their node tasks that are recorded at once: with 50 node tasks each still what the store takes. */
 const REGISTER_BATCH = 200;
@@ -65,9 +70,12 @@ export class TaskRegistry {
   readonly #options: TaskRegistryOptions;
   /** Rebuilt tasks whose node tasks on other nodes may not be known yet. */
   readonly #rebuilt = new Set<TaskUid>();
+  #settlesLater = false;
+  readonly #staleMarks: StaleMarks;
 
   constructor(options: TaskRegistryOptions) {
     this.#options = options;
+    this.#staleMarks = new StaleMarks(options);
   }
 
   /** Records tasks with the node tasks that they became; idempotent. */
@@ -98,10 +106,16 @@ export class TaskRegistry {
   async apply(updates: readonly NodeTaskUpdate[]): Promise<readonly NodeTaskUpdate[]> {
     const { store, fence } = this.#options;
     const unknown: NodeTaskUpdate[] = [];
-    for (const some of batches(updates)) {
-      const result = await store.tasks.applyNodeTaskUpdates(some, fence());
-      await this.settle(result.changed);
-      unknown.push(...result.unknown);
+    try {
+      for (const some of batches(updates)) {
+        const result = await store.tasks.applyNodeTaskUpdates(some, fence());
+        await this.settle(result.changed);
+        unknown.push(...result.unknown);
+      }
+    } catch (error) {
+      // The updates may be stored by now; told once more they change nothing, and nobody would judge their tasks.
+      this.#settleAllLater();
+      throw error;
     }
     return unknown;
   }
@@ -131,6 +145,8 @@ export class TaskRegistry {
     if (verdicts.length === 0) return;
     const { store, fence, world, onWritten } = this.#options;
     await this.#publishConsequences(verdicts);
+    const finished = verdicts.filter(({ verdict }) => isFinalStatus(verdict.status));
+    await this.#staleMarks.known(new Set(finished.flatMap(({ row }) => row.instance ?? [])));
     const concluded = verdicts.map(({ row, verdict }) => ({
       ...row,
       status: verdict.status,
@@ -155,6 +171,21 @@ export class TaskRegistry {
   /** Judges every open task: what became final while nobody was looking is recorded now. */
   async settleAll(): Promise<void> {
     await this.#settleOpen({});
+  }
+
+  /** Judges every open task in a moment, and again until that has succeeded or this process leads no more. */
+  #settleAllLater(): void {
+    if (this.#settlesLater) return;
+    this.#settlesLater = true;
+    const { world, logger } = this.#options;
+    world.timers.after(SETTLE_AGAIN_MS, () => {
+      this.#settlesLater = false;
+      this.settleAll().catch((error: unknown) => {
+        if (error instanceof NotLeaderError || error instanceof FencedError) return;
+        logger.warn({ err: error }, "open tasks could not be judged again; trying later");
+        this.#settleAllLater();
+      });
+    });
   }
 
   /** Records client tasks that only their node tasks tell of, and looks for their other node tasks. */

@@ -118,6 +118,15 @@ describe("a client task", () => {
     expect(verdict).toMatchObject({ status: "failed", divergent: [] });
   });
 
+  it("is not failed by a late request that a rename has kept out, where the node has the write", () => {
+    const missed = { ...error, code: "index_not_found" };
+    const late = report("a", "failed", { nodeTaskUid: nodeTaskUid(9), error: missed });
+    const again = report("a", "succeeded", { nodeTaskUid: nodeTaskUid(8), shards: [0] });
+    const index = everywhere({ a: "in_sync" });
+    expect(aggregateTask(task([late, again]), index).status).toBe("succeeded");
+    expect(aggregateTask(task([late]), index).status).toBe("failed");
+  });
+
   it("does not wait for stale replicas", () => {
     const index = everywhere({ a: "in_sync", b: "stale" });
     expect(aggregateTask(task([report("a", "succeeded"), report("b", "enqueued")]), index).status).toBe(

@@ -1,0 +1,50 @@
+import { type Epoch, type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
+import type { IndexInstance } from "../../store/task-store.js";
+import type { TopologyManager } from "../topology/topology-manager.js";
+
+/** What {@link StaleMarks} works with. */
+export interface StaleMarksOptions {
+  readonly topology: TopologyManager;
+  /** Resolves when the connected proxies know an epoch, or cannot be waited for any longer. */
+  readonly acknowledged?: (epoch: Epoch) => Promise<void>;
+}
+
+/**
+ * Keeps tasks from being final before the connected proxies know which replicas were left behind (design §5): a stale replica bears the old
+ * name, under which a proxy with an older topology still reads it.
+ */
+export class StaleMarks {
+  readonly #options: StaleMarksOptions;
+  /** By index: the stale replicas that the proxies were seen to know of. */
+  readonly #told = new Map<string, string>();
+
+  constructor(options: StaleMarksOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves once the proxies know of every stale replica of these indexes. Waits once for each change of them. */
+  async known(instances: ReadonlySet<IndexInstance>): Promise<void> {
+    const { topology, acknowledged } = this.#options;
+    const { indexes, epoch } = topology.current();
+    const untold = new Map<string, string>();
+    for (const index of indexes) {
+      if (!instances.has(index.instance as IndexInstance)) continue;
+      const stale = staleNodes(index);
+      if (stale === "") this.#told.delete(index.instance);
+      else if (this.#told.get(index.instance) !== stale) untold.set(index.instance, stale);
+    }
+    if (untold.size === 0 || epoch === undefined) return;
+    await acknowledged?.(epoch);
+    for (const [instance, stale] of untold) this.#told.set(instance, stale);
+    const present = new Set(topology.current().indexes.map(({ instance }) => instance));
+    for (const instance of this.#told.keys()) if (!present.has(instance)) this.#told.delete(instance);
+  }
+}
+
+function staleNodes({ replicas }: Index): string {
+  return replicas
+    .filter(({ state }) => state === ReplicaState.STALE)
+    .map(({ nodeId }) => nodeId)
+    .sort()
+    .join("\n");
+}
