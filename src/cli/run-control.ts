@@ -52,7 +52,7 @@ export async function runControl(options: RunControlOptions): Promise<RunningCon
     services: {
       ...createReplicaServices({
         leader: () => process.services(),
-        standby: await createStandbyServices(store),
+        standby: await createStandbyServices(store, () => process.leaderAddress()),
         leaderAddress: () => process.leaderAddress(),
       }),
       control: createControlService(store, process),

@@ -190,6 +190,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     names,
     compaction,
     updatedAt: (instance) => updatedAt.pending(instance),
+    ...(options.withoutLease === undefined ? {} : { withoutLease: options.withoutLease }),
   });
   const backups = createBackups({ ...common, registry, transport, admin, config: config.backups });
   const exports = new ExportTasks({
@@ -213,6 +214,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   /** Work that is in the store before it begins, and goes on under the next leader. */
   const recordedWork = [names, compaction, removal, backups, exports];
   let endListening: (() => void) | undefined;
+  let servingSince: number | undefined;
   const nodes = createNodeFleet({
     ...common,
     transport,
@@ -229,7 +231,15 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
 
   return {
     services: {
-      tasks: createTaskService({ store, topology, registry, removal, fence, world }),
+      tasks: createTaskService({
+        store,
+        topology,
+        registry,
+        removal,
+        fence,
+        world,
+        servingSince: () => servingSince,
+      }),
       backups: backups.service,
       exports: exports.service,
       indexes,
@@ -297,6 +307,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       retention.start();
       drift.start();
       antiEntropy.start();
+      servingSince = world.clock.monotonic();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
         copies.published(change.topology);

@@ -4,7 +4,7 @@ import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { createShardHasher } from "../../placement/shard.js";
 import type { TaskStore } from "../../store/task-store.js";
 import { createIndexReads } from "../indexes/index-reads.js";
-import type { StandbyServices } from "../server/replica-services.js";
+import { notLeader, type StandbyServices } from "../server/replica-services.js";
 import { createTaskReads } from "../tasks/task-reads.js";
 import { loadTopology } from "../topology/stored-topology.js";
 import { withoutSecrets } from "../topology/subscribe.js";
@@ -14,8 +14,13 @@ import type { ReplicaSeats } from "./replica-seats.js";
 /**
  * What a control process that does not lead answers: the topology, indexes and tasks, as the store has them at that moment. That is no less
  * than the leader knows of them, which stores before it tells.
+ *
+ * @param leader HOST:PORT of the process that leads, undefined where none is known to
  */
-export async function createStandbyServices(store: TaskStore): Promise<StandbyServices> {
+export async function createStandbyServices(
+  store: TaskStore,
+  leader: () => string | undefined,
+): Promise<StandbyServices> {
   const topology = async (): Promise<Topology> => {
     const stored = await loadTopology(store.topology);
     if (stored !== undefined) return stored;
@@ -23,7 +28,8 @@ export async function createStandbyServices(store: TaskStore): Promise<StandbySe
   };
   return {
     topology: { getTopology: async () => ({ topology: withoutSecrets(await topology()) }) },
-    tasks: createTaskReads(store),
+    // A task that is not there yet may be one that the leader is being told of.
+    tasks: createTaskReads(store, () => notLeader(leader())),
     indexes: createIndexReads({ topology, hasher: await createShardHasher() }),
   };
 }

@@ -5,14 +5,24 @@ import { statusFromProto, taskToProto, timeFromProto, typeFromProto } from "./ta
 
 const DEFAULT_LIMIT = 20;
 
-/** The methods of the task service that only read: any control process answers them, from the store. */
+/**
+ * The methods of the task service that only read: any control process answers them, from the store.
+ *
+ * @param untold what is thrown for a task that is not recorded although its uid was given, as long as a proxy may have accepted it
+ *   and not have told of it yet; undefined where every proxy has
+ */
 export function createTaskReads(
   store: Pick<TaskStore, "tasks">,
+  untold: () => ConnectError | undefined,
 ): Pick<ServiceImpl<typeof TaskService>, "getTask" | "listTasks" | "countTasks"> {
   return {
     async getTask({ uid }) {
       const row = await store.tasks.get(taskUid(Number(uid)));
-      if (row === undefined) throw new ConnectError(`no task has the uid ${uid}`, Code.NotFound);
+      if (row === undefined) {
+        const reason = untold();
+        if (reason !== undefined && uid < (await store.tasks.nextUid())) throw reason;
+        throw new ConnectError(`no task has the uid ${uid}`, Code.NotFound);
+      }
       return { task: taskToProto(row) };
     },
     async listTasks(request) {

@@ -17,8 +17,12 @@ export interface TaskServiceOptions {
   readonly removal: TaskRemoval;
   readonly fence: () => FencingToken;
   readonly world: World;
+  /** When this process began to answer for the present term, on the monotonic clock; undefined where it does not yet. */
+  readonly servingSince: () => number | undefined;
 }
 
+/** Milliseconds that proxies have, from the beginning of a term, to tell of what they accepted before it. */
+const TELLING_MS = 5_000;
 /** Written anew in about a second, well within a lease. */
 const MAX_COMPACTED_BYTES = 256 * 1024 * 1024;
 
@@ -35,7 +39,9 @@ export function createTaskService(options: TaskServiceOptions): ServiceImpl<type
       await registry.register(tasks.map((task) => taskFromProto(task, now)));
       return {};
     },
-    ...createTaskReads(store),
+    ...createTaskReads(store, () =>
+      stillUntold(world.clock.monotonic() - (options.servingSince() ?? Number.POSITIVE_INFINITY)),
+    ),
     async compactTaskStore() {
       const result = await store.compact(MAX_COMPACTED_BYTES);
       if (result.kind === "too-large") {
@@ -55,6 +61,14 @@ export function createTaskService(options: TaskServiceOptions): ServiceImpl<type
       return {};
     },
   };
+}
+
+function stillUntold(servingMs: number): ConnectError | undefined {
+  if (servingMs > TELLING_MS) return undefined;
+  return new ConnectError(
+    "this control process has just begun to lead and is being told of tasks; try again shortly",
+    Code.Unavailable,
+  );
 }
 
 function removalOf(request: DeleteTasksRequest | CancelTasksRequest): TaskRemovalRequest {

@@ -57,6 +57,14 @@ export class RedisTasksTable implements TasksTable {
     return Number(rest[0]) as TaskUid;
   }
 
+  async nextUid(): Promise<TaskUid> {
+    const { nextUid, index } = this.#keys;
+    const [given, newest] = await this.#backend.connection.read("read the next task uid", (client) =>
+      Promise.all([client.get(nextUid), client.zrange(index, -1, -1)]),
+    );
+    return Math.max(Number(given ?? 0), newest[0] === undefined ? 0 : Number(newest[0]) + 1) as TaskUid;
+  }
+
   async upsert(tasks: readonly TaskRow[], fence: FencingToken): Promise<readonly TaskRow[]> {
     checkTasks(tasks);
     const operation = "record tasks";

@@ -42,6 +42,7 @@ export class SqliteTasksTable implements TasksTable {
   readonly #reader: TaskReader;
   readonly #listing: TaskListing;
   readonly #reserve;
+  readonly #nextUid;
   readonly #insert;
   readonly #update;
   readonly #selectNodeTask;
@@ -63,6 +64,9 @@ export class SqliteTasksTable implements TasksTable {
       `UPDATE task_uids
        SET next_uid = max(next_uid, (SELECT coalesce(max(uid) + 1, 0) FROM tasks)) + ?
        WHERE id = 1 RETURNING next_uid`,
+    );
+    this.#nextUid = durable.prepare<[], { next_uid: number }>(
+      `SELECT max(next_uid, (SELECT coalesce(max(uid) + 1, 0) FROM tasks)) AS next_uid FROM task_uids WHERE id = 1`,
     );
     this.#insert = fast.prepare<[TaskRecord]>(
       `INSERT INTO tasks (uid, index_uid, instance, type, status, enqueued_at, started_at, finished_at,
@@ -128,6 +132,13 @@ export class SqliteTasksTable implements TasksTable {
       checkInteger(next, 0, Number.MAX_SAFE_INTEGER, "The next task uid");
       return (next - count) as TaskUid;
     });
+  }
+
+  async nextUid(): Promise<TaskUid> {
+    return this.#durable.read(
+      "read the next task uid",
+      () => (this.#nextUid.get()?.next_uid ?? 0) as TaskUid,
+    );
   }
 
   async upsert(tasks: readonly TaskRow[], fence: FencingToken): Promise<readonly TaskRow[]> {

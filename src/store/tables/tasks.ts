@@ -160,6 +160,8 @@ export interface TasksTable {
    * and never will be, also after a power cut. Returns the first.
    */
   allocateUids(count: number, fence: FencingToken): Promise<TaskUid>;
+  /** The uid from which on none has been given. */
+  nextUid(): Promise<TaskUid>;
   /**
    * Records tasks, or merges them into what is recorded under their uid, in any order and any number of
    * times. A final status is never taken back, nor what it came with (details, error, times, canceledBy);

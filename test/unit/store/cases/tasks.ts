@@ -28,10 +28,13 @@ export function describeTasks(factory: StoreFactory): void {
 
   describe("task uids", () => {
     it("are consecutive, never given twice, and above every recorded task", async () => {
+      expect(await store.tasks.nextUid()).toBe(0);
       expect(await store.tasks.allocateUids(3, fence)).toBe(0);
       expect(await store.tasks.allocateUids(1, fence)).toBe(3);
       expect(await (await harness.open()).tasks.allocateUids(10_000, fence)).toBe(4);
+      expect(await store.tasks.nextUid()).toBe(10_004);
       await store.tasks.upsert([task(20_000)], fence);
+      expect(await store.tasks.nextUid()).toBe(20_001);
       expect(await store.tasks.allocateUids(1, fence)).toBe(20_001);
     });
 
