@@ -1,5 +1,5 @@
 /** The processes of a run: nodes, control replicas, proxies and a store, with a relay on every link between two of them. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { findMeilisearchBinary } from "../../src/nodes/find-binary.js";
 import { launchNode, type NodeProcess } from "../../src/nodes/launch.js";
@@ -82,6 +82,13 @@ export class ChaosFleet {
   /** Nodes, proxies and control replicas. */
   processes(): readonly ChaosProcess[] {
     return [...this.nodes.map(nodeAsProcess), ...this.proxies, ...this.controls];
+  }
+
+  /** Starts a node again without anything of what it held. */
+  async emptyNode(at: number): Promise<void> {
+    await this.nodes[at]?.kill("SIGKILL");
+    rmSync(join(this.#folder, `node-${at}`, "data.ms"), { recursive: true, force: true });
+    await this.nodes[at]?.restart();
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,6 @@
 /** What the nodes hold once a fleet has come to rest, and what the fleet says of it itself. */
 import { setTimeout as sleep } from "node:timers/promises";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { request } from "undici";
 import { createMiroirClient, type Index, type MiroirClient, ReplicaState } from "../../src/client/index.js";
 import { SHARD_FIELD, shardCode } from "../../src/placement/injected-fields.js";
@@ -31,14 +32,21 @@ export async function eventually<T>(
   throw new Error(`${what} did not come about in ${patienceMs} ms`, { cause: last });
 }
 
-/** A client of whichever control replica leads. */
-export async function leadingControl(fleet: ChaosFleet): Promise<MiroirClient> {
+/** Asks every control replica in turn until one does not say that another one leads. */
+export async function onLeader<T>(
+  fleet: ChaosFleet,
+  call: (control: MiroirClient, baseUrl: string) => Promise<T>,
+): Promise<T> {
+  let last: unknown;
   for (const { url } of fleet.controls) {
-    const client = createMiroirClient({ baseUrl: url, timeoutMs: 5_000 });
-    const answer = await client.cluster.getStatus({}).catch(() => undefined);
-    if (answer !== undefined) return client;
+    try {
+      return await call(createMiroirClient({ baseUrl: url, timeoutMs: 5_000 }), url);
+    } catch (error) {
+      last = error;
+      if (!(error instanceof ConnectError) || error.code !== Code.Unavailable) throw error;
+    }
   }
-  throw new Error("no control replica leads");
+  throw new Error("no control replica leads", { cause: last });
 }
 
 /** What every replica that serves a shard holds of it, read from the nodes themselves. */

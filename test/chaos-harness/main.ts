@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
 import { table } from "../../src/cli/output.js";
+import { fleetOperations } from "./fleet-operations.js";
 import { PLANTED_FAULTS } from "./planted-faults.js";
 import { runChaos } from "./run.js";
 import { minimumOf, parseFaults } from "./run-options.js";
@@ -15,6 +16,7 @@ const options = new Command("chaos")
   .option("--nodes <kind>", "real or embedded", "real")
   .option("--faults <kinds>", "comma-separated kinds of faults, or all, or none", "all")
   .option("--node-count <number>", "nodes", Number, 4)
+  .option("--spares <number>", "further nodes, for operations on the fleet to add", Number, 1)
   .option("--groups <number>", "replica groups", Number, 1)
   .option("--replication-factor <number>", "copies of a shard in each group", Number, 2)
   .option("--proxies <number>", "proxies", Number, 2)
@@ -29,6 +31,7 @@ const options = new Command("chaos")
     nodes: string;
     faults: string;
     nodeCount: number;
+    spares: number;
     groups: number;
     replicationFactor: number;
     proxies: number;
@@ -40,6 +43,7 @@ const options = new Command("chaos")
 
 const folder = mkdtempSync(join(tmpdir(), `miroir-chaos-${options.seed}-`));
 const faults = parseFaults(options.faults);
+const hasOperations = faults.includes("topology");
 const began = performance.now();
 const report = await runChaos({
   seed: options.seed,
@@ -48,7 +52,7 @@ const report = await runChaos({
   shape: {
     nodeKind: options.nodes === "embedded" ? "embedded" : "real",
     nodes: options.nodeCount,
-    spares: 0,
+    spares: options.spares,
     groups: options.groups,
     replicationFactor: options.replicationFactor,
     shards: 8,
@@ -59,8 +63,9 @@ const report = await runChaos({
   writers: 4,
   readers: 4,
   folder,
-  operations: () => [],
-  minimum: (durationMs) => minimumOf(durationMs, faults, false),
+  operations: (fleet, observer) =>
+    hasOperations ? fleetOperations(fleet, observer, options.groups * options.replicationFactor + 1) : [],
+  minimum: (durationMs) => minimumOf(durationMs, faults, hasOperations),
   repairs: options.repairs,
   restMs: 120_000,
 });

@@ -2,7 +2,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { MiroirClient } from "../../src/client/index.js";
 import { seededRandom } from "../support/random.js";
 import { ChaosFleet, type FleetShape } from "./chaos-fleet.js";
 import { checkHistory } from "./checker/check-history.js";
@@ -11,7 +10,8 @@ import { checkVacuity, countRun, type RunFigures, type RunMinimum } from "./chec
 import type { Violation } from "./checker/violation.js";
 import { ClientHttp } from "./client-http.js";
 import { INDEXES } from "./documents.js";
-import { behind, eventually, leadingControl, readReplicas, verifyDeep } from "./final-state.js";
+import { behind, eventually, onLeader, readReplicas, verifyDeep } from "./final-state.js";
+import { runningWorkflows } from "./fleet-operations.js";
 import { Injector } from "./injector.js";
 import { Observer } from "./observer.js";
 import { type Operation, Operations } from "./operations.js";
@@ -211,18 +211,21 @@ class Run {
   }
 
   async #repaired(): Promise<true> {
-    const left = await behind(await leadingControl(this.#fleet));
+    const running = await runningWorkflows(this.#fleet);
+    if (running.length > 0) throw new Error(`still under way: ${running.join(", ")}`);
+    const left = await onLeader(this.#fleet, behind);
     if (left.length > 0) throw new Error(`not in sync: ${left.join(", ")}`);
     return true;
   }
 
   async #judgeReplicas(): Promise<readonly Violation[]> {
-    const control = await eventually<MiroirClient>("a leader", this.#options.restMs, () =>
-      leadingControl(this.#fleet),
+    return eventually("a comparison of the replicas", this.#options.restMs, () =>
+      onLeader(this.#fleet, async (control) => {
+        const contents = await readReplicas(control);
+        const whole = (await behind(control)).length === 0;
+        // What lies on a node that was left behind is a difference until it is repaired.
+        return [...checkReplicas(contents), ...(whole ? await verifyDeep(control) : [])];
+      }),
     );
-    const contents = await readReplicas(control);
-    const whole = (await behind(control)).length === 0;
-    // What lies on a node that was left behind is a difference until it is repaired.
-    return [...checkReplicas(contents), ...(whole ? await verifyDeep(control) : [])];
   }
 }

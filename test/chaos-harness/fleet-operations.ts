@@ -1,0 +1,110 @@
+/** What an operator may do to the fleet while it is hurt: grow, shrink, rebalance, change its mind. */
+import { type Client, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { type FleetChange, type MiroirClient, type Node, NodeState } from "../../src/client/index.js";
+import { type Workflow, WorkflowService, WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
+import { type ChaosFleet, NODE_KEY } from "./chaos-fleet.js";
+import { eventually, onLeader } from "./final-state.js";
+import type { Observer } from "./observer.js";
+import type { Operation } from "./operations.js";
+
+/** How long an operation is followed, in milliseconds; what takes longer goes on by itself. */
+const FOLLOW_MS = 60_000;
+
+/** The operations of a run. Nodes beyond the first ones, and those that were removed, can be added; so many always stay. */
+export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: number): readonly Operation[] {
+  const members = (): readonly Node[] => observer.topology?.nodes ?? [];
+  const staying = (): readonly Node[] => members().filter(({ state }) => state !== NodeState.DRAINING);
+  const drained = (): readonly Node[] =>
+    members().filter(
+      ({ id, state }) =>
+        state === NodeState.DRAINING &&
+        observer.topology?.indexes.every(({ replicas }) => replicas.every(({ nodeId }) => nodeId !== id)),
+    );
+  const spare = (): number =>
+    fleet.nodes.findIndex((node) => members().every((member) => member.url !== node.url));
+  const change = async (
+    call: (cluster: MiroirClient["cluster"]) => Promise<{ readonly change?: FleetChange | undefined }>,
+  ) => (await onLeader(fleet, ({ cluster }) => call(cluster))).change;
+  return [
+    {
+      name: "add node",
+      possible: () => spare() >= 0,
+      run: async () => {
+        const at = spare();
+        // A server that belonged to the fleet comes back empty, as a new one would.
+        await fleet.emptyNode(at);
+        const node = { url: fleet.nodes[at]?.url ?? "", key: NODE_KEY };
+        return follow(fleet, await change((cluster) => cluster.addNode({ node })));
+      },
+    },
+    {
+      name: "drain node",
+      possible: () => staying().length > fewest,
+      run: async () => {
+        const nodeId = staying().at(-1)?.id ?? "";
+        return follow(fleet, await change((cluster) => cluster.drainNode({ nodeId })));
+      },
+    },
+    {
+      name: "remove node",
+      possible: () => drained().length > 0,
+      run: async () => {
+        const nodeId = drained()[0]?.id ?? "";
+        return follow(fleet, await change((cluster) => cluster.removeNode({ nodeId })));
+      },
+    },
+    {
+      name: "rebalance",
+      possible: () => true,
+      run: async () => follow(fleet, await change((cluster) => cluster.rebalance({}))),
+    },
+    {
+      name: "repair",
+      possible: () => true,
+      run: async () => follow(fleet, await change((cluster) => cluster.repair({}))),
+    },
+    {
+      name: "drain node and cancel",
+      possible: () => staying().length > fewest,
+      run: async () => {
+        const nodeId = staying()[0]?.id ?? "";
+        const begun = await change((cluster) => cluster.drainNode({ nodeId }));
+        const id = begun?.workflowId ?? "";
+        if (id !== "") await onLeader(fleet, (_, url) => workflows(url).cancelWorkflow({ id }));
+        return follow(fleet, begun);
+      },
+    },
+  ];
+}
+
+/** Workflows that have not ended yet, in words. */
+export async function runningWorkflows(fleet: ChaosFleet): Promise<readonly string[]> {
+  const all = await onLeader(fleet, (_, url) => workflows(url).listWorkflows({ pageSize: 100 }));
+  return all.workflows
+    .filter((workflow) => !hasEnded(workflow))
+    .map(({ id, title, reason }) => `${title} (${id})${reason === "" ? "" : `: ${reason}`}`);
+}
+
+/** Waits for the end of a change's workflow, and tells it. */
+async function follow(fleet: ChaosFleet, change: FleetChange | undefined): Promise<string> {
+  const id = change?.workflowId ?? "";
+  if (id === "") return "had nothing to carry out";
+  return eventually(`the end of workflow ${id}`, FOLLOW_MS, async () => {
+    const { workflow } = await onLeader(fleet, (_, url) => workflows(url).getWorkflow({ id }));
+    return workflow !== undefined && hasEnded(workflow)
+      ? `${WorkflowStatus[workflow.status]} ${workflow.reason}`
+      : undefined;
+  });
+}
+
+function hasEnded({ status }: Workflow): boolean {
+  return status !== WorkflowStatus.RUNNING && status !== WorkflowStatus.CANCELLING;
+}
+
+function workflows(baseUrl: string): Client<typeof WorkflowService> {
+  return createClient(
+    WorkflowService,
+    createConnectTransport({ baseUrl, httpVersion: "1.1", defaultTimeoutMs: 5_000 }),
+  );
+}
