@@ -75,6 +75,7 @@ export class NodeUnavailableError extends Error {
 
   /** Whether the connection failed, as it does where a node was restarted, rather than that the node was slow. */
   get isBroken(): boolean {
-    return !(this.cause instanceof RequestTimeoutError);
+    if (this.outcome === "not-sent") return true;
+    return this.cause !== undefined && !(this.cause instanceof RequestTimeoutError);
   }
 }

@@ -6,6 +6,8 @@ export interface NodeHealthOptions {
   readonly failuresToOpen?: number;
   /** How long a node is avoided before it is tried again; 1,000 ms unless given. Doubles with every failed trial. */
   readonly openMs?: number;
+  /** How long a node is avoided whose connection broke; 2,000 ms unless given. */
+  readonly brokenMs?: number;
   /** The longest that a node is avoided between trials; 10,000 ms unless given. */
   readonly maxOpenMs?: number;
 }
@@ -16,6 +18,11 @@ export interface NodeCall {
   succeeded(): void;
   /** The node did not answer, was too slow, or answered that it is broken. */
   failed(): void;
+  /**
+   * The connection to the node broke: it may have been restarted, and is avoided at once, for long enough that the control plane
+   * sees what it came back with (invariant 13).
+   */
+  brokeOff(): void;
   /** The call was given up for reasons that say nothing about the node. */
   abandoned(): void;
 }
@@ -58,6 +65,7 @@ export function createNodeHealth(
 ): NodeHealth {
   const failuresToOpen = options.failuresToOpen ?? 3;
   const firstOpenMs = options.openMs ?? 1_000;
+  const brokenMs = options.brokenMs ?? 2_000;
   const maxOpenMs = options.maxOpenMs ?? 10_000;
   const states = new Map<string, NodeState>();
   let version = 0;
@@ -98,12 +106,16 @@ export function createNodeHealth(
     version++;
   };
 
+  const open = (nodeId: string, state: NodeState, openMs: number): void => {
+    if (state.open !== undefined || closed) return;
+    const relapsed = world.clock.monotonic() - state.closedAt < maxOpenMs;
+    arm(nodeId, state, relapsed ? Math.min(maxOpenMs, state.lastOpenMs * 2) : openMs);
+    version++;
+  };
+
   const failed = (nodeId: string, state: NodeState): void => {
     state.failuresInRow++;
-    if (state.failuresInRow < failuresToOpen || state.open !== undefined || closed) return;
-    const relapsed = world.clock.monotonic() - state.closedAt < maxOpenMs;
-    arm(nodeId, state, relapsed ? Math.min(maxOpenMs, state.lastOpenMs * 2) : firstOpenMs);
-    version++;
+    if (state.failuresInRow >= failuresToOpen) open(nodeId, state, firstOpenMs);
   };
 
   return {
@@ -128,6 +140,7 @@ export function createNodeHealth(
             state.failuresInRow = 0;
           }),
         failed: () => end(() => failed(nodeId, state)),
+        brokeOff: () => end(() => open(nodeId, state, brokenMs)),
         abandoned: () => end(() => {}),
       };
     },

@@ -390,6 +390,7 @@ class ReadPass {
       return response;
     } catch (error) {
       if (signal.aborted && signal.reason !== TOO_SLOW) call.abandoned();
+      else if (!signal.aborted && error instanceof NodeUnavailableError && error.isBroken) call.brokeOff();
       else call.failed();
       throw error;
     }

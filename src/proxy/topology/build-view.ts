@@ -108,6 +108,8 @@ function address(node: Node, key: string | undefined): NodeAddress {
 }
 
 function nodeState(node: Node): NodeView["state"] {
+  // A node that drains or joins keeps that state while it is away.
+  if (node.unreachableSince !== undefined) return "unreachable";
   switch (node.state) {
     case NodeState.ACTIVE:
       return "active";
