@@ -41,6 +41,7 @@ import { createNodeFleet } from "./nodes/node-fleet.js";
 import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
 import { NodeReturn } from "./nodes/node-return.js";
 import { clearSettledNodes, nodesToSettle, REPLICAS } from "./nodes/suspicions.js";
+import { AutoRepair } from "./repair/auto-repair.js";
 import { createResourceService } from "./resources/resource-service.js";
 import { DriftCheck } from "./settings/drift-check.js";
 import { SettingsCommits } from "./settings/settings-commits.js";
@@ -228,6 +229,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     start: () => Promise.reject(new Error("workflows are not carried out yet")),
     running: () => undefined,
   };
+  const autoRepair = new AutoRepair({ ...common, workflows, admin, tuning: config.repair });
 
   return {
     services: {
@@ -307,6 +309,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       retention.start();
       drift.start();
       antiEntropy.start();
+      autoRepair.start();
       servingSince = world.clock.monotonic();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
@@ -322,6 +325,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await retention.stop();
       await drift.stop();
       await antiEntropy.stop();
+      await autoRepair.stop();
       await monitor.stop();
       await returning.stop();
       await auditor.stop();
