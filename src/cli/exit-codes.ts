@@ -13,6 +13,8 @@ export const ExitCode = {
   refused: 5,
   /** A comparison found differences. */
   different: 6,
+  /** What was asked for cannot be done as things are; nothing was changed. */
+  impossible: 7,
 } as const;
 
 /** One of {@link ExitCode}. */

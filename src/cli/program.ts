@@ -2,11 +2,15 @@ import { Command } from "commander";
 import { addControlCommand, addHealthcheckCommand, addProxyCommand } from "./commands.js";
 import { addControlListCommand } from "./ctl/control.js";
 import { addElectCommand } from "./ctl/elect.js";
+import { addGroupCommands } from "./ctl/groups.js";
 import { addIndexCommands } from "./ctl/indexes.js";
+import { addNodeCommands } from "./ctl/nodes.js";
+import { addReplicaCommands } from "./ctl/replicas.js";
 import { addStatusCommand } from "./ctl/status.js";
 import { addTaskCommands } from "./ctl/tasks.js";
 import { addTopologyCommands } from "./ctl/topology.js";
 import { addVerifyCommand } from "./ctl/verify.js";
+import { addWorkflowCommands } from "./ctl/workflows.js";
 import { addDevCommand } from "./dev/dev.js";
 import { packageVersion } from "./options.js";
 import { addRestoreCommand } from "./restore/restore-command.js";
@@ -24,7 +28,7 @@ export function createProgram(): Command {
       "after",
       `
 Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server does not answer;
-4 not found; 5 a key is missing or refused; 6 a comparison found differences.`,
+4 not found; 5 a key is missing or refused; 6 a comparison found differences; 7 impossible as things are.`,
     );
   addDevCommand(program);
   addControlCommand(program);
@@ -40,6 +44,10 @@ Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server 
   addTopologyCommands(ctl);
   addVerifyCommand(ctl);
   addElectCommand(ctl);
+  addNodeCommands(ctl);
+  addGroupCommands(ctl);
+  addReplicaCommands(ctl);
+  addWorkflowCommands(ctl);
   addStoreCommands(program);
   addRestoreCommand(program);
   inheritExitOverride(program);

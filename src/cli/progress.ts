@@ -17,6 +17,12 @@ export interface ProgressOptions {
 
 const BAR_WIDTH = 30;
 
+/** A bar of which `share`, 0 to 1, is full. */
+export function progressBar(share: number): string {
+  const filled = Math.round(share * BAR_WIDTH);
+  return `[${"█".repeat(filled)}${"·".repeat(BAR_WIDTH - filled)}]`;
+}
+
 /** Starts a progress display. */
 export function startProgress(options: ProgressOptions): Progress {
   const started = options.now();
@@ -29,9 +35,8 @@ export function startProgress(options: ProgressOptions): Progress {
       const eta = share > 0 && share < 1 ? `  ${Math.ceil((elapsed / share) * (1 - share))} s left` : "";
       const percent = `${Math.floor(share * 100)}`.padStart(3);
       if (terminal) {
-        const filled = Math.round(share * BAR_WIDTH);
         options.stream.write(
-          `\r\u001b[K${options.label} [${"█".repeat(filled)}${"·".repeat(BAR_WIDTH - filled)}] ${percent} %  ${done}/${options.total}${eta}`,
+          `\r\u001b[K${options.label} ${progressBar(share)} ${percent} %  ${done}/${options.total}${eta}`,
         );
         return;
       }

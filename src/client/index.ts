@@ -8,6 +8,7 @@ import { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../gen/miroir/v1/topology_pb.js";
 import { VerifyService } from "../gen/miroir/v1/verify_pb.js";
+import { WorkflowService } from "../gen/miroir/v1/workflows_pb.js";
 import { followLeader } from "./follow-leader.js";
 
 export * from "../gen/miroir/v1/cluster_pb.js";
@@ -18,6 +19,7 @@ export * from "../gen/miroir/v1/settings_pb.js";
 export * from "../gen/miroir/v1/tasks_pb.js";
 export * from "../gen/miroir/v1/topology_pb.js";
 export * from "../gen/miroir/v1/verify_pb.js";
+export * from "../gen/miroir/v1/workflows_pb.js";
 export type { GrpcCallOptions, GrpcDuplex, GrpcServiceClient } from "./grpc-adapter.js";
 export { createGrpcServiceClient, GrpcError } from "./grpc-adapter.js";
 
@@ -32,7 +34,7 @@ export interface MiroirClientOptions {
    * needed for `topology.subscribe`, the only method that streams in both directions.
    */
   readonly httpVersion?: "1.1" | "2";
-  /** Milliseconds that a call may take; 30,000 unless given, and no limit for `topology.subscribe` and `verify.verify`. */
+  /** Milliseconds that a call may take; 30,000 unless given, and no limit for `topology`, `verify` and `workflows`. */
   readonly timeoutMs?: number;
   /** Authorities to trust, as PEM, for `https`; the system's unless given. */
   readonly ca?: string | Buffer;
@@ -48,6 +50,7 @@ export interface MiroirClient {
   readonly settings: Client<typeof SettingsService>;
   readonly topology: Client<typeof TopologyService>;
   readonly verify: Client<typeof VerifyService>;
+  readonly workflows: Client<typeof WorkflowService>;
 }
 
 /** A typed client of the control plane's services, over the Connect protocol. It holds nothing that needs closing. */
@@ -63,6 +66,7 @@ export function createMiroirClient(options: MiroirClientOptions): MiroirClient {
     settings: createClient(SettingsService, limited),
     topology: createClient(TopologyService, connect(options)),
     verify: createClient(VerifyService, connect(options)),
+    workflows: createClient(WorkflowService, connect(options)),
   };
 }
 

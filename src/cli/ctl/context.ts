@@ -83,6 +83,8 @@ export function explain(error: unknown, server: string): unknown {
       );
     case Code.NotFound:
       return new CommandError(ExitCode.notFound, error.rawMessage, options);
+    case Code.FailedPrecondition:
+      return new CommandError(ExitCode.impossible, error.rawMessage, options);
     case Code.InvalidArgument:
       return new CommandError(ExitCode.usage, error.rawMessage, options);
     default:
