@@ -248,6 +248,7 @@ read_spread: {{ $c.readSpread }}
 http_payload_size_limit: {{ int64 $c.httpPayloadSizeLimit }}
 spool_threshold: {{ int64 $c.spoolThreshold }}
 lease_duration_ms: {{ int $c.leaseDurationMs }}
+leader_lease_ms: {{ int $c.leaderLeaseMs }}
 node_write_timeout_ms: {{ int $c.nodeWriteTimeoutMs }}
 log_level: {{ $c.logLevel }}
 nodes:

@@ -154,6 +154,8 @@ describe.skipIf(helmVersion === undefined)(`the chart, rendered by helm ${helmVe
       expect(proxy).toMatchObject({ master_key: expect.any(String), advertise: "http://10.1.2.3:7700" });
       expect(proxy.node_key).toBeUndefined();
       expect(proxy.control).toEqual(podNames(rendered, "control").map((name) => `${name}:7800`));
+      // Where a replica sends proxies must be one of the addresses that they know.
+      expect(proxy.control).toContain(control.grpc_advertise);
       const copies = Number(value("cluster.groups")) * Number(value("cluster.replicationFactor"));
       expect(control.nodes.length).toBeGreaterThanOrEqual(copies);
       if (rendered.hasComponent("meilisearch")) {

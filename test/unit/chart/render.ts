@@ -148,20 +148,26 @@ export function secretData(secret: Mapping): Readonly<Record<string, string>> {
   );
 }
 
-/** The environment of a workload's container as Kubernetes would set it; Secrets that the chart does not make hold {@link valueOfExisting}. */
+/** The environment of the container of a workload's first pod as Kubernetes would set it; Secrets that the chart does not make hold {@link valueOfExisting}. */
 export function environmentOf(rendered: Rendered, workload: Mapping): Readonly<Record<string, string>> {
   const environment: Record<string, string> = {};
   for (const entry of mappings(container(workload).env)) {
-    environment[String(entry.name)] = resolve(rendered, entry, environment);
+    environment[String(entry.name)] = resolve(rendered, entry, environment, `${nameOf(workload)}-0`);
   }
   return environment;
 }
 
-function resolve(rendered: Rendered, entry: Mapping, before: Readonly<Record<string, string>>): string {
+function resolve(
+  rendered: Rendered,
+  entry: Mapping,
+  before: Readonly<Record<string, string>>,
+  podName: string,
+): string {
   if (typeof entry.value === "string") {
     return entry.value.replaceAll(/\$\((\w+)\)/g, (whole, name: string) => before[name] ?? whole);
   }
   const reference = at(entry, "valueFrom", "secretKeyRef");
+  if (at(entry, "valueFrom", "fieldRef", "fieldPath") === "metadata.name") return podName;
   if (!isMapping(reference)) return "10.1.2.3";
   const { name, key } = { name: String(reference.name), key: String(reference.key) };
   if (!rendered.has("Secret", name)) return valueOfExisting(name, key);

@@ -130,6 +130,7 @@ describe("the schema's shape", () => {
       "cluster.httpPayloadSizeLimit": "http_payload_size_limit",
       "cluster.spoolThreshold": "spool_threshold",
       "cluster.leaseDurationMs": "lease_duration_ms",
+      "cluster.leaderLeaseMs": "leader_lease_ms",
       "cluster.nodeWriteTimeoutMs": "node_write_timeout_ms",
       "cluster.unavailableShardPolicy": "unavailable_shard_policy",
       "cluster.readSpread": "read_spread",
