@@ -80,6 +80,8 @@ export class CopyRunner {
       const run = new CopyRun(this.core, hasher, instance, copyId, step, progress, this.options.faults);
       try {
         logger.info({ index: index.uid, copy: copyId, step }, "working on a copy");
+        // Only the index's writer takes steps: a successor becomes it here.
+        await run.inLane(async () => undefined);
         await this.#take(step, run);
         await run.caughtUp();
         progress.lastError = "";
