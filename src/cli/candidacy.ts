@@ -187,6 +187,7 @@ async function lead(
         intervalMs: config.replica_check_seconds * 1_000,
         documentsPerSecond: config.replica_check_documents_per_second,
       },
+      stall: { stallMs: config.node_stall_seconds * 1_000 },
       repair: {
         isOn: config.automatic_repair,
         graceMs: config.node_grace_seconds * 1_000,
@@ -196,6 +197,7 @@ async function lead(
     logger,
     metrics: metrics.registry,
     acknowledged: (epoch) => acknowledgedByAll(control.fleet, epoch),
+    withoutLease: (session, work) => control.fleet.withoutLease(session, work),
   });
   credentials = () => plane.credentials();
   plane.onCredentialsChange(() => {
@@ -247,6 +249,7 @@ async function lead(
     settings: plane.services.settings,
     verify: plane.services.verify,
     copies: plane.services.copies,
+    workflows: plane.services.workflows,
     resources: plane.services.resources,
     cluster: createClusterService({
       topology: control.topology,

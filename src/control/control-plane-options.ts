@@ -12,18 +12,14 @@ import type { ExportTuning } from "./exports/export-tasks.js";
 import type { UpdatedAtTuning } from "./indexes/updated-at.js";
 import type { ConfiguredNode } from "./nodes/bootstrap-nodes.js";
 import type { NodeMonitorTuning } from "./nodes/node-monitor.js";
+import type { StallTuning } from "./nodes/stalled-nodes.js";
 import type { AutoRepairTuning } from "./repair/auto-repair.js";
 import type { DriftTuning } from "./settings/drift-check.js";
 import type { RetentionTuning } from "./tasks/task-retention.js";
 import type { TopologyManager } from "./topology/topology-manager.js";
 import type { ConfiguredWebhook } from "./webhooks/configured-webhook.js";
 import type { WebhookTuning } from "./webhooks/webhook-delivery.js";
-
-/** How copies of shards are made. */
-export interface CopyTuning {
-  /** Shards that are copied to one node, or away from it, at a time; 8 unless given. */
-  readonly shardsPerNode?: number;
-}
+import type { WorkflowTuning } from "./workflows/workflow-options.js";
 
 /** What the deciding parts of the control plane are configured with. */
 export interface ControlPlaneConfig {
@@ -48,9 +44,10 @@ export interface ControlPlaneConfig {
   readonly exports?: ExportTuning;
   readonly backups: BackupsConfig;
   readonly drift?: DriftTuning;
-  readonly copies?: CopyTuning;
+  readonly copies?: WorkflowTuning;
   readonly antiEntropy?: AntiEntropyTuning;
   readonly repair?: AutoRepairTuning;
+  readonly stall?: StallTuning;
 }
 
 /** What the deciding parts of the control plane works with. */
@@ -71,4 +68,9 @@ export interface ControlPlaneOptions {
    * left a replica behind becomes final only then. Not waited for unless given.
    */
   readonly acknowledged?: (epoch: Epoch) => Promise<void>;
+  /**
+   * Does something that relies on a proxy's session having no write lease, which it is not granted meanwhile (invariant 2); rejects where it
+   * may hold one. No session has one unless given.
+   */
+  readonly withoutLease?: <T>(session: string, work: () => Promise<T>) => Promise<T>;
 }

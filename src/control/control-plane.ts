@@ -10,13 +10,13 @@ import type { SettingsService } from "../gen/miroir/v1/settings_pb.js";
 import type { TaskService } from "../gen/miroir/v1/tasks_pb.js";
 import type { NodeCredentials, Topology } from "../gen/miroir/v1/topology_pb.js";
 import type { VerifyService } from "../gen/miroir/v1/verify_pb.js";
+import type { WorkflowService } from "../gen/miroir/v1/workflows_pb.js";
 import { createShardHasher } from "../placement/shard.js";
 import type { TaskStore } from "../store/task-store.js";
 import { AntiEntropy } from "./anti-entropy/anti-entropy.js";
 import { Auditor } from "./audit/auditor.js";
 import { createBackups } from "./backups/backups.js";
 import { createFleetOperations, type FleetOperations } from "./cluster/fleet-operations.js";
-import type { FleetWorkflows } from "./cluster/fleet-workflows.js";
 import type { ControlPlaneOptions } from "./control-plane-options.js";
 import { createCopyMetrics } from "./copy/copy-metrics.js";
 import { CopyProgressBook } from "./copy/copy-progress.js";
@@ -40,7 +40,9 @@ import { NodeDirectory } from "./nodes/node-directory.js";
 import { createNodeFleet } from "./nodes/node-fleet.js";
 import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
 import { NodeReturn } from "./nodes/node-return.js";
+import { StalledNodes } from "./nodes/stalled-nodes.js";
 import { clearSettledNodes, nodesToSettle, REPLICAS } from "./nodes/suspicions.js";
+import { VersionWatch } from "./nodes/version-watch.js";
 import { AutoRepair } from "./repair/auto-repair.js";
 import { createResourceService } from "./resources/resource-service.js";
 import { DriftCheck } from "./settings/drift-check.js";
@@ -57,6 +59,8 @@ import { enterConfiguredWebhook } from "./webhooks/configured-webhook.js";
 import { announcing } from "./webhooks/finished-tasks.js";
 import { WebhookFeed } from "./webhooks/webhook-feed.js";
 import { createWebhookMetrics } from "./webhooks/webhook-metrics.js";
+import { FleetWorkflowEngine } from "./workflows/fleet-workflow-engine.js";
+import { createWorkflowService } from "./workflows/workflow-service.js";
 
 /** The deciding parts of the control plane: nodes, indexes, tasks, audit and settings. */
 export interface ControlPlane {
@@ -70,6 +74,7 @@ export interface ControlPlane {
     readonly settings: ServiceImpl<typeof SettingsService>;
     readonly verify: ServiceImpl<typeof VerifyService>;
     readonly copies: ServiceImpl<typeof CopyService>;
+    readonly workflows: ServiceImpl<typeof WorkflowService>;
     readonly resources: ServiceImpl<typeof ResourceService>;
   };
   /** Nodes that come and go while the control plane runs. */
@@ -212,8 +217,6 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     cancel: async (uids, canceledBy) =>
       (await exports.cancel(uids, canceledBy)) + (await backups.cancel(uids, canceledBy)),
   });
-  /** Work that is in the store before it begins, and goes on under the next leader. */
-  const recordedWork = [names, compaction, removal, backups, exports];
   let endListening: (() => void) | undefined;
   let servingSince: number | undefined;
   const nodes = createNodeFleet({
@@ -225,10 +228,20 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     nodeKey: config.nodeKey,
     switchFeatures: featuresOf,
   });
-  const workflows: FleetWorkflows = {
-    start: () => Promise.reject(new Error("workflows are not carried out yet")),
-    running: () => undefined,
-  };
+  const workflows = new FleetWorkflowEngine({
+    ...common,
+    nodes: () => nodes,
+    progressOf: (copyId) => copies.of(copyId),
+    tuning: config.copies,
+  });
+  const versions = new VersionWatch(metrics, logger);
+  const stalled = new StalledNodes({
+    ...common,
+    openTasks: () => auditor.openTaskCounts(),
+    tuning: config.stall,
+  });
+  /** Work that is in the store before it begins, and goes on under the next leader. */
+  const recordedWork = [names, compaction, removal, backups, exports, workflows];
   const autoRepair = new AutoRepair({ ...common, workflows, admin, tuning: config.repair });
 
   return {
@@ -256,6 +269,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         logger,
         ...(options.acknowledged === undefined ? {} : { acknowledged: options.acknowledged }),
       }),
+      workflows: createWorkflowService(workflows, world),
       features: createFeatureService({
         topology,
         nodes: () => topology.current().nodes.map(({ id }) => admin(id)),
@@ -310,10 +324,13 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       drift.start();
       antiEntropy.start();
       autoRepair.start();
+      stalled.start();
+      versions.published(topology.current());
       servingSince = world.clock.monotonic();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
         copies.published(change.topology);
+        versions.published(change.topology);
         webhooks.published(change.topology);
         settle(change);
         clearSettledNodes(monitor, change.topology, logger);
@@ -326,6 +343,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await drift.stop();
       await antiEntropy.stop();
       await autoRepair.stop();
+      await stalled.stop();
       await monitor.stop();
       await returning.stop();
       await auditor.stop();

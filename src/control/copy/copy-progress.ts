@@ -4,6 +4,9 @@ import { type CopyProgress, CopyProgressSchema } from "../../gen/miroir/v1/copie
 import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { CopyMetrics } from "./copy-metrics.js";
 
+/** Copies that have ended and are still known of, for who looks a little late. */
+const MAX_ENDED = 100;
+
 /**
  * How far the copies under way have come, as their writers tell. It lives in memory alone: a new leader knows it again with the next
  * reports, and nothing rests on it.
@@ -16,7 +19,7 @@ export class CopyProgressBook {
     this.#metrics = metrics;
   }
 
-  /** The last report about a copy; undefined before the first, and after the copy's end. */
+  /** The last report about a copy; undefined before the first, and a while after the copy's end. */
   of(copyId: string): CopyProgress | undefined {
     return this.#reports.get(copyId);
   }
@@ -44,11 +47,12 @@ export class CopyProgressBook {
       this.#metrics.pause.observe(noted.pauseMs / 1_000);
   }
 
-  /** Forgets copies that have ended, and counts those that have not. */
+  /** Forgets the oldest of the copies that have ended, and counts those that have not. */
   published({ indexes }: Topology): void {
     const open = new Set<string>();
     for (const { copy } of indexes) if (copy !== undefined) open.add(copy.id);
-    for (const id of this.#reports.keys()) if (!open.has(id)) this.#reports.delete(id);
+    const ended = [...this.#reports.keys()].filter((id) => !open.has(id));
+    for (const id of ended.slice(0, Math.max(0, ended.length - MAX_ENDED))) this.#reports.delete(id);
     this.#metrics.underWay.set(open.size);
   }
 }

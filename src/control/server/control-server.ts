@@ -32,6 +32,7 @@ import { SettingsService } from "../../gen/miroir/v1/settings_pb.js";
 import { TaskService } from "../../gen/miroir/v1/tasks_pb.js";
 import { TopologyService } from "../../gen/miroir/v1/topology_pb.js";
 import { VerifyService } from "../../gen/miroir/v1/verify_pb.js";
+import { WorkflowService } from "../../gen/miroir/v1/workflows_pb.js";
 import type { World } from "../../runtime/world.js";
 import { requireAdminKey } from "./admin-key.js";
 import { logCalls } from "./call-log.js";
@@ -57,6 +58,7 @@ export const CONTROL_SERVICES = {
   settings: SettingsService,
   verify: VerifyService,
   copies: CopyService,
+  workflows: WorkflowService,
   resources: ResourceService,
   control: ControlService,
 } as const;

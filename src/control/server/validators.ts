@@ -4,7 +4,6 @@ import {
   type CreateSnapshotRequest,
   CreateSnapshotRequestSchema,
 } from "../../gen/miroir/v1/backups_pb.js";
-import { AdvanceCopyRequestSchema, ReportCopyRequestSchema } from "../../gen/miroir/v1/copies_pb.js";
 import { ExportRequestSchema } from "../../gen/miroir/v1/exports_pb.js";
 import { SetFeaturesRequestSchema } from "../../gen/miroir/v1/features_pb.js";
 import {
@@ -41,18 +40,18 @@ import {
   TaskStatus,
   TaskType,
 } from "../../gen/miroir/v1/tasks_pb.js";
-import type { ApiKey, Writer } from "../../gen/miroir/v1/topology_pb.js";
+import type { ApiKey } from "../../gen/miroir/v1/topology_pb.js";
 import { addClusterValidators } from "./cluster-validators.js";
+import { addCopyValidators } from "./copy-validators.js";
+import { checkName, checkWriter, MAX_NAME } from "./field-checks.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
-const MAX_NAME = 512;
 /** Longest name of a field that documents are known by, in characters; Meilisearch takes any, also the empty one. */
 const MAX_PRIMARY_KEY = 4_096;
 const MAX_WAIT_MS = 10_000;
 const MAX_SESSION = 128;
 const MAX_KEY_TEXT = 10_000;
 const MAX_KEY_LIST = 1_000;
-const MAX_PROGRESS_TEXT = 2_000;
 const MAX_FEATURES = 100;
 const KEY_UID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 const MAX_TASKS = 1_000;
@@ -66,7 +65,7 @@ const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
 
 /** The bounds of every request of Miroir's services, as the proto files state them. */
 export function createValidators(): ValidatorTable {
-  return addClusterValidators(new ValidatorTable())
+  return addCopyValidators(addClusterValidators(new ValidatorTable()))
     .add(AllocateTaskUidsRequestSchema, ({ count, session }, faults) => {
       faults.check(count >= 1 && count <= 10_000, "count", "must be 1 to 10,000");
       checkSession(session, faults);
@@ -155,24 +154,9 @@ export function createValidators(): ValidatorTable {
       for (const [position, id] of staleNodeIds.entries())
         checkName(id, `stale_node_ids[${position}]`, faults);
       checkWriter(writer, faults);
+      faults.check(request.session.length <= MAX_SESSION, "session", `at most ${MAX_SESSION} characters`);
       faults.check(reason.length <= 1_000, "reason", "at most 1,000 characters");
       faults.check(request.copyId.length <= MAX_NAME, "copy_id", `at most ${MAX_NAME} characters`);
-    })
-    .add(AdvanceCopyRequestSchema, ({ instance, copyId, writer }, faults) => {
-      checkName(instance, "instance", faults);
-      checkName(copyId, "copy_id", faults);
-      checkWriter(writer, faults);
-    })
-    .add(ReportCopyRequestSchema, ({ instance, copyId, writer, progress }, faults) => {
-      checkName(instance, "instance", faults);
-      checkName(copyId, "copy_id", faults);
-      checkWriter(writer, faults);
-      const words = [progress?.waitingFor ?? "", progress?.lastError ?? ""];
-      faults.check(
-        words.every((text) => text.length <= MAX_PROGRESS_TEXT),
-        "progress",
-        `texts have at most ${MAX_PROGRESS_TEXT} characters`,
-      );
     })
     .add(GetIndexRequestSchema, ({ uid }, faults) => checkIndexUid(uid, "uid", faults))
     .add(ListIndexesRequestSchema, ({ pageSize, pageToken }, faults) => {
@@ -229,12 +213,6 @@ function checkTaskList(request: ListTasksRequest, faults: Faults): void {
   }
   for (const [position, status] of statuses.entries()) checkStatus(status, `statuses[${position}]`, faults);
   for (const [position, type] of types.entries()) checkType(type, `types[${position}]`, faults);
-}
-
-function checkWriter(writer: Writer | undefined, faults: Faults): void {
-  if (writer === undefined) return;
-  checkName(writer.proxyId, "writer.proxy_id", faults);
-  checkName(writer.session, "writer.session", faults);
 }
 
 function checkTaskRemoval(request: DeleteTasksRequest | CancelTasksRequest, faults: Faults): void {
@@ -307,10 +285,6 @@ function checkPrimaryKey(primaryKey: string | undefined, faults: Faults): void {
   if (primaryKey === undefined) return;
   const fits = primaryKey.length <= MAX_PRIMARY_KEY;
   faults.check(fits, "primary_key", `must have at most ${MAX_PRIMARY_KEY} characters`);
-}
-
-function checkName(name: string, path: string, faults: Faults): void {
-  faults.check(name.length >= 1 && name.length <= MAX_NAME, path, `must have 1 to ${MAX_NAME} characters`);
 }
 
 function checkJson(json: string, path: string, faults: Faults): void {

@@ -249,6 +249,7 @@ describe("limits", () => {
             settings: {} as never,
             verify: {} as never,
             copies: {} as never,
+            workflows: {} as never,
             resources: {} as never,
             control: {} as never,
           },

@@ -167,6 +167,12 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
       settings: { listDrifts: refuse },
       verify: { verify: refuse, checkShards: refuse, listShardChecks: refuse },
       copies: { advanceCopy: refuse, reportCopy: refuse },
+      workflows: {
+        getWorkflow: refuse,
+        listWorkflows: refuse,
+        cancelWorkflow: refuse,
+        watchWorkflow: refuse,
+      },
       resources: { setResource: refuse },
       control: { listReplicas: refuse },
       keys: { createKey: refuse, updateKey: refuse, deleteKey: refuse, listKeys: refuse },
