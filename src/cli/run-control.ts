@@ -31,7 +31,7 @@ export interface RunningControl {
   serving(): boolean;
   /** Rejects when the process cannot go on, such as with a store that was emptied; never resolves. */
   readonly failed: Promise<never>;
-  /** Gives the leader lease back and ends; calls under way are finished first. */
+  /** Gives the leader lease back at once, so that another process leads; ends when the calls under way have. */
   close(): Promise<void>;
 }
 
@@ -65,8 +65,10 @@ export async function runControl(options: RunControlOptions): Promise<RunningCon
     ...(config.grpc_tls === undefined ? {} : { tls: serverTls(config.grpc_tls) }),
   });
   const close = async (): Promise<void> => {
-    await server.close();
+    // The lease goes back at once, not after the last caller has gone: whoever leads next takes their calls.
+    const drained = server.close();
     await process.stop();
+    await drained;
     if (options.transport === undefined) await transport.close();
     await store.close();
   };

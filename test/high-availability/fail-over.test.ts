@@ -5,7 +5,7 @@ import { Workload } from "./workload.js";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
 
-const LEADER_LEASE_MS = 2_000;
+const LEADER_LEASE_MS = 4_000;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
