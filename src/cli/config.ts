@@ -106,6 +106,8 @@ export const configSchema = z
     repair_documents_per_second: z.number().int().min(0).max(1_000_000).default(0),
     /** Seconds that a node may be away before what it held is made anew on others; 0 for never. */
     node_grace_seconds: z.number().int().min(0).max(31_536_000).default(600),
+    /** Seconds in which a node that finishes none of its tasks, although others have, is given up; 0 for never. */
+    node_stall_seconds: z.number().int().min(0).max(86_400).default(600),
     /** Seconds between the beginnings of two comparisons of all replicas' documents; 0 for never. */
     replica_check_seconds: z.number().int().min(0).max(31_536_000).default(3_600),
     /** Documents that such a comparison reads from nodes in a second, at most. */
@@ -145,6 +147,8 @@ export const configSchema = z
     proxy_id: z.string().min(1).max(128).optional(),
     /** Base URL under which other proxies reach this one. */
     advertise: nodeUrl.optional(),
+    /** Where a proxy listens for the others; the host of `http` and any free port unless given. */
+    peer: hostPort.optional(),
     /** What a search answers when a shard cannot be reached. */
     unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
     /** Whether a read goes to as few nodes of a group as can serve it, or to all of them, each with a share. */

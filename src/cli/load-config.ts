@@ -28,6 +28,7 @@ const NUMBERS = new Set([
   "settings_check_seconds",
   "repair_documents_per_second",
   "node_grace_seconds",
+  "node_stall_seconds",
   "replica_check_seconds",
   "replica_check_documents_per_second",
   "http_payload_size_limit",

@@ -18,6 +18,8 @@ export interface ControlMetrics {
   readonly settingsDrifts: Counter<"node" | "outcome">;
   /** Index creations, by outcome. */
   readonly indexCreations: Counter<"outcome">;
+  /** Different Meilisearch releases that the nodes run. */
+  readonly nodeVersions: Gauge;
   /** Workflows that the control plane began by itself, by kind. */
   readonly automaticRepairs: Counter<"kind">;
   /** Stale replicas on nodes that answer. */
@@ -74,6 +76,7 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
       ["node", "outcome"],
     ),
     indexCreations: counter("miroir_index_creations_total", "Index creations by outcome", ["outcome"]),
+    nodeVersions: gauge("miroir_node_versions", "Different Meilisearch releases that the nodes run"),
     automaticRepairs: counter(
       "miroir_automatic_repairs_total",
       "Workflows that the control plane began by itself",

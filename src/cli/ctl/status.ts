@@ -16,6 +16,7 @@ export function addStatusCommand(parent: Command): void {
         output.line(
           `${status.indexes} indexes, ${status.shards} shards: ${status.degradedShards} degraded, ${status.unavailableShards} unavailable; ${status.openTasks} open tasks`,
         );
+        for (const warning of status.warnings) output.line(`warning: ${warning}`);
         output.line();
         output.line(
           table(

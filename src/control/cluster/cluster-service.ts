@@ -6,6 +6,7 @@ import { type Index, NodeState, ReplicaState, type Topology } from "../../gen/mi
 import type { ProxyFleet } from "../topology/proxy-fleet.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { FleetOperations } from "./fleet-operations.js";
+import { fleetWarnings } from "./fleet-warnings.js";
 
 /** What the last probes said of a node. */
 export interface NodeProbe {
@@ -47,6 +48,7 @@ export function createClusterService(options: ClusterServiceOptions): ServiceImp
         proxies: [...fleet.proxies()],
         openTasks: BigInt(openTasks),
         ...shardCounts(current),
+        warnings: [...fleetWarnings(current)],
       };
     },
     async listNodes() {

@@ -23,6 +23,7 @@ async function start(tuning: AuditTuning = {}): Promise<void> {
       nodes: nodes.configured,
       audit: { registrationGraceMs: 150, ...tuning },
       monitor: { probeIntervalMs: 20, failuresToUnreachable: 2 },
+      stall: { stallMs: 300, intervalMs: 20 },
     },
     replicationFactor: 2,
     shards: 4,
@@ -190,6 +191,15 @@ describe("the audit of node logs", () => {
     node.finish([b], done);
     nodes.nodes[0]?.finish([a], done);
     await eventually(() => expect(harness.topology.current().nodes[1]?.state).toBe(NodeState.ACTIVE));
+    expect((await harness.finished(0)).status).toBe(TaskStatus.SUCCEEDED);
+  });
+
+  it("gives up a node that finishes nothing although another one has, and none that is as slow as the others", async () => {
+    const [a] = await write(0);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(replicas()).toEqual([ReplicaState.IN_SYNC, ReplicaState.IN_SYNC]);
+    nodes.nodes[0]?.finish([a], done);
+    await eventually(() => expect(replicas()).toEqual([ReplicaState.IN_SYNC, ReplicaState.SUSPECT]));
     expect((await harness.finished(0)).status).toBe(TaskStatus.SUCCEEDED);
   });
 
