@@ -69,6 +69,8 @@ class LeaseLoop implements Leadership {
   readonly #retryMs: number;
   readonly #listeners = new Set<(state: LeadershipState) => void>();
   #state: LeadershipState = { kind: "follower" };
+  /** The last lease that the store gave; it may have renewed it although this process takes it for over. */
+  #held: FencingToken | undefined;
   /** On the monotonic clock; counted from before the store was asked, so that it ends before the store's own time. */
   #validUntil = 0;
   #next: Timer | undefined;
@@ -120,12 +122,11 @@ class LeaseLoop implements Leadership {
 
   async close(): Promise<void> {
     if (this.#state.kind === "closed") return;
-    const former = this.#state;
     this.#become({ kind: "closed" });
     this.#next?.cancel();
     this.#expiry?.cancel();
     await this.#last;
-    if (former.kind === "leader") await this.#options.leases.release(former.fence);
+    if (this.#held !== undefined) await this.#options.leases.release(this.#held);
   }
 
   /** Runs `work` after everything begun before it. */
@@ -158,6 +159,7 @@ class LeaseLoop implements Leadership {
     const lease = await this.#options.leases.renew(state.fence, this.#ttlMs);
     if (lease === undefined) {
       this.#options.logger.warn({ term: state.fence.term }, "the leader lease was lost");
+      this.#held = undefined;
       this.#become({ kind: "follower" });
       await this.#acquire();
       return;
@@ -194,6 +196,7 @@ class LeaseLoop implements Leadership {
       this.#become({ kind: "follower" });
       return;
     }
+    this.#held = token;
     this.#extend(asked);
     logger.info({ term: token.term, holder: token.holder }, "leading the control plane");
     this.#become({ kind: "leader", fence: token });

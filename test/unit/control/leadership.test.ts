@@ -92,6 +92,30 @@ describe("leadership", () => {
     expect(leadership.fence().term).toBe(42);
   });
 
+  it("gives back a lease that the store renewed after its holder had given up", async () => {
+    const { leadership } = candidate("a", {
+      acquire: (request) => store.lease.acquire(request),
+      // The store renews just in time, and its answer comes when the holder's own time is over.
+      renew: async (token, ttlMs) => {
+        await world.timers.sleep(6_500);
+        const lease = await store.lease.renew(token, ttlMs);
+        await world.timers.sleep(1_000);
+        return lease;
+      },
+      release: (token) => store.lease.release(token),
+      current: (scope) => store.lease.current(scope),
+    });
+    leadership.onChange(({ kind }) => {
+      if (kind === "follower") leadership.close().catch(() => undefined);
+    });
+    await leadership.start();
+    await world.advance(11_000);
+    expect(leadership.state().kind).toBe("closed");
+    const b = candidate("b").leadership;
+    await b.start();
+    expect(b.state().kind).toBe("leader");
+  });
+
   it("stays closed, and takes nothing, when the answer to a renewal comes after it was closed", async () => {
     let answer: (lease: undefined) => void = () => undefined;
     const { leadership } = candidate("a", {
