@@ -190,6 +190,7 @@ async function lead(
       stall: { stallMs: config.node_stall_seconds * 1_000 },
       repair: {
         isOn: config.automatic_repair,
+        settleMs: config.repair_delay_seconds * 1_000,
         graceMs: config.node_grace_seconds * 1_000,
         documentsPerSecond: config.repair_documents_per_second,
       },

@@ -102,6 +102,8 @@ export const configSchema = z
     settings_check_seconds: z.number().int().min(0).max(86_400).default(60),
     /** Whether stale replicas on nodes that answer are repaired without being asked. */
     automatic_repair: z.boolean().default(true),
+    /** Seconds that a replica stays stale before such a repair, so that its node may settle. */
+    repair_delay_seconds: z.number().int().min(0).max(86_400).default(5),
     /** Documents that an automatic repair copies in a second, at most; 0 for as fast as the nodes' queues allow. */
     repair_documents_per_second: z.number().int().min(0).max(1_000_000).default(0),
     /** Seconds that a node may be away before what it held is made anew on others; 0 for never. */

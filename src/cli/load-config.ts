@@ -26,6 +26,7 @@ const NUMBERS = new Set([
   "task_retention_hours",
   "history_retention_hours",
   "settings_check_seconds",
+  "repair_delay_seconds",
   "repair_documents_per_second",
   "node_grace_seconds",
   "node_stall_seconds",

@@ -24,6 +24,7 @@ export interface SharedFlags {
   readonly control?: readonly string[];
   readonly proxyId?: string;
   readonly advertise?: string;
+  readonly peer?: string;
   readonly unavailableShardPolicy?: string;
   readonly readSpread?: string;
   readonly httpPayloadSizeLimit?: number;
@@ -58,6 +59,10 @@ export function addProxyFlags(command: Command): Command {
     .option(
       "--unavailable-shard-policy <policy>",
       "what a search answers when a shard cannot be reached: partial or error (default: partial)",
+    )
+    .option(
+      "--peer <host:port>",
+      "where a proxy listens for the others (default: the host of --http, any free port)",
     )
     .option("--read-spread <spread>", "nodes of a group that a read goes to: few or many (default: few)")
     .option(
@@ -147,6 +152,7 @@ export function configFromFlags(
       control: flags.control,
       proxy_id: flags.proxyId,
       advertise: flags.advertise,
+      peer: flags.peer,
       unavailable_shard_policy: flags.unavailableShardPolicy,
       read_spread: flags.readSpread,
       http_payload_size_limit: flags.httpPayloadSizeLimit,

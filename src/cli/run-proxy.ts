@@ -7,8 +7,13 @@ import { createUndiciTransport } from "../meilisearch/undici-transport.js";
 import { createGrpcControlTransport } from "../proxy/grpc-control-transport.js";
 import { createProxyMetrics } from "../proxy/http/metrics.js";
 import { createProxyServer } from "../proxy/http/server.js";
+import { createPeerCalls } from "../proxy/peers/peer-calls.js";
+import { createPeerServer } from "../proxy/peers/peer-server.js";
+import { createPeerService } from "../proxy/peers/peer-service.js";
 import { createTopologyClient } from "../proxy/topology/topology-client.js";
+import { WriterChoice } from "../proxy/topology/writer-choice.js";
 import { defaultWriteConfig } from "../proxy/write/types.js";
+import { WriteGates } from "../proxy/write/write-gates.js";
 import { createWriteMetrics } from "../proxy/write/write-metrics.js";
 import { createWriteService } from "../proxy/write/write-service.js";
 import type { LogOutput } from "../runtime/log-output.js";
@@ -47,6 +52,10 @@ const BACK_OFF = { firstMs: 100, maxMs: 500 };
 
 /** Master keys shorter than this are taken, with a warning. */
 const SAFE_KEY_BYTES = 16;
+/** Times of calls between proxies, in milliseconds. */
+const PEER_LIMITS = { takeMs: 5_000, answerMs: 60_000 };
+/** How long other proxies' calls may take when the proxy stops, in milliseconds: no writes are among them by then. */
+const PEER_CLOSE_MS = 1_000;
 /** How long writes under way may take when the proxy stops, in milliseconds. */
 const DRAIN_MS = 15_000;
 
@@ -69,15 +78,22 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
   });
   const { host, port } = splitHostPort(config.http);
   let url: string;
+  let peerPort = 0;
+  const peerKey = Buffer.from(world.random.bytes(32)).toString("hex");
+  const reachableHost = () =>
+    config.advertise === undefined
+      ? host === "0.0.0.0" || host === "::"
+        ? hostname()
+        : hostInUrl(host)
+      : new URL(config.advertise).hostname;
   const topology = createTopologyClient({
     control,
     world,
     logger,
     proxyId: config.proxy_id ?? `${hostname()}-${port}`,
     // Once it listens: port 0 takes any that is free.
-    address: () =>
-      config.advertise ??
-      `http://${host === "0.0.0.0" || host === "::" ? hostname() : hostInUrl(host)}:${new URL(url).port}`,
+    address: () => config.advertise ?? `http://${reachableHost()}:${new URL(url).port}`,
+    peer: { address: () => `${reachableHost()}:${peerPort}`, key: peerKey },
     version: packageVersion(),
     backOff: BACK_OFF,
   });
@@ -86,10 +102,19 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       `the master key is shorter than ${SAFE_KEY_BYTES} bytes, so that it can be guessed; use a longer one`,
     );
   }
+  const gates = new WriteGates(world);
+  const peers = createPeerCalls(
+    world,
+    PEER_LIMITS,
+    tls === undefined ? undefined : { ca: tls.ca === undefined ? undefined : readPem(tls.ca, "grpc_tls") },
+  );
   const writes = createWriteService({
     world,
     topology,
     lease: topology,
+    directory: topology,
+    gates,
+    peers,
     control,
     transport,
     config: {
@@ -105,6 +130,9 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     world,
     topology,
     lease: topology,
+    directory: topology,
+    gates,
+    peers,
     control,
     transport,
     writes,
@@ -118,10 +146,32 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
     ...(options.logs === undefined ? {} : { logs: options.logs }),
     metrics: createProxyMetrics(registry),
   });
+  let isStopping = false;
+  const { session, proxyId } = topology;
+  const peerServer = createPeerServer({
+    service: createPeerService({
+      world,
+      topology,
+      lease: topology,
+      writers: new WriterChoice({ session, proxyId, state: () => topology.state(), directory: topology }),
+      gates,
+      answer: (request) => server.answer(request),
+      handOver: (...request) => writes.handOver(...request),
+      isStopping: () => isStopping,
+    }),
+    key: peerKey,
+    world,
+    ...(tls === undefined
+      ? {}
+      : { tls: { cert: readPem(tls.cert, "grpc_tls"), key: readPem(tls.key, "grpc_tls") } }),
+  });
   const close = async (): Promise<void> => {
+    isStopping = true;
     await server.close();
     await writes.drain(AbortSignal.timeout(DRAIN_MS));
     await topology.close();
+    await peerServer.close(PEER_CLOSE_MS);
+    peers.close();
     control.close();
     if (options.transport === undefined) await transport.close();
   };
@@ -130,6 +180,14 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
   } catch (error) {
     await close();
     throw listenError("http", config.http, error);
+  }
+  try {
+    peerPort = await peerServer.listen(
+      config.peer === undefined ? { host, port: 0 } : splitHostPort(config.peer),
+    );
+  } catch (error) {
+    await close();
+    throw listenError("peer", config.peer ?? `${host}:0`, error);
   }
   topology.start();
   return {

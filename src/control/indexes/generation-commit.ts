@@ -1,17 +1,29 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Logger } from "pino";
 import type { CommitGenerationRequest } from "../../gen/miroir/v1/indexes_pb.js";
-import { type Epoch, type Index, ReplicaState, ShardCopyStep } from "../../gen/miroir/v1/topology_pb.js";
+import {
+  type Epoch,
+  type Index,
+  ReplicaState,
+  ShardCopyStep,
+  type Topology,
+} from "../../gen/miroir/v1/topology_pb.js";
 import { CopyRefusedError } from "../copy/copy-refusal.js";
 import { beginCopy, dropCopy, markStale, targetsOf } from "../copy/copy-steps.js";
 import { inSyncNodes } from "../copy/shard-roles.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
+import { LeaseHeldError } from "../topology/write-leases.js";
 
 /** What {@link commitGeneration} works with. */
 export interface GenerationCommitOptions {
   readonly topology: TopologyManager;
   readonly logger: Logger;
+  /**
+   * Does something that relies on a session having no write lease; rejects where it may hold one. Every session is taken to have none unless
+   * given.
+   */
+  readonly withoutLease?: (<T>(session: string, work: () => Promise<T>) => Promise<T>) | undefined;
 }
 
 /**
@@ -21,19 +33,24 @@ export interface GenerationCommitOptions {
  * @throws ConnectError and CopyRefusedError, with nothing changed
  */
 export async function commitGeneration(
-  { topology, logger }: GenerationCommitOptions,
+  options: GenerationCommitOptions,
   request: CommitGenerationRequest,
 ): Promise<{ index: Index; epoch: Epoch }> {
+  const { topology, logger } = options;
+  const former = findInstance(topology.current(), request.instance)?.writer?.session;
   const { instance, expectedGeneration, newGeneration, writer, reason } = request;
   const stale = new Set(request.staleNodeIds);
   const isClaim = newGeneration === expectedGeneration && writer !== undefined && stale.size === 0;
   if (newGeneration <= expectedGeneration && (!isClaim || request.copyId !== "")) {
     throw new ConnectError("new_generation must be above expected_generation", Code.InvalidArgument);
   }
-  const next = await topology.change(reason === "" ? "a new generation" : reason, (draft) => {
+  const change = (draft: Topology) => {
     const index = findInstance(draft, instance);
     if (index === undefined) throw new ConnectError(`no index has the instance ${instance}`, Code.NotFound);
     if (isCommitted(index, request, stale)) return;
+    if (index.writer?.session !== former) {
+      throw new ConnectError(`index ${index.uid} has just got another writer`, Code.Aborted);
+    }
     if (index.generation !== expectedGeneration) {
       const message = `index ${index.uid} is at generation ${index.generation}, not ${expectedGeneration}`;
       throw new ConnectError(message, Code.Aborted);
@@ -49,7 +66,9 @@ export async function commitGeneration(
     if (request.copyId !== "") takeStep(index, request, stale);
     index.generation = newGeneration;
     if (writer !== undefined) index.writer = writer;
-  });
+  };
+  const make = () => topology.change(reason === "" ? "a new generation" : reason, change);
+  const next = await takenFrom(options, former, request, make);
   const index = findInstance(next, instance);
   if (index === undefined) throw new ConnectError(`no index has the instance ${instance}`, Code.NotFound);
   if (next.epoch === undefined) throw new ConnectError("the topology has no epoch", Code.Internal);
@@ -58,6 +77,24 @@ export async function commitGeneration(
     "index has a new generation",
   );
   return { index, epoch: next.epoch };
+}
+
+/** Makes a change by another session than the writer's only while that one has no lease, and gets none. */
+async function takenFrom(
+  { withoutLease }: GenerationCommitOptions,
+  former: string | undefined,
+  { session }: CommitGenerationRequest,
+  make: () => Promise<Topology>,
+): Promise<Topology> {
+  const isOwn = former === undefined || session === "" || session === former;
+  if (isOwn || withoutLease === undefined) return make();
+  try {
+    return await withoutLease(former, make);
+  } catch (error) {
+    if (!(error instanceof LeaseHeldError)) throw error;
+    const message = `the writer of the index is alive, or may be: ${error.message}`;
+    throw new ConnectError(message, Code.FailedPrecondition, undefined, undefined, error);
+  }
 }
 
 /** Whether this very commit has taken place already. */

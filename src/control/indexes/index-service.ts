@@ -19,14 +19,14 @@ import { findInstance } from "../tasks/index-replicas.js";
 import type { TaskRegistry } from "../tasks/task-registry.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { createElection } from "./election-service.js";
-import { commitGeneration } from "./generation-commit.js";
+import { commitGeneration, type GenerationCommitOptions } from "./generation-commit.js";
 import type { IndexCompaction } from "./index-compaction.js";
 import { type CreatedIndex, IndexCreationError, type IndexCreator, type NewIndex } from "./index-creator.js";
 import type { IndexNames } from "./index-names.js";
 import { createIndexReads, indexOf } from "./index-reads.js";
 
 /** What {@link createIndexService} works with. */
-export interface IndexServiceOptions {
+export interface IndexServiceOptions extends Pick<GenerationCommitOptions, "withoutLease"> {
   readonly store: TaskStore;
   readonly topology: TopologyManager;
   readonly fence: () => FencingToken;

@@ -1,3 +1,6 @@
+/** The shortest first wait that is doubled. Milliseconds. */
+const MIN_MS = 1_000;
+
 /** When something that failed may be tried again: each failure doubles the wait, up to a limit. */
 export class RetryTimes {
   readonly #firstMs: number;
@@ -13,12 +16,12 @@ export class RetryTimes {
   isDue(key: string, now: number): boolean {
     const entry = this.#entries.get(key);
     if (entry === undefined) this.#entries.set(key, { waitMs: this.#firstMs, due: now + this.#firstMs });
-    return entry !== undefined && now >= entry.due;
+    return now >= (entry?.due ?? now + this.#firstMs);
   }
 
   /** `key` is being tried: the next time is further away. */
   tried(key: string, now: number): void {
-    const waitMs = Math.min(this.#limitMs, (this.#entries.get(key)?.waitMs ?? this.#firstMs) * 2);
+    const waitMs = Math.min(this.#limitMs, Math.max(MIN_MS, this.#entries.get(key)?.waitMs ?? 0) * 2);
     this.#entries.set(key, { waitMs, due: now + waitMs });
   }
 

@@ -96,6 +96,12 @@ export interface ProxyFleet {
   /** The proxies that may write, connected or not, in ascending order of id. */
   writers(): readonly LeaseHolder[];
   /**
+   * Does something that relies on a session having no write lease, which it is not granted meanwhile.
+   *
+   * @throws LeaseHeldError where it may hold one
+   */
+  withoutLease<T>(session: string, work: () => Promise<T>): Promise<T>;
+  /**
    * Waits until the proxy of that session has acknowledged `epoch` or a later one, has refused it, or is certain not to write any more
    * (invariant 2). Rejects with the signal's reason when it aborts.
    */
@@ -217,6 +223,9 @@ class Fleet implements ProxyFleet {
     const outcome = stream.ack(nonce, epoch);
     if (outcome.kind !== "acked") return;
     this.#options.observer?.acknowledged(outcome.afterMs);
+    const proxy = this.#connected(stream);
+    // Its last heartbeat was too early for a lease, maybe.
+    if (proxy !== undefined && !this.#leases.holds(stream.hello.session)) this.#renew(proxy);
     this.#waits.look();
   }
 
@@ -235,8 +244,7 @@ class Fleet implements ProxyFleet {
     const proxy = this.#connected(stream);
     if (proxy === undefined) return;
     proxy.heartbeat = { sequence, at: this.#now() };
-    if (this.#refusal(stream) === undefined) this.#leases.grant(holderOf(stream));
-    this.#answer(proxy);
+    this.#renew(proxy);
   }
 
   goodbye(stream: ProxyStream): void {
@@ -270,6 +278,10 @@ class Fleet implements ProxyFleet {
 
   writers(): readonly LeaseHolder[] {
     return this.#leases.holders();
+  }
+
+  withoutLease<T>(session: string, work: () => Promise<T>): Promise<T> {
+    return this.#leases.without(session, work);
   }
 
   waitForAck(epoch: Epoch, session: string, signal: AbortSignal): Promise<AckOutcome> {
@@ -340,10 +352,23 @@ class Fleet implements ProxyFleet {
     }
     if (stream.acked() === undefined) return "this proxy has not acknowledged a topology yet";
     const since = stream.behindSince();
+    const { session } = stream.hello;
+    // What it wrote may be another's by now, so that it has to know before it may write again.
+    if (!this.#leases.holds(session) && (since !== undefined || this.#leases.isBarred(session))) {
+      return "this proxy does not hold the newest topology yet";
+    }
     if (since !== undefined && this.#now() - since > this.#graceMs) {
       return `this proxy is behind: it holds epoch ${formatEpoch(stream.acked())}, newest is ${formatEpoch(newest)}`;
     }
     return undefined;
+  }
+
+  /** Grants a proxy that has asked of late what it may have, and tells it. */
+  #renew(proxy: Connected): void {
+    const { heartbeat, stream } = proxy;
+    if (heartbeat === undefined || this.#now() - heartbeat.at >= this.#leaseMs) return;
+    if (this.#refusal(stream) === undefined) this.#leases.grant(holderOf(stream));
+    this.#answer(proxy);
   }
 
   /**
@@ -353,7 +378,9 @@ class Fleet implements ProxyFleet {
   #answer(proxy: Connected): void {
     const { heartbeat, stream } = proxy;
     if (heartbeat === undefined || stream.ended()) return;
-    const refusal = this.#refusal(stream);
+    const refusal =
+      this.#refusal(stream) ??
+      (this.#leases.holds(stream.hello.session) ? undefined : "the lease is granted with the next heartbeat");
     const holders = this.#leases.holders();
     // Who knows of one writer only cannot pass writes on to the others; one that can does it for it.
     const main = holders.find(({ peerAddress }) => peerAddress !== "") ?? holders[0];

@@ -181,7 +181,8 @@ export class ProxyStream {
         if (this.#end.error !== undefined) throw this.#end.error;
         return undefined;
       }
-      const message = this.#takeWelcome() ?? this.#takeTopology() ?? this.#takeLease();
+      // Leases before topologies: a proxy is told of a writer before it is told what that one has come to write.
+      const message = this.#takeWelcome() ?? this.#takeLease() ?? this.#takeTopology();
       if (message !== undefined) return message;
       await new Promise<void>((resolve) => {
         this.#wake = resolve;

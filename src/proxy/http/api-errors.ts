@@ -57,12 +57,12 @@ export function noWriteLease(reason: string): MeilisearchError {
   );
 }
 
-/** 503: a write came back to a proxy that had already been passed it. */
-export function writeForwardingLoop(): MeilisearchError {
+/** 503: for as long as a write may be held, no proxy took it. */
+export function writeHeld(indexUid: string, reason: string): MeilisearchError {
   return apiError(
     503,
     "miroir_no_write_lease",
-    "The write was passed on by a proxy that took this one for the writer, and it is not. Repeat the write after a moment.",
+    `Index \`${indexUid}\` has no writer at present: ${reason}. Nothing was written; repeat the write after a moment.`,
     "system",
     { retryAfterSeconds: 1 },
   );

@@ -1,6 +1,5 @@
 import type { RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 /** `POST /dumps` and `POST /snapshots`. As in Meilisearch, query and body are not looked at. */
 export function registerBackups(routes: RouteTable, services: RouteServices): void {
@@ -9,12 +8,12 @@ export function registerBackups(routes: RouteTable, services: RouteServices): vo
     "POST",
     "/dumps",
     "dumps.create",
-    writeRoute(services, () => writes.backUp("dump")),
+    services.writeRouter.handle(() => writes.backUp("dump")),
   );
   routes.on(
     "POST",
     "/snapshots",
     "snapshots.create",
-    writeRoute(services, () => writes.backUp("snapshot")),
+    services.writeRouter.handle(() => writes.backUp("snapshot")),
   );
 }

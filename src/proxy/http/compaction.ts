@@ -5,7 +5,6 @@ import { asked } from "./control-asks.js";
 import { requireFeature } from "./feature-gate.js";
 import { parameter, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 /** Longer than the largest store that is compacted takes. Milliseconds. */
 const STORE_TIMEOUT_MS = 30_000;
@@ -17,7 +16,7 @@ export function registerCompaction(routes: RouteTable, services: RouteServices):
     "POST",
     "/indexes/:indexUid/compact",
     "indexes.compact",
-    writeRoute(services, async (request) =>
+    services.writeRouter.handle(async (request) =>
       writes.compactIndex(checkedIndexUid(parameter(request, "indexUid"))),
     ),
   );

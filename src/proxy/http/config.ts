@@ -20,8 +20,12 @@ export interface ProxyConfig {
   readonly maxQueuedReads: number;
   /** How long {@link ProxyServer.close} waits for requests under way. Milliseconds. */
   readonly closeTimeoutMs: number;
-  /** How long a write that is passed on to another proxy may take. Milliseconds. */
+  /** How long a write may take that another proxy has taken. Milliseconds. */
   readonly forwardTimeoutMs: number;
+  /** How long a write is held while its index has no writer that takes it. Milliseconds. */
+  readonly writeHoldMs: number;
+  /** Writes held at once. */
+  readonly maxHeldWrites: number;
   /** How long a read waits for the settings version that it asks for. Milliseconds. */
   readonly settingsFloorWaitMs: number;
 }
@@ -38,5 +42,7 @@ export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   maxQueuedReads: 1_024,
   closeTimeoutMs: 10_000,
   forwardTimeoutMs: 60_000,
+  writeHoldMs: 15_000,
+  maxHeldWrites: 1_000,
   settingsFloorWaitMs: 1_000,
 };

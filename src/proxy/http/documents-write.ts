@@ -4,7 +4,6 @@ import { ParameterFault, type ParameterReader, readParameters, text } from "./qu
 import { checkAnnouncedLength, checkContentType } from "./request-body.js";
 import { parameter, type RouteAccess, type RouteMethod, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 const delimiter: ParameterReader<string> = (value) => {
   const characters = [...value];
@@ -52,7 +51,7 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
       method,
       "/indexes/:indexUid/documents",
       "documents.add",
-      writeRoute(services, async (request) => {
+      services.writeRouter.handle(async (request) => {
         const given = readParameters(request.query, ADDITION_PARAMETERS);
         const result = await services.writes.submit(
           {
@@ -83,7 +82,7 @@ export function registerDocumentsWrite(routes: RouteTable, services: RouteServic
       method,
       path,
       access,
-      writeRoute(services, async (request) => {
+      services.writeRouter.handle(async (request) => {
         const given = readParameters(request.query, OTHER_PARAMETERS);
         if (method === "POST") {
           checkContentType(request.contentType, ["application/json"]);

@@ -8,7 +8,6 @@ import { asObject, parseJsonBody, unknownField, wrongType } from "./json-values.
 import { readJsonBody } from "./request-body.js";
 import { bodySource, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 type ExportedIndexes = MessageInitShape<typeof ExportedIndexesSchema>;
 
@@ -23,7 +22,7 @@ export function registerExport(routes: RouteTable, services: RouteServices): voi
     "POST",
     "/export",
     "export",
-    writeRoute(services, async (request) => {
+    services.writeRouter.handle(async (request) => {
       const body = parseJsonBody(await readJsonBody(bodySource(request), config.maxBodyBytes));
       return writes.export(readExport(body));
     }),

@@ -6,7 +6,6 @@ import { quotedList, readParameters, unsigned64 } from "./query-parameters.js";
 import { readJsonBody } from "./request-body.js";
 import { bodySource, parameter, type RouteRequest, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 const PAGE_PARAMETERS = {
   offset: { code: "invalid_index_offset", read: unsigned64 },
@@ -38,10 +37,11 @@ export function registerIndexes(routes: RouteTable, services: RouteServices): vo
     "POST",
     "/indexes",
     "indexes.create",
-    writeRoute(services, async (request) => {
-      const creation = readCreation(await readBody(request));
+    services.writeRouter.handleRead(async (request) => {
+      const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
+      const creation = readCreation(parseJsonBody(body));
       if (!request.auth.allowsCreating(creation.uid)) throw invalidKey();
-      return writes.createIndex(creation, request.signal);
+      return { indexUid: creation.uid, body, write: () => writes.createIndex(creation, request.signal) };
     }),
   );
 
@@ -49,7 +49,7 @@ export function registerIndexes(routes: RouteTable, services: RouteServices): vo
     "PATCH",
     "/indexes/:indexUid",
     "indexes.update",
-    writeRoute(services, async (request) => {
+    services.writeRouter.handle(async (request) => {
       const change = readUpdate(await readBody(request));
       const uid = checkedIndexUid(parameter(request, "indexUid"));
       if (change.newUid !== undefined) checkedIndexUid(change.newUid);
@@ -61,7 +61,7 @@ export function registerIndexes(routes: RouteTable, services: RouteServices): vo
     "DELETE",
     "/indexes/:indexUid",
     "indexes.delete",
-    writeRoute(services, async (request) =>
+    services.writeRouter.handle(async (request) =>
       writes.deleteIndex(checkedIndexUid(parameter(request, "indexUid")), request.signal),
     ),
   );

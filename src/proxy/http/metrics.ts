@@ -18,6 +18,8 @@ export interface ProxyMetrics {
   degraded(operation: string): void;
   /** A request was turned away because the proxy was full. */
   shed(queue: string): void;
+  /** A write was offered to another proxy, or passed on to it. */
+  writeForwarded(outcome: "answered" | "not-taken" | "cut-off"): void;
   /** Reads the value at every scrape. */
   gauge(name: string, help: string, read: () => number): void;
 }
@@ -72,6 +74,12 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     labelNames: ["queue"],
     registers,
   });
+  const forwarded = new Counter({
+    name: "miroir_writes_forwarded_total",
+    help: "Writes offered to the proxy that writes their index, by outcome.",
+    labelNames: ["outcome"],
+    registers,
+  });
   const asMeilisearch = createMeilisearchCounters();
   return {
     registry,
@@ -88,6 +96,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     secondTry: (reason) => secondTries.inc({ reason }),
     degraded: (operation) => degraded.inc({ operation }),
     shed: (queue) => shed.inc({ queue }),
+    writeForwarded: (outcome) => forwarded.inc({ outcome }),
     gauge(name, help, read) {
       new Gauge({
         name,

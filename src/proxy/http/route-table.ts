@@ -18,6 +18,10 @@ export interface RouteRequest {
   /** Names the request in logs and in the `x-request-id` of its answer. */
   readonly id: string;
   readonly method: string;
+  /** Method and path of the route, such as `POST /indexes/:indexUid/documents`. */
+  readonly route: string;
+  /** Whether another proxy has passed the request on, taking this one for the writer of its index. */
+  readonly isForwarded: boolean;
   /** Path and query string as they were sent. */
   readonly url: string;
   /** Query string without the question mark. */
@@ -33,6 +37,9 @@ export interface RouteRequest {
   /** What the request's key may touch; everything on routes that ask for none. */
   readonly auth: AuthFilter;
 }
+
+/** A request that another proxy has passed on. */
+export type ForwardedRequest = Omit<RouteRequest, "auth" | "log">;
 
 /** A parameter of the route's path, decoded. */
 export function parameter(request: Pick<RouteRequest, "params">, name: string): string {
@@ -85,6 +92,8 @@ export interface RouteTableDependencies {
 
 /** Collects routes for {@link RouteRegistrar.finish}, which hands them to the server. */
 export interface RouteRegistrar extends RouteTable {
+  /** Answers a request that did not come over HTTP. Authentication and errors are as there. */
+  answer(request: ForwardedRequest): Promise<RouteAnswer>;
   /** Adds an empty 405 for the methods that a known path does not have; call it after the last route. */
   finish(): void;
 }
@@ -92,8 +101,22 @@ export interface RouteRegistrar extends RouteTable {
 /** Puts routes on `app`: authentication, errors in Meilisearch's shape, log lines, metrics. */
 export function createRouteTable(app: FastifyInstance, dependencies: RouteTableDependencies): RouteRegistrar {
   const methodsByPath = new Map<string, Set<HTTPMethods>>();
+  const handlers = new Map<string, { readonly access: RouteAccess; readonly handler: RouteHandler }>();
+  const { authentication, logger } = dependencies;
   return {
+    async answer(request) {
+      const log = logger.child({ requestId: request.id });
+      try {
+        const served = handlers.get(request.route);
+        if (served === undefined) throw new Error(`${request.route} is no route of this proxy`);
+        const auth = authorize(request.headers, request.params, served.access, authentication);
+        return await served.handler({ ...request, auth, log });
+      } catch (error) {
+        return answerOf(error, log);
+      }
+    },
     on(method, path, access, handler) {
+      handlers.set(`${method} ${path}`, { access, handler });
       const methods = methodsByPath.get(path) ?? new Set();
       methods.add(method);
       methodsByPath.set(path, methods);
@@ -151,11 +174,8 @@ async function serve(
   });
   let answer: RouteAnswer;
   try {
-    const auth =
-      access === "open"
-        ? AuthFilter.everything
-        : authentication.authenticate(request.headers.authorization, access, indexOf(request.params));
-    answer = await handler(routeRequest(request, aborter.signal, log, auth));
+    const auth = authorize(request.headers, request.params, access, authentication);
+    answer = await handler(routeRequest(request, route, aborter.signal, log, auth));
   } catch (error) {
     answer = answerOf(error, log);
   }
@@ -164,8 +184,20 @@ async function serve(
   return send(reply, answer);
 }
 
+function authorize(
+  headers: IncomingHttpHeaders,
+  params: unknown,
+  access: RouteAccess,
+  authentication: Authentication,
+): AuthFilter {
+  return access === "open"
+    ? AuthFilter.everything
+    : authentication.authenticate(headers.authorization, access, indexOf(params));
+}
+
 function routeRequest(
   request: FastifyRequest,
+  path: string,
   signal: AbortSignal,
   log: Logger,
   auth: AuthFilter,
@@ -175,6 +207,8 @@ function routeRequest(
   return {
     id: request.id,
     method: request.method,
+    route: `${request.method} ${path}`,
+    isForwarded: false,
     url: url ?? "/",
     query: url === undefined || mark === -1 ? "" : url.slice(mark + 1),
     params: request.params as Record<string, string>,

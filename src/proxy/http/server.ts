@@ -6,8 +6,11 @@ import { createShardHasher } from "../../placement/shard.js";
 import { LogOutput } from "../../runtime/log-output.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
+import { createPeerCalls, type PeerCalls } from "../peers/peer-calls.js";
 import type { NodeHealth } from "../read/node-health.js";
-import type { TopologySource, WriteLease } from "../topology/topology-view.js";
+import type { TopologySource, WriteLease, WriterDirectory } from "../topology/topology-view.js";
+import { WriterChoice } from "../topology/writer-choice.js";
+import { WriteGates } from "../write/write-gates.js";
 import type { WriteService } from "../write/write-service.js";
 import { registerAdmin } from "./admin.js";
 import { apiError, indexUidFault } from "./api-errors.js";
@@ -31,11 +34,10 @@ import type { ProxyMetrics } from "./metrics.js";
 import { registerMultiSearch } from "./multi-search.js";
 import { registerNetwork } from "./network.js";
 import { countNodeCalls } from "./node-metrics.js";
-import { createPeerTransport, type PeerTransport } from "./peer-transport.js";
 import { registerPrometheus } from "./prometheus.js";
 import { createHealth, createReads } from "./read-services.js";
 import { registerRenderTemplate } from "./render-template.js";
-import { createRouteTable } from "./route-table.js";
+import { createRouteTable, type ForwardedRequest, type RouteAnswer } from "./route-table.js";
 import { registerSearch } from "./search.js";
 import { registerSearchRules } from "./search-rules.js";
 import type { RouteServices } from "./services.js";
@@ -46,6 +48,7 @@ import { registerStats } from "./stats.js";
 import { registerSwapIndexes } from "./swap-indexes.js";
 import { registerTasks } from "./tasks.js";
 import { registerWebhooks } from "./webhooks.js";
+import { WriteRouter } from "./write-routing.js";
 
 /** What a proxy's HTTP side is made of. */
 export interface ProxyServerOptions {
@@ -61,8 +64,12 @@ export interface ProxyServerOptions {
   /** Where the lines of `logger` go, for clients that follow them; they see none unless given. */
   readonly logs?: LogOutput;
   readonly metrics: ProxyMetrics;
-  /** How writes reach the proxy that holds the write lease; over HTTP unless given. */
-  readonly peers?: PeerTransport;
+  /** The other proxies that may write; this one is alone unless given. */
+  readonly directory?: WriterDirectory;
+  /** Holds back writes to indexes that change hands; its own unless given. */
+  readonly gates?: WriteGates;
+  /** How writes reach the proxies that write their indexes; over gRPC unless given. */
+  readonly peers?: PeerCalls;
 }
 
 /** A proxy's HTTP side. */
@@ -71,10 +78,15 @@ export interface ProxyServer {
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
   /** Stops accepting, lets requests under way end for as long as the configuration allows, then cuts them off. */
   close(): Promise<void>;
+  /** Answers a write that another proxy has passed on. */
+  answer(request: ForwardedRequest): Promise<RouteAnswer>;
 }
 
 /** Longest path segment: document ids have up to 511 bytes, each up to three characters when encoded. */
 const MAX_PARAMETER_LENGTH = 2_048;
+
+/** How long another proxy may take to say whether it takes a write. Milliseconds. */
+const PEER_TAKE_MS = 5_000;
 
 /** How long an idle connection is kept for its client. Milliseconds. */
 const KEEP_ALIVE_MS = 75_000;
@@ -87,7 +99,9 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
   const { world, topology, lease, metrics, logger } = options;
   const config: ProxyConfig = { ...DEFAULT_PROXY_CONFIG, ...options.config };
   const transport = countNodeCalls(options.transport, metrics, world);
-  const peers = options.peers ?? createPeerTransport(world);
+  const peers =
+    options.peers ?? createPeerCalls(world, { takeMs: PEER_TAKE_MS, answerMs: config.forwardTimeoutMs });
+  const { directory } = options;
   const health = createHealth(world, topology, transport);
   let isStopping = false;
 
@@ -99,7 +113,22 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     lease,
     control: options.control,
     writes: options.writes,
-    peers,
+    writeRouter: new WriteRouter({
+      world,
+      topology,
+      lease,
+      writers: new WriterChoice({
+        session: lease.session,
+        proxyId: lease.proxyId,
+        state: () => lease.state(),
+        directory,
+      }),
+      directory,
+      gates: options.gates ?? new WriteGates(world),
+      peers,
+      config,
+      metrics,
+    }),
     ...reads,
     metrics,
     logger,
@@ -155,11 +184,12 @@ export async function createProxyServer(options: ProxyServerOptions): Promise<Pr
     await app.close();
     timer.cancel();
     health.close();
-    if (options.peers === undefined) await peers.close();
+    if (options.peers === undefined) peers.close();
   };
   let closed: Promise<void> | undefined;
   return {
     listen: (address) => app.listen(address),
+    answer: (request) => routes.answer(request),
     close() {
       closed ??= stop();
       return closed;

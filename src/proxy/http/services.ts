@@ -19,7 +19,7 @@ import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriteService } from "../write/write-service.js";
 import type { ProxyConfig } from "./config.js";
 import type { ProxyMetrics } from "./metrics.js";
-import type { PeerTransport } from "./peer-transport.js";
+import type { WriteRouter } from "./write-routing.js";
 
 /** What the route groups answer from. */
 export interface RouteServices {
@@ -29,7 +29,7 @@ export interface RouteServices {
   readonly lease: WriteLease;
   readonly control: ControlTransport;
   readonly writes: WriteService;
-  readonly peers: PeerTransport;
+  readonly writeRouter: WriteRouter;
   readonly search: SearchService;
   readonly multiSearch: MultiSearchService;
   readonly facetSearch: FacetSearchService;

@@ -13,7 +13,6 @@ import {
   type RouteTable,
 } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 /** `/indexes/{uid}/settings` and its sub-routes. */
 export function registerSettings(routes: RouteTable, services: RouteServices): void {
@@ -48,7 +47,7 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
     "PATCH",
     whole,
     "settings.update",
-    writeRoute(services, async (request) => {
+    services.writeRouter.handle(async (request) => {
       const body = await readChange(request, "PATCH", "/settings");
       return writes.updateSettings(changeOf(request, "all", "PATCH", body), request.signal);
     }),
@@ -57,7 +56,7 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
     "DELETE",
     whole,
     "settings.update",
-    writeRoute(services, async (request) =>
+    services.writeRouter.handle(async (request) =>
       writes.updateSettings(changeOf(request, "all", "DELETE"), request.signal),
     ),
   );
@@ -73,7 +72,7 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
       update,
       path,
       "settings.update",
-      writeRoute(services, async (request) => {
+      services.writeRouter.handle(async (request) => {
         const value = await readChange(request, update, `/settings/${route}`);
         return writes.updateSettings(changeOf(request, route, update, value), request.signal);
       }),
@@ -82,7 +81,7 @@ export function registerSettings(routes: RouteTable, services: RouteServices): v
       "DELETE",
       path,
       "settings.update",
-      writeRoute(services, async (request) =>
+      services.writeRouter.handle(async (request) =>
         writes.updateSettings(changeOf(request, route, "DELETE"), request.signal),
       ),
     );

@@ -7,7 +7,6 @@ import { quotedList } from "./query-parameters.js";
 import { readJsonBody } from "./request-body.js";
 import { bodySource, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 const FIELDS = ["indexes", "rename"] as const;
 
@@ -18,10 +17,12 @@ export function registerSwapIndexes(routes: RouteTable, services: RouteServices)
     "POST",
     "/swap-indexes",
     "indexes.swap",
-    writeRoute(services, async (request) => {
-      const body = parseJsonBody(await readJsonBody(bodySource(request), config.maxBodyBytes));
-      const swaps = checkedSwaps(readSwaps(body), request.auth);
-      return writes.swapIndexes(swaps, request.signal);
+    services.writeRouter.handleRead(async (request) => {
+      const body = await readJsonBody(bodySource(request), config.maxBodyBytes);
+      const swaps = checkedSwaps(readSwaps(parseJsonBody(body)), request.auth);
+      // One proxy for each set of names, whoever is asked: two that swap the same indexes do not wait for each other.
+      const [indexUid] = swaps.flatMap(({ indexes }) => indexes).sort();
+      return { indexUid, body, write: () => writes.swapIndexes(swaps, request.signal) };
     }),
   );
 }

@@ -12,7 +12,6 @@ import type { TopologySource } from "../topology/topology-view.js";
 import { requireFeature } from "./feature-gate.js";
 import { parameter, type RouteRequest, type RouteTable } from "./route-table.js";
 import type { RouteServices } from "./services.js";
-import { writeRoute } from "./write-routing.js";
 
 /** Miroir's own tasks and the batches that they are, under Meilisearch's routes. */
 export function registerTasks(routes: RouteTable, services: RouteServices): void {
@@ -26,7 +25,7 @@ export function registerTasks(routes: RouteTable, services: RouteServices): void
       visibleTo(request.auth, topology),
     );
   const removal = (kind: "delete" | "cancel") =>
-    writeRoute(services, async ({ query, auth }) =>
+    services.writeRouter.handle(async ({ query, auth }) =>
       writes.removeTasks({
         kind,
         matching: selectionRequest(readTaskSelection(query, kind, visibleTo(auth, topology))),

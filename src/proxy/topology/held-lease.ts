@@ -1,19 +1,23 @@
 import type { Lease } from "../../gen/miroir/v1/topology_pb.js";
 import type { Clock } from "../../runtime/world.js";
-import type { WriteLease } from "./topology-view.js";
+import type { WriteLease, WriterDirectory, WritingProxies, WritingProxy } from "./topology-view.js";
 
 /** Heartbeats whose answers may still come. */
 const MAX_OUTSTANDING = 64;
 
-/** The lease as the proxy holds it: granted by answers to heartbeats, counted from when each heartbeat was sent (invariant 2). */
-export class HeldLease implements WriteLease {
+/**
+ * The lease as the proxy holds it: granted by answers to heartbeats, counted from when each heartbeat was sent (invariant 2). The answers
+ * also tell who else holds one.
+ */
+export class HeldLease implements WriteLease, WriterDirectory {
   readonly proxyId: string;
   readonly session: string;
   readonly #clock: Clock;
   readonly #sentAt = new Map<bigint, number>();
+  readonly #listeners = new Set<() => void>();
   #sequence = 0n;
   #until = Number.NEGATIVE_INFINITY;
-  #writer: { readonly session: string; readonly address: string } | undefined;
+  #writers: WritingProxies = { proxies: [], complete: false };
   #reason = "the control plane has granted no lease yet";
   #closed = false;
 
@@ -35,24 +39,23 @@ export class HeldLease implements WriteLease {
   answer(lease: Lease): void {
     const sentAt = this.#sentAt.get(lease.sequence);
     if (sentAt === undefined || this.#closed) return;
-    const writer =
-      lease.writer === undefined
-        ? undefined
-        : { session: lease.writer.session, address: lease.writerAddress };
     if (lease.durationMs === 0) {
-      // What was granted before runs out by itself, unless it is certain that another proxy writes now.
+      // What was granted before runs out by itself.
       this.#reason = lease.refusal === "" ? "the control plane did not renew the lease" : lease.refusal;
-      if (writer !== undefined && writer.session !== this.session) this.#until = Number.NEGATIVE_INFINITY;
-      return;
+    } else {
+      this.#reason = "the lease ran out: the control plane has not renewed it";
+      this.#until = sentAt + lease.durationMs;
     }
-    this.#reason = "the lease ran out: the control plane has not renewed it";
-    this.#until = sentAt + lease.durationMs;
-    this.#writer = writer;
+    this.#become(merged(this.#writers, lease));
   }
 
-  /** Forgets the heartbeats of a stream that has ended; what was granted runs on. */
+  /**
+   * Forgets the heartbeats of a stream that has ended; what was granted runs on. Topologies of the next stream can name writers that have come
+   * meanwhile, so nobody is taken for gone until the next answer.
+   */
   streamEnded(): void {
     this.#sentAt.clear();
+    this.#become({ ...this.#writers, complete: false });
   }
 
   /** Gives the lease up for good. */
@@ -63,9 +66,34 @@ export class HeldLease implements WriteLease {
   }
 
   state(): ReturnType<WriteLease["state"]> {
-    if (this.#clock.monotonic() >= this.#until) return { kind: "none", reason: this.#reason };
-    if (this.#writer === undefined) return { kind: "none", reason: "no proxy has been made the writer yet" };
-    if (this.#writer.session === this.session) return { kind: "held" };
-    return { kind: "elsewhere", address: this.#writer.address };
+    return this.#clock.monotonic() < this.#until ? { kind: "held" } : { kind: "none", reason: this.#reason };
   }
+
+  writers(): WritingProxies {
+    return this.#writers;
+  }
+
+  onWritersChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #become(writers: WritingProxies): void {
+    const former = this.#writers;
+    this.#writers = writers;
+    if (former.complete === writers.complete && sessionsOf(former) === sessionsOf(writers)) return;
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+/** A control plane that has just begun to lead does not know of every holder yet: those known from before may be alive. */
+function merged(former: WritingProxies, { holders, holdersComplete }: Lease): WritingProxies {
+  if (holdersComplete) return { proxies: holders, complete: true };
+  const known = new Set(holders.map(({ session }) => session));
+  const others: readonly WritingProxy[] = former.proxies.filter(({ session }) => !known.has(session));
+  return { proxies: [...holders, ...others], complete: false };
+}
+
+function sessionsOf({ proxies }: WritingProxies): string {
+  return proxies.map(({ session }) => session).join(" ");
 }

@@ -112,17 +112,40 @@ export interface TopologySource {
   waitFor(predicate: (view: TopologyView) => boolean, signal: AbortSignal): Promise<TopologyView>;
 }
 
+/** A proxy that may write, as the others reach it. */
+export interface WritingProxy {
+  readonly proxyId: string;
+  /** Names one run of its process. */
+  readonly session: string;
+  /** `HOST:PORT` of its PeerService; empty where it serves none. */
+  readonly peerAddress: string;
+  /** What that asks for. */
+  readonly peerKey: string;
+}
+
+/** The proxies whose write leases may be running. */
+export interface WritingProxies {
+  /** Two sessions of one proxy, after it was restarted, have the later one first. */
+  readonly proxies: readonly WritingProxy[];
+  /** Whether these are all: not for a while after another control plane has begun to lead. */
+  readonly complete: boolean;
+}
+
+/** Knows the proxies that may write. */
+export interface WriterDirectory {
+  writers(): WritingProxies;
+  /** Calls back when they have changed; returns the function that ends it. */
+  onWritersChange(listener: () => void): () => void;
+}
+
 /** The proxy's write lease (invariant 2). */
 export interface WriteLease {
   /** This process's session, which writes carry. */
   readonly session: string;
   readonly proxyId: string;
   /**
-   * `held`: this proxy may write. `elsewhere`: another live proxy does, at `address`. `none`: no valid
-   * lease (control plane away, topology refused); writes are answered 503 with `Retry-After`.
+   * `held`: this proxy may write the indexes of which it is the writer. `none`: no valid lease (control plane away, topology refused);
+   * such writes are answered 503 with `Retry-After`.
    */
-  state():
-    | { readonly kind: "held" }
-    | { readonly kind: "elsewhere"; readonly address: string }
-    | { readonly kind: "none"; readonly reason: string };
+  state(): { readonly kind: "held" } | { readonly kind: "none"; readonly reason: string };
 }

@@ -1,6 +1,7 @@
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
+import type { PeerCalls } from "../peers/peer-calls.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriterChoice } from "../topology/writer-choice.js";
 import { type CopyGeneration, generationAfter } from "./copy/copy-generation.js";
@@ -17,6 +18,8 @@ export interface WriterContext {
   readonly lease: WriteLease;
   /** Which proxy writes which index. */
   readonly writers: WriterChoice;
+  /** Asks the proxy that writes an index to make this one its writer. */
+  readonly askForIndex: PeerCalls["handOver"];
   readonly control: ControlTransport;
   readonly calls: NodeCalls;
   readonly config: WriteConfig;
@@ -218,6 +221,7 @@ export async function commitOnce(
         newGeneration: generation,
         staleNodeIds: [...lost].filter((nodeId) => standing.members.has(nodeId)).sort(),
         writer: { proxyId: writer.proxyId, session: writer.session },
+        session: context.lease.session,
         reason,
         ...(step === undefined ? {} : { copyId: step.copyId, copyStep: step.to }),
       },

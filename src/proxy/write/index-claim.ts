@@ -5,7 +5,7 @@ import { isRecorded, type WriterContext } from "./generation-change.js";
 import { IndexGoneError, type WriterState } from "./index-write.js";
 import { controlAway, controlRefused, noLease } from "./refusals.js";
 import { type Standing, standingOf } from "./standing.js";
-import { claimFresh, DivergedReplicasError, takeOver } from "./take-over.js";
+import { claimFresh, DivergedReplicasError, takeOver, WriterAliveError } from "./take-over.js";
 
 /** Longest pause between attempts to take an index over; each attempt uses up a generation. */
 const MAX_PAUSE_MS = 5_000;
@@ -65,6 +65,9 @@ export async function claimIndex(
       if (error instanceof DivergedReplicasError) {
         blockedBy(error.message);
         logger.error({ err: error, instance: state.instance }, "an index cannot be taken over");
+      } else if (error instanceof WriterAliveError) {
+        requireChoice(context, lookUp(context, state.instance).index);
+        logger.debug({ err: error, instance: state.instance }, "an index cannot be taken over yet");
       } else if (error instanceof NodeUnavailableError || error instanceof ControlUnavailableError) {
         logger.warn({ err: error, instance: state.instance }, "taking an index over takes another attempt");
       } else {

@@ -73,6 +73,7 @@ export class NameOperations {
   ): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       const work = async (): Promise<WriteResult> => {
+        for (const name of names) await this.core.gather(name);
         const taskUid = await this.core.uids.take();
         const result: WriteResult = {
           status: 202,

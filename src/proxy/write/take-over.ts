@@ -25,6 +25,11 @@ export class DivergedReplicasError extends Error {
   override readonly name = "DivergedReplicasError";
 }
 
+/** The writer that the index is to be taken from may hold a write lease yet. */
+export class WriterAliveError extends Error {
+  override readonly name = "WriterAliveError";
+}
+
 /**
  * Takes an index over from another writer (invariant 7). Records the next generation with this proxy as writer first: of several
  * that try, one gets it, and from then on no other can record anything. Then renames the index to that generation on every member,
@@ -34,6 +39,7 @@ export class DivergedReplicasError extends Error {
  *
  * @param nextSequence numbers of this session's writes
  *
+ * @throws WriterAliveError with nothing changed
  * @throws DivergedReplicasError
  */
 export async function takeOver(
@@ -48,6 +54,8 @@ export async function takeOver(
   );
   const refusal = await commitOnce(context, standing, generation, new Set(), "take-over");
   if (refusal instanceof ControlUnavailableError) throw refusal;
+  if (refusal?.code === "failed_precondition")
+    throw new WriterAliveError(refusal.message, { cause: refusal });
   if (refusal !== undefined && !(await isRecorded(context, standing.instance, generation))) {
     return { kind: "lost", cause: refusal };
   }

@@ -6,6 +6,8 @@ import { controlAway, controlRefused } from "./refusals.js";
 export interface TaskUids {
   /** @throws MeilisearchError 503 where none is left and the control plane does not answer */
   take(): Promise<bigint>;
+  /** Drops what is reserved: the next uid is above all that any proxy has reserved so far. */
+  renew(): void;
 }
 
 interface Block {
@@ -88,6 +90,9 @@ export function createTaskUids(
   };
 
   return {
+    renew() {
+      blocks = [];
+    },
     async take() {
       await dropOld();
       for (;;) {

@@ -8,7 +8,7 @@ import { unguardMessage } from "../../settings/document-templates.js";
 import { withClientRuleNumbers } from "../../settings/rule-numbers.js";
 import { formatMoment } from "../../tasks/rfc3339.js";
 import { typeName } from "../../tasks/task-names.js";
-import type { IndexView, TopologyView } from "../topology/topology-view.js";
+import type { IndexView, TopologyView, WritingProxy } from "../topology/topology-view.js";
 import { Catalogue } from "./catalogue.js";
 import type { WriterContext } from "./generation-change.js";
 import { requireLease } from "./index-claim.js";
@@ -170,6 +170,48 @@ export class WriteCore {
     }
   }
 
+  /**
+   * Makes this proxy the writer of the index of that name, if there is one that another proxy writes: for a change that holds the lanes of
+   * several indexes. Its caller holds this one's.
+   *
+   * @throws MeilisearchError 503; nothing was changed
+   */
+  async gather(indexUid: string): Promise<void> {
+    const { topology, writers, world, config, closed } = this.context;
+    const until = world.clock.monotonic() + config.settleHoldMs;
+    for (;;) {
+      const index = topology.current()?.indexes.get(indexUid);
+      if (index === undefined) return;
+      const choice = writers.of(index);
+      if (choice.kind === "self") return;
+      let reason = choice.kind === "unknown" ? choice.reason : `proxy ${choice.proxy.proxyId} keeps it`;
+      if (choice.kind === "peer") reason = (await this.askFor(index.instance, choice.proxy)) ?? reason;
+      else await world.timers.sleep(config.settleRetryMs, closed);
+      if (world.clock.monotonic() >= until) throw noLease(`index \`${indexUid}\`: ${reason}`);
+    }
+  }
+
+  /** Asks another proxy for an index; why it did not come, where it did not. */
+  private async askFor(instance: string, proxy: WritingProxy): Promise<string | undefined> {
+    const { lease, config, world, closed, askForIndex } = this.context;
+    const { proxyId, session } = lease;
+    try {
+      const waitMs = config.settleHoldMs;
+      const { epoch, reason } = await askForIndex(proxy, { instance, writer: { proxyId, session }, waitMs });
+      if (epoch === undefined) return reason;
+      await this.catalogue.waitForEpoch(epoch);
+      return undefined;
+    } catch (error) {
+      if (error instanceof MeilisearchError) throw error;
+      this.context.logger.warn(
+        { err: error, instance, proxy: proxy.proxyId },
+        "a proxy did not hand an index over",
+      );
+      await world.timers.sleep(config.settleRetryMs, closed);
+      return `proxy ${proxy.proxyId} does not answer`;
+    }
+  }
+
   /** Runs other work of an index in its lane; left out where the lane is full. */
   async background(indexUid: string, work: () => Promise<void>): Promise<void> {
     await this.laneOf(indexUid).run(this.context.closed, work);
@@ -232,7 +274,10 @@ export class WriteCore {
     let kept = false;
     try {
       const writer = this.writerOf(index.instance);
+      const wasWriter = writer.generation() !== undefined;
       const standing = await this.prepare(writer, draft.indexUid);
+      // The uids of an index's tasks go on growing when it comes from another proxy.
+      if (!wasWriter && standing.generation > 1n) this.uids.renew();
       await writer.checkQuorum(dispatch.touched);
       const taskUid = await this.uids.take();
       const now = this.now();

@@ -5,6 +5,7 @@ import {
   createTopologyControl,
   type TopologyControl,
 } from "../../../src/control/topology/topology-control.js";
+import { LeaseHeldError } from "../../../src/control/topology/write-leases.js";
 import { createTopologyClient, type TopologyClient } from "../../../src/proxy/topology/topology-client.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import { createManualWorld, type ManualWorld, mortal } from "../../support/manual-world.js";
@@ -92,60 +93,91 @@ async function simulate(seed = 1, latency: () => number = () => 5): Promise<Simu
   return simulation;
 }
 
-/** Lets time pass; says when `former` wrote last and `latter` first, in milliseconds from now. */
-async function handOver(world: ManualWorld, former: TopologyClient, latter: TopologyClient, forMs: number) {
-  let formerUntil = -1;
-  let latterFrom: number | undefined;
-  for (let elapsed = 0; elapsed < forMs; elapsed += 10) {
-    if (former.state().kind === "held") formerUntil = elapsed;
-    if (latter.state().kind === "held") latterFrom ??= elapsed;
-    await world.advance(10);
-  }
-  return { formerUntil, latterFrom: latterFrom ?? Number.POSITIVE_INFINITY };
+/** The ids of the proxies that a proxy takes for possible writers. */
+function known(client: TopologyClient): readonly string[] {
+  return client.writers().proxies.map(({ proxyId }) => proxyId);
 }
 
-describe("write lease", () => {
-  it("goes to the first proxy, at once in a fresh cluster, and stays there", async () => {
+/** Lets time pass; says when `former` held its lease last, and when `other` first took it for gone, in milliseconds from now. */
+async function passing(world: ManualWorld, former: TopologyClient, other: TopologyClient, forMs: number) {
+  let heldUntil = -1;
+  let goneFrom: number | undefined;
+  for (let elapsed = 0; elapsed < forMs; elapsed += 10) {
+    if (former.state().kind === "held") heldUntil = elapsed;
+    if (isGone(former, other)) goneFrom ??= elapsed;
+    await world.advance(10);
+  }
+  return { heldUntil, goneFrom: goneFrom ?? Number.POSITIVE_INFINITY };
+}
+
+/** Whether `other` would take over what `former` writes. */
+function isGone(former: TopologyClient, other: TopologyClient): boolean {
+  const { proxies, complete } = other.writers();
+  return complete && proxies.every(({ session }) => session !== former.session);
+}
+
+describe("write leases", () => {
+  it("are held by every proxy that keeps up, and each knows of all", async () => {
     const { proxy, world } = await simulate();
     const a = proxy("a").client;
     await world.advance(100);
     const b = proxy("b").client;
     await world.advance(100);
-    expect(a.state()).toEqual({ kind: "held" });
-    expect(b.state()).toEqual({ kind: "elsewhere", address: "http://a.test" });
+    for (const client of [a, b]) {
+      expect(client.state()).toEqual({ kind: "held" });
+      expect(known(client)).toEqual(["a", "b"]);
+    }
     await world.advance(60_000);
-    expect(a.state()).toEqual({ kind: "held" });
-    expect(b.state().kind).toBe("elsewhere");
+    for (const client of [a, b]) {
+      expect(client.state()).toEqual({ kind: "held" });
+      expect(client.writers()).toMatchObject({ complete: true });
+    }
   });
 
-  it("is handed over at once by Goodbye", async () => {
+  it("end at once by Goodbye, and the others are told at once", async () => {
     const { proxy, world } = await simulate();
     const a = proxy("a").client;
-    await world.advance(50);
     const b = proxy("b").client;
-    await world.advance(1_500);
+    await world.advance(5_500);
     const closing = a.close();
     expect(a.state().kind).toBe("none");
     await world.advance(60);
     await closing;
-    expect(b.state()).toEqual({ kind: "held" });
+    expect(known(b)).toEqual(["b"]);
+    expect(isGone(a, b)).toBe(true);
   });
 
-  it("moves only after the lease of a writer that vanished has run out", async () => {
+  it("of a proxy that vanished are taken for over only when they are", async () => {
     const { proxy, world } = await simulate();
     const a = proxy("a");
-    await world.advance(50);
     const b = proxy("b");
-    await world.advance(3_000);
+    await world.advance(5_000);
     // From here on nothing of the first one arrives; it cannot know, and may write until its lease ends.
     a.network.silent = true;
-    const { formerUntil, latterFrom } = await handOver(world, a.client, b.client, 8_000);
-    expect(formerUntil).toBeGreaterThan(1_500);
-    expect(latterFrom).toBeGreaterThan(formerUntil);
-    expect(latterFrom).toBeLessThan(5_000);
+    const { heldUntil, goneFrom } = await passing(world, a.client, b.client, 8_000);
+    expect(heldUntil).toBeGreaterThan(1_500);
+    expect(goneFrom).toBeGreaterThan(heldUntil);
+    expect(goneFrom).toBeLessThan(5_000);
   });
 
-  it("survives a restart of the control plane for the same session, without a gap", async () => {
+  it("of an earlier session of a restarted proxy run on, behind the new one's", async () => {
+    const { proxy, world } = await simulate();
+    const first = proxy("a");
+    const b = proxy("b");
+    await world.advance(5_000);
+    first.network.silent = true;
+    const second = proxy("a");
+    await world.advance(500);
+    expect(b.client.writers().proxies.map(({ session }) => session)).toEqual([
+      second.client.session,
+      first.client.session,
+      b.client.session,
+    ]);
+    const { heldUntil, goneFrom } = await passing(world, first.client, b.client, 8_000);
+    expect(goneFrom).toBeGreaterThan(heldUntil);
+  });
+
+  it("survive a restart of the control plane, without a gap", async () => {
     const simulation = await simulate();
     const { world } = simulation;
     const { client } = simulation.proxy("a");
@@ -161,24 +193,23 @@ describe("write lease", () => {
   });
 
   for (const how of ["stop", "crash"] as const) {
-    it(`goes to another session only when the former lease has run out, across a restart (${how})`, async () => {
+    it(`are waited for by the next leader, which knows of none (${how})`, async () => {
       const simulation = await simulate();
       const { world } = simulation;
       const a = simulation.proxy("a");
-      await world.advance(50);
       const b = simulation.proxy("b");
       await world.advance(2_000);
       a.network.silent = true;
       await simulation.restart(how);
-      const { formerUntil, latterFrom } = await handOver(world, a.client, b.client, 12_000);
-      expect(formerUntil).toBeGreaterThan(1_500);
-      expect(latterFrom).toBeGreaterThanOrEqual(3_000);
-      expect(latterFrom).toBeGreaterThan(formerUntil);
-      expect(latterFrom).toBeLessThan(8_000);
+      const { heldUntil, goneFrom } = await passing(world, a.client, b.client, 12_000);
+      expect(heldUntil).toBeGreaterThan(1_500);
+      expect(goneFrom).toBeGreaterThanOrEqual(3_000);
+      expect(goneFrom).toBeGreaterThan(heldUntil);
+      expect(goneFrom).toBeLessThan(8_000);
     });
   }
 
-  it("ends while the control plane is away, and comes back by itself", async () => {
+  it("end while the control plane is away, and come back by themselves", async () => {
     const simulation = await simulate();
     const { world } = simulation;
     const { client, breakStreams } = simulation.proxy("a");
@@ -196,7 +227,7 @@ describe("write lease", () => {
     expect(client.state()).toEqual({ kind: "held" });
   });
 
-  it("notices a half-open connection by its silence", async () => {
+  it("end with a half-open connection, which its silence shows", async () => {
     const { proxy, world } = await simulate();
     const { client, network } = proxy("a");
     await world.advance(1_000);
@@ -208,19 +239,45 @@ describe("write lease", () => {
     expect(client.state()).toEqual({ kind: "held" });
   });
 
-  for (let seed = 1; seed <= 12; seed++) {
-    it(`is never held by two sessions, whatever breaks (seed ${seed})`, async () => {
+  for (let seed = 1; seed <= 8; seed++) {
+    it(`are not held by whom an index is taken from, whatever breaks (seed ${seed})`, async () => {
       const random = seededRandom(seed);
       const latency = () => (random.chance(0.02) ? random.below(2_500) : random.below(40));
       const simulation = await simulate(seed, latency);
       const { world } = simulation;
       const live: SimulatedProxy[] = [];
-      const sessions = new Set<string>();
-      const check = () => {
-        const holders = live.filter(({ client }) => client.state().kind === "held");
-        for (const { client } of holders) sessions.add(client.session);
-        expect(holders.length, `holders at ${world.clock.monotonic()}`).toBeLessThanOrEqual(1);
+      const all = new Set<TopologyClient>();
+      const open = new Set<{ readonly former: TopologyClient; readonly end: () => void }>();
+      let [taken, refused] = [0, 0];
+      /** Takes an index from a proxy, as it were, which takes the control plane a few looks. */
+      const takeFrom = async (former: TopologyClient) => {
+        try {
+          await simulation.control().fleet.withoutLease(former.session, async () => {
+            taken += 1;
+            expect(former.state().kind).not.toBe("held");
+            await new Promise<void>((resolve) => open.add({ former, end: resolve }));
+          });
+        } catch (error) {
+          if (!(error instanceof LeaseHeldError)) throw error;
+          refused += 1;
+        }
       };
+      const endAll = () => {
+        for (const { end } of open) end();
+        open.clear();
+      };
+      const check = () => {
+        for (const { former } of open) {
+          expect(former.state().kind, `a writer at ${world.clock.monotonic()}`).not.toBe("held");
+        }
+      };
+      const change = async () => {
+        if (simulation.control().leadership.state().kind !== "leader") return;
+        await simulation.control().topology.change("a change", (draft) => {
+          draft.minInSync = (draft.minInSync + 1) % 4;
+        });
+      };
+      const failures: Promise<void>[] = [];
       const events: ((one: SimulatedProxy) => unknown)[] = [
         (one) => one.breakStreams(),
         (one) => {
@@ -235,24 +292,32 @@ describe("write lease", () => {
         (one) => {
           one.network.silent = !one.network.silent;
         },
-        () => simulation.restart(random.chance(0.5) ? "stop" : "crash"),
         async () => {
-          if (simulation.control().leadership.state().kind !== "leader") return;
-          await simulation.control().topology.change("a change", (draft) => {
-            draft.minInSync = random.below(4);
-          });
+          // A leader that is gone grants nothing, and what it was asked for fails.
+          endAll();
+          await simulation.restart(random.chance(0.5) ? "stop" : "crash");
         },
+        change,
       ];
-      for (let step = 0; step < 100; step++) {
-        if (live.length < 3) live.push(simulation.proxy(random.pick(["a", "b", "c", "d"])));
+      for (let step = 0; step < 60; step++) {
+        if (live.length < 3) {
+          const proxy = simulation.proxy(random.pick(["a", "b", "c", "d"]));
+          live.push(proxy);
+          all.add(proxy.client);
+        }
         if (random.chance(0.6)) await random.pick(events)(random.pick(live));
+        for (const former of all) if (random.chance(0.2)) failures.push(takeFrom(former));
+        if (random.chance(0.5)) endAll();
         const ms = random.below(3_000);
         for (let elapsed = 0; elapsed < ms; elapsed += 50) {
           await world.advance(50);
           check();
         }
       }
-      expect(sessions.size).toBeGreaterThan(1);
+      endAll();
+      await Promise.all(failures);
+      expect(taken).toBeGreaterThan(10);
+      expect(refused).toBeGreaterThan(10);
     });
   }
 });

@@ -7,12 +7,10 @@ import { MeilisearchError } from "../../../src/meilisearch/errors.js";
 import type { ControlTransport } from "../../../src/proxy/control-transport.js";
 import type { ProxyConfig } from "../../../src/proxy/http/config.js";
 import { createProxyMetrics } from "../../../src/proxy/http/metrics.js";
-import type { PeerTransport } from "../../../src/proxy/http/peer-transport.js";
 import { createProxyServer, type ProxyServer } from "../../../src/proxy/http/server.js";
 import type { WriteLease } from "../../../src/proxy/topology/topology-view.js";
 import type { WriteService } from "../../../src/proxy/write/write-service.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
-import { plainBody } from "../../support/plain-body.js";
 import { createFakeNodes, type FakeNodes } from "./fake-nodes.js";
 import { indexView, nodeViews, placeShards, settableTopology, topologyView } from "./views.js";
 
@@ -29,7 +27,6 @@ interface Running {
 interface StartOptions {
   readonly config?: Partial<ProxyConfig>;
   readonly lease?: ReturnType<WriteLease["state"]>;
-  readonly peers?: PeerTransport;
   readonly withTopology?: boolean;
   readonly answerSearch?: () => Promise<void>;
 }
@@ -102,7 +99,6 @@ async function start(options: StartOptions = {}): Promise<Running> {
     logger: pino({ level: "silent" }),
     metrics: createProxyMetrics(new Registry()),
     ...(options.config === undefined ? {} : { config: options.config }),
-    ...(options.peers === undefined ? {} : { peers: options.peers }),
   });
   running.push(server);
   return { url: await server.listen({ host: "127.0.0.1", port: 0 }), nodes, writes: seen, server };
@@ -289,67 +285,6 @@ describe("writes", () => {
     expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_no_write_lease", type: "system" });
     expect(writes).toEqual([]);
     expect((await send(url, "POST", "/indexes/books/search", json, "{}")).status).toBe(200);
-  });
-
-  it("go to the proxy that holds the lease, as they came, and come back as it answered", async () => {
-    const there = await start();
-    const here = await start({ lease: { kind: "elsewhere", address: there.url } });
-    const path = "/indexes/books/documents?primaryKey=id";
-    const answer = await send(here.url, "POST", path, { ...json, "content-encoding": "x-some" }, "[1]");
-    expect(answer.status).toBe(202);
-    expect(answer.headers["x-miroir-degraded"]).toBe("shards=3,7");
-    expect(here.writes).toEqual([]);
-    expect(there.writes).toMatchObject([
-      {
-        body: "[1]",
-        request: { primaryKey: "id", contentType: "application/json", contentEncoding: "x-some" },
-      },
-    ]);
-  });
-
-  it("do not go round in circles", async () => {
-    let turns = 0;
-    let url = "";
-    const peers: PeerTransport = {
-      async forward(address, { method, url: path, headers }) {
-        turns++;
-        const { "x-miroir-forwarded-by": by } = headers;
-        const answer = await send(address, method, path, { "x-miroir-forwarded-by": String(by) });
-        return { status: answer.status, headers: { "retry-after": "1" }, body: Buffer.from(answer.text) };
-      },
-      close: async () => {},
-    };
-    const lease = {
-      get kind() {
-        return "elsewhere" as const;
-      },
-      get address() {
-        return url;
-      },
-    };
-    url = (await start({ lease, peers })).url;
-    const answer = await send(url, "DELETE", "/indexes/books");
-    expect(answer.status).toBe(503);
-    expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_no_write_lease" });
-    expect(turns).toBe(1);
-  });
-
-  it("are compressed for the client by the proxy that it asked", async () => {
-    const holder = await start();
-    const { url } = await start({ lease: { kind: "elsewhere", address: holder.url } });
-    const answer = await undiciRequest(`${url}/indexes/books`, {
-      method: "DELETE",
-      headers: { "accept-encoding": "gzip" },
-    });
-    expect(answer.headers["content-encoding"]).toBe("gzip");
-    expect(JSON.parse(await plainBody(answer))).toMatchObject({ taskUid: 7 });
-  });
-
-  it("are of unknown outcome when that proxy does not answer", async () => {
-    const { url } = await start({ lease: { kind: "elsewhere", address: "http://127.0.0.1:1" } });
-    const answer = await send(url, "DELETE", "/indexes/books");
-    expect(answer.status).toBe(504);
-    expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_write_outcome_unknown" });
   });
 });
 

@@ -163,7 +163,8 @@ class Filling {
 
   async #listNext(): Promise<void> {
     const { progress } = this.#run;
-    for (const unit of this.#tracker.unlisted()) {
+    for (const listing of this.#tracker.unlisted()) {
+      const { unit } = listing;
       if (this.#tracker.left() > MAX_LISTED_KEYS) return;
       const primaryKey = this.#run.look().index.primaryKey;
       const keys = new Set<string>();
@@ -173,7 +174,7 @@ class Filling {
         }
       }
       this.#check();
-      this.#tracker.list(unit, keys);
+      this.#tracker.list(listing, keys);
       progress.documentsTotal += keys.size;
     }
   }
