@@ -35,12 +35,12 @@ export async function eventually<T>(
 /** Asks every control replica in turn until one does not say that another one leads. */
 export async function onLeader<T>(
   fleet: ChaosFleet,
-  call: (control: MiroirClient, baseUrl: string) => Promise<T>,
+  call: (control: MiroirClient) => Promise<T>,
 ): Promise<T> {
   let last: unknown;
   for (const { url } of fleet.controls) {
     try {
-      return await call(createMiroirClient({ baseUrl: url, timeoutMs: 5_000 }), url);
+      return await call(createMiroirClient({ baseUrl: url, timeoutMs: 5_000 }));
     } catch (error) {
       last = error;
       if (!(error instanceof ConnectError) || error.code !== Code.Unavailable) throw error;

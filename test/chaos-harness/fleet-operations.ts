@@ -1,6 +1,4 @@
 /** What an operator may do to the fleet while it is hurt: grow, shrink, rebalance, change its mind. */
-import { type Client, createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
 import { type FleetChange, type MiroirClient, type Node, NodeState } from "../../src/client/index.js";
 import { type Workflow, WorkflowService, WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
 import { type ChaosFleet, NODE_KEY } from "./chaos-fleet.js";
@@ -71,7 +69,7 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
         const nodeId = staying()[0]?.id ?? "";
         const begun = await change((cluster) => cluster.drainNode({ nodeId }));
         const id = begun?.workflowId ?? "";
-        if (id !== "") await onLeader(fleet, (_, url) => workflows(url).cancelWorkflow({ id }));
+        if (id !== "") await onLeader(fleet, ({ workflows }) => workflows.cancelWorkflow({ id }));
         return follow(fleet, begun);
       },
     },
@@ -80,7 +78,7 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
 
 /** Workflows that have not ended yet, in words. */
 export async function runningWorkflows(fleet: ChaosFleet): Promise<readonly string[]> {
-  const all = await onLeader(fleet, (_, url) => workflows(url).listWorkflows({ pageSize: 100 }));
+  const all = await onLeader(fleet, ({ workflows }) => workflows.listWorkflows({ pageSize: 100 }));
   return all.workflows
     .filter((workflow) => !hasEnded(workflow))
     .map(({ id, title, reason }) => `${title} (${id})${reason === "" ? "" : `: ${reason}`}`);
@@ -91,7 +89,7 @@ async function follow(fleet: ChaosFleet, change: FleetChange | undefined): Promi
   const id = change?.workflowId ?? "";
   if (id === "") return "had nothing to carry out";
   return eventually(`the end of workflow ${id}`, FOLLOW_MS, async () => {
-    const { workflow } = await onLeader(fleet, (_, url) => workflows(url).getWorkflow({ id }));
+    const { workflow } = await onLeader(fleet, ({ workflows }) => workflows.getWorkflow({ id }));
     return workflow !== undefined && hasEnded(workflow)
       ? `${WorkflowStatus[workflow.status]} ${workflow.reason}`
       : undefined;
@@ -100,11 +98,4 @@ async function follow(fleet: ChaosFleet, change: FleetChange | undefined): Promi
 
 function hasEnded({ status }: Workflow): boolean {
   return status !== WorkflowStatus.RUNNING && status !== WorkflowStatus.CANCELLING;
-}
-
-function workflows(baseUrl: string): Client<typeof WorkflowService> {
-  return createClient(
-    WorkflowService,
-    createConnectTransport({ baseUrl, httpVersion: "1.1", defaultTimeoutMs: 5_000 }),
-  );
 }
