@@ -210,7 +210,9 @@ export class ProxyStream {
   #takeTopology(): SubscribeResponse | undefined {
     if (this.#wanted === "nothing" || this.#inFlight !== undefined) return undefined;
     const newest = this.#source.newest();
-    const credentials = this.#source.credentials();
+    // Keys of a node that the proxy has not been told of yet would be dropped there, and taken for sent here.
+    const nodes = new Set(newest.nodes.map(({ id }) => id));
+    const credentials = this.#source.credentials().filter(({ nodeId }) => nodes.has(nodeId));
     const base = this.#wanted === "snapshot" ? undefined : this.#held;
     this.#wanted = "nothing";
     this.#nonce += 1n;

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { createMiroirClient, type MiroirClient } from "../../src/client/index.js";
+import { type Fleet, startFleet } from "../support/fleet.js";
+import { type StartedNodes, startNodes } from "../support/nodes.js";
+import { miroir } from "./cli-process.js";
+
+const SHARDS = 16;
+let fleet: Fleet;
+let spare: StartedNodes;
+let client: MiroirClient;
+
+beforeAll(async () => {
+  [fleet, spare] = await Promise.all([
+    startFleet({ nodes: 3, replicationFactor: 2, shards: SHARDS, settingsCheckSeconds: 0 }),
+    startNodes(1),
+  ]);
+  client = createMiroirClient({ baseUrl: `http://${fleet.controlAddress()}` });
+}, 60_000);
+afterAll(async () => {
+  await Promise.all([fleet?.stop(), spare?.stop()]);
+});
+
+const ctl = (...args: readonly string[]) => miroir(["ctl", ...args, "--server", fleet.controlAddress()]);
+
+/** Writes one document after the other until it is told to stop; any refusal is a failure. */
+function startWriting(): { stop(): Promise<number> } {
+  let over = false;
+  const work = (async () => {
+    let id = 1_000;
+    for (; !over; id++) {
+      await fleet.api.ok("POST", "/indexes/films/documents", [{ id, title: `film ${id}` }]);
+      const answer = await fleet.api.ok<{ hits: unknown[] }>("POST", "/indexes/films/search", { q: "seed" });
+      if (answer.hits.length !== 20) throw new Error(`a search found ${answer.hits.length} documents`);
+    }
+    return id - 1_000;
+  })();
+  return {
+    stop: () => {
+      over = true;
+      return work;
+    },
+  };
+}
+
+/** Differences that a verification of whole documents finds. */
+async function differences(): Promise<number> {
+  for await (const { event } of client.verify.verify({ deep: true })) {
+    if (event.case === "summary") return Number(event.value.differences);
+  }
+  throw new Error("the verification broke off");
+}
+
+/** By node: shards that it serves. */
+async function held(): Promise<Record<string, number>> {
+  const { topology } = await client.topology.getTopology({});
+  const counts: Record<string, number> = {};
+  for (const { id } of topology?.nodes ?? []) counts[id] = 0;
+  for (const { placement } of topology?.indexes ?? []) {
+    for (const id of placement.flatMap(({ nodeIds }) => nodeIds)) counts[id] = (counts[id] ?? 0) + 1;
+  }
+  return counts;
+}
+
+describe("a fleet under writes and searches", () => {
+  it("grows by a node and shrinks again, by miroir ctl, with no request refused and nothing lost", async () => {
+    const documents = Array.from({ length: 500 }, (_, id) => ({ id, title: `seed ${id}` }));
+    const { taskUid } = await fleet.api.ok<{ taskUid: number }>(
+      "POST",
+      "/indexes/films/documents",
+      documents,
+    );
+    await fleet.api.waitForTask(taskUid);
+    const writing = startWriting();
+    const [node] = spare.nodes;
+    const grown = await ctl("node", "add", node?.url ?? "", "--key", node?.masterKey ?? "", "--watch");
+    expect(grown).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("add node-3: completed, 8 shard replicas"),
+    });
+    expect(await held()).toEqual({ "node-0": 8, "node-1": 8, "node-2": 8, "node-3": 8 });
+    const drained = await ctl("node", "drain", "node-3", "--watch", "--json");
+    expect(drained.code).toBe(0);
+    expect(JSON.parse(drained.stdout)).toMatchObject({ workflow: { status: "WORKFLOW_STATUS_COMPLETED" } });
+    expect((await held())["node-3"]).toBe(0);
+    await client.cluster.removeNode({ nodeId: "node-3" });
+    const written = await writing.stop();
+    expect(written).toBeGreaterThan(10);
+    const last = await fleet.api.ok<{ taskUid: number }>("POST", "/indexes/films/documents", [{ id: 0 }]);
+    await fleet.api.waitForTask(last.taskUid);
+    const stats = await fleet.api.ok<{ numberOfDocuments: number }>("GET", "/indexes/films/stats");
+    expect(stats.numberOfDocuments).toBe(500 + written);
+    expect(Object.keys(await held())).toEqual(["node-0", "node-1", "node-2"]);
+    expect(await differences()).toBe(0);
+  }, 120_000);
+});
