@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { BackupsConfig } from "../control/backups/backups.js";
 import { createClusterService } from "../control/cluster/cluster-service.js";
 import { createControlPlane } from "../control/control-plane.js";
+import type { ControlPlaneConfig } from "../control/control-plane-options.js";
 import { LEADER_SCOPE } from "../control/leader/leadership.js";
 import type { ReplicaIdentity } from "../control/leader/replica-seats.js";
 import type { LeaderServices } from "../control/server/replica-services.js";
@@ -40,6 +41,8 @@ export interface CandidacyOptions {
   readonly clusterId: string | undefined;
   /** Milliseconds to wait for another leader's end, then {@link WaitedInVainError}; without end unless given. */
   readonly patienceMs?: number;
+  /** How often nodes are looked at; each part's own defaults unless given. */
+  readonly pace?: Pick<ControlPlaneConfig, "audit" | "monitor">;
 }
 
 /** What becomes of a candidacy, as it happens. */
@@ -176,6 +179,7 @@ async function lead(
     topology: control.topology,
     fence: () => control.leadership.fence(),
     config: {
+      ...options.pace,
       nodes: nodesOf(config),
       nodeKey: config.node_key,
       groups: config.groups,

@@ -358,7 +358,7 @@ describe("topology stream, as a proxy", () => {
     const second = startProxy([rig.address], "b", { heartbeatMs: 1_000 });
     await until(() => second.state().kind === "held", "the other's lease");
     const holders = () => second.writers().proxies.map(({ proxyId }) => proxyId);
-    await until(() => holders().length === 2, "both leases");
+    await until(() => holders().length === 2 && second.writers().complete, "both leases");
     expect(holders()).toEqual(["a", "b"]);
     const from = world.clock.monotonic();
     await first.close();
