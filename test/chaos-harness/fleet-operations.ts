@@ -1,6 +1,6 @@
 /** What an operator may do to the fleet while it is hurt: grow, shrink, rebalance, change its mind. */
 import { type FleetChange, type MiroirClient, type Node, NodeState } from "../../src/client/index.js";
-import { type Workflow, WorkflowService, WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
+import { type Workflow, WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
 import { type ChaosFleet, NODE_KEY } from "./chaos-fleet.js";
 import { eventually, onLeader } from "./final-state.js";
 import type { Observer } from "./observer.js";

@@ -46,6 +46,12 @@ export interface ScheduleOptions {
 /** Before the first fault and after the last one, so that a run has a beginning and an end to compare with. */
 const QUIET_MS = 2_000;
 
+/** Kinds that come at least once in so many milliseconds, so that no run of some length goes without. */
+const AT_LEAST_EVERY_MS: ReadonlyMap<FaultKind, number> = new Map([
+  ["kill", 25_000],
+  ["topology", 10_000],
+]);
+
 /** Draws a schedule, in order of time. The same options give the same schedule. */
 export function drawSchedule(options: ScheduleOptions): readonly PlannedFault[] {
   const random = seededRandom(options.seed);
@@ -56,13 +62,23 @@ export function drawSchedule(options: ScheduleOptions): readonly PlannedFault[] 
     at < options.durationMs - QUIET_MS;
     at += 700 + random.below(3_500)
   ) {
-    faults.push(drawFault(random, at, options));
+    faults.push(drawFault(random, at, random.pick(options.kinds), options));
   }
-  return faults;
+  for (const [kind, everyMs] of AT_LEAST_EVERY_MS) {
+    if (!options.kinds.includes(kind)) continue;
+    for (let from = QUIET_MS; from + everyMs <= options.durationMs - QUIET_MS; from += everyMs) {
+      faults.push(drawFault(random, from + random.below(everyMs), kind, options));
+    }
+  }
+  return faults.toSorted((a, b) => a.at - b.at);
 }
 
-function drawFault(random: SeededRandom, at: number, options: ScheduleOptions): PlannedFault {
-  const kind = random.pick(options.kinds);
+function drawFault(
+  random: SeededRandom,
+  at: number,
+  kind: FaultKind,
+  options: ScheduleOptions,
+): PlannedFault {
   switch (kind) {
     case "kill":
       return { at, kind, process: random.pick(options.processes), forMs: spell(random, 4_000) };
