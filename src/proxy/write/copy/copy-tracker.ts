@@ -44,6 +44,17 @@ interface UnitState {
   swept: number;
   /** Keys on their way to the target. */
   readonly flying: Set<string>;
+  /** Keys of writes that failed on one side while the documents were not listed: they may be in no listing. */
+  readonly missed: Set<string>;
+  /** How often a failed write may have touched any key. */
+  spoils: number;
+}
+
+/** The permission to list the documents of a unit. */
+export interface Listing {
+  readonly unit: CopyUnit;
+  /** Tells listings of a unit apart that failed writes came between. */
+  readonly turn: number;
 }
 
 /** A task of a target that brings documents there. */
@@ -70,7 +81,14 @@ export class CopyTracker {
     private readonly options: CopyTrackerOptions,
   ) {
     this.#writes = new LaneWrites(options.maxWriteKeys);
-    this.#units = units.map((unit) => ({ unit, dirty: undefined, swept: 0, flying: new Set() }));
+    this.#units = units.map((unit) => ({
+      unit,
+      dirty: undefined,
+      swept: 0,
+      flying: new Set(),
+      missed: new Set(),
+      spoils: 0,
+    }));
   }
 
   /** What it was made for. */
@@ -123,7 +141,7 @@ export class CopyTracker {
       for (const [state, keys] of flight.keys) {
         for (const key of keys) {
           state.flying.delete(key);
-          if (spoilt) state.dirty?.set(key, this.#writes.last);
+          if (spoilt) this.#soil(state, key);
         }
       }
       return;
@@ -134,19 +152,25 @@ export class CopyTracker {
     }
   }
 
-  /** Units whose documents have to be listed, of both sides; none of them has documents on their way. */
-  unlisted(): readonly CopyUnit[] {
-    return this.#units.flatMap(({ unit, dirty, flying }) =>
-      dirty === undefined && flying.size === 0 ? [unit] : [],
+  /**
+   * Units whose documents have to be listed, of both sides: none of them has documents on their way, or a write in front that may bring any
+   * key.
+   */
+  unlisted(): readonly Listing[] {
+    return this.#units.flatMap(({ unit, dirty, flying, swept, spoils }) =>
+      dirty === undefined && flying.size === 0 && swept <= this.#horizon(unit)
+        ? [{ unit, turn: spoils }]
+        : [],
     );
   }
 
-  /** The documents of a unit: what either side holds. Listed once all writes before the copy have been finished on both. */
-  list(unit: CopyUnit, keys: Iterable<string>): void {
+  /** The documents of a unit: what either side holds. Does nothing where a write failed meanwhile that may have touched any key. */
+  list({ unit, turn }: Listing, keys: Iterable<string>): void {
     const state = this.#units.find((candidate) => candidate.unit === unit);
-    if (state === undefined) return;
+    if (state === undefined || state.spoils !== turn) return;
     const { last } = this.#writes;
-    state.dirty = new Map([...keys].map((key) => [key, last]));
+    state.dirty = new Map([...keys, ...state.missed].map((key) => [key, last]));
+    state.missed.clear();
   }
 
   /**
@@ -219,10 +243,7 @@ export class CopyTracker {
 
   #readable(unit: CopyUnit, limit: number): string[] {
     const { from, to } = unit;
-    // Equality counts only where neither side has a write before it.
-    const horizon = this.#has("reads-before-finished")
-      ? Number.POSITIVE_INFINITY
-      : Math.min(this.#writes.horizon(from), this.#writes.horizon(to));
+    const horizon = this.#has("reads-before-finished") ? Number.POSITIVE_INFINITY : this.#horizon(unit);
     const keys: string[] = [];
     for (const { dirty, swept, flying } of this.#pair(from, to).values()) {
       if (dirty === undefined || swept > horizon) continue;
@@ -232,6 +253,11 @@ export class CopyTracker {
       }
     }
     return keys;
+  }
+
+  /** The place up to which both sides have finished every write: equality counts only where neither has one before it. */
+  #horizon({ from, to }: CopyUnit): number {
+    return Math.min(this.#writes.horizon(from), this.#writes.horizon(to));
   }
 
   #pair(from: string, to: string): ReadonlyMap<number, UnitState> {
@@ -258,12 +284,19 @@ export class CopyTracker {
       if (!concerns(state.unit)) continue;
       if (touch.keys === undefined) {
         state.dirty = undefined;
+        state.spoils++;
         continue;
       }
       for (const key of touch.keys) {
-        if (this.options.shardOf(key) === state.unit.shard) state.dirty?.set(key, this.#writes.last);
+        if (this.options.shardOf(key) !== state.unit.shard) continue;
+        this.#soil(state, key);
       }
     }
+  }
+
+  #soil({ dirty, missed }: UnitState, key: string): void {
+    if (dirty === undefined) missed.add(key);
+    else dirty.set(key, this.#writes.last);
   }
 
   #has(fault: TrackerFault): boolean {
