@@ -2,6 +2,7 @@ import { create, type DescMethod, type MessageInitShape } from "@bufbuild/protob
 import { Code, ConnectError, createHandlerContext, type HandlerContext } from "@connectrpc/connect";
 import { BackupService } from "../../../src/gen/miroir/v1/backups_pb.js";
 import { ClusterService } from "../../../src/gen/miroir/v1/cluster_pb.js";
+import { CopyService } from "../../../src/gen/miroir/v1/copies_pb.js";
 import { ExportService } from "../../../src/gen/miroir/v1/exports_pb.js";
 import { FeatureService } from "../../../src/gen/miroir/v1/features_pb.js";
 import { IndexService } from "../../../src/gen/miroir/v1/indexes_pb.js";
@@ -48,6 +49,7 @@ const SERVICES = {
   exports: ExportService,
   resources: ResourceService,
   cluster: ClusterService,
+  copies: CopyService,
 } as const;
 
 const METHODS: ReadonlyMap<string, readonly [service: keyof typeof SERVICES, method: DescMethod]> = new Map(

@@ -21,6 +21,12 @@ export interface ControlReplicaOptions {
   readonly transport: (process: ProcessWorld) => NodeTransport;
 }
 
+/** Slower than by default: most of what happens in a run would be looks at nodes that have nothing to tell. */
+const PACE = {
+  audit: { busyIntervalMs: 100, waitingIntervalMs: 400, idleIntervalMs: 2_000, registrationGraceMs: 5_000 },
+  monitor: { probeIntervalMs: 700, failuresToUnreachable: 2 },
+} as const;
+
 /** Milliseconds before another candidacy. */
 const RETRY_MS = 500;
 
@@ -68,12 +74,12 @@ export class ControlReplica {
     const { name, config, logger, store, transport } = this.options;
     const { signal } = this.stop;
     const world = this.process;
-    const common = { config, world, logger, store: store(world), transport: transport(world), metrics: this.metrics };
+    const common = { config, pace: PACE, world, logger, store: store(world), transport: transport(world), metrics: this.metrics };
     while (!signal.aborted) {
       const holder = `${name}/${++this.candidacies}/${world.random.next()}`;
       try {
         await standForLeadership(
-          { ...common, holder, clusterId: this.clusterId },
+          { ...common, holder, replicas: () => [], clusterId: this.clusterId },
           {
             cluster: (clusterId) => {
               this.clusterId = clusterId;

@@ -3,9 +3,7 @@ import { type Logger, pino } from "pino";
 import { configSchema } from "../../../src/cli/config.js";
 import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
 import { type Topology, TopologySchema } from "../../../src/gen/miroir/v1/topology_pb.js";
-import { MeilisearchError } from "../../../src/meilisearch/errors.js";
 import type { ShardHasher } from "../../../src/placement/shard.js";
-import type { WriteResult } from "../../../src/proxy/write/types.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
 import type { VirtualWorld } from "../virtual-world.js";
@@ -14,7 +12,7 @@ import { ControlReplica } from "./control-replica.js";
 import { SimulatedMeilisearch } from "./node.js";
 import { NodeNetwork } from "./node-network.js";
 import { NO_PLANTED_FAULT, type PlantedFault } from "./planted-faults.js";
-import { type ClientWrite, ConnectionBrokenError, SimulatedProxy } from "./proxy.js";
+import { SimulatedProxy } from "./proxy.js";
 import { linkStore, RELIABLE_STORE, type StoreLink } from "./store-link.js";
 import { StoreWatch } from "./store-watch.js";
 
@@ -104,7 +102,7 @@ export class Fleet {
         return transport;
       },
       transport: (process) => this.network.transport(id, process),
-      forward: (address, write) => this.forward(address, write),
+      peer: (session) => this.proxies.find((proxy) => proxy.session === session),
       ...this.planted.proxy,
     });
     this.proxies[at] = proxy;
@@ -123,6 +121,8 @@ export class Fleet {
         replication_factor: shape.copies,
         shards: shape.shards,
         settings_check_seconds: 0,
+        leader_lease_ms: 3_000,
+        repair_delay_seconds: 0,
       }),
       logger: this.logger(name),
       store: (process) => linkStore(this.planted.store(this.watch.store), this.storeLink, this.world, process),
@@ -154,18 +154,6 @@ export class Fleet {
     for (const proxy of this.proxies) proxy.kill();
     for (const control of this.controls) control.kill();
     await this.store.close();
-  }
-
-  /** A proxy that breaks off in the middle may have made the write all the same (invariant 4). */
-  private async forward(address: string, write: ClientWrite): Promise<WriteResult> {
-    const peer = this.proxies.find(({ id }) => address === `http://${id}`);
-    if (peer === undefined) throw new Error(`no proxy has the address ${address}`);
-    try {
-      return await peer.forwarded(write);
-    } catch (error) {
-      if (error instanceof MeilisearchError) throw error;
-      throw new ConnectionBrokenError(`${address} did not answer`, { cause: error });
-    }
   }
 
   private logger(name: string): Logger {

@@ -1,12 +1,17 @@
 import { Readable } from "node:stream";
+import type { ServiceImpl } from "@connectrpc/connect";
 import type { Logger } from "pino";
+import type { PeerService } from "../../../src/gen/miroir/v1/peers_pb.js";
 import type { Task } from "../../../src/gen/miroir/v1/tasks_pb.js";
-import { MeilisearchError } from "../../../src/meilisearch/errors.js";
+import { MeilisearchError, parseErrorBody } from "../../../src/meilisearch/errors.js";
 import type { NodeTransport } from "../../../src/meilisearch/transport.js";
 import type { ShardHasher } from "../../../src/placement/shard.js";
 import type { ControlTransport } from "../../../src/proxy/control-transport.js";
-import { noWriteLease, writeForwardingLoop } from "../../../src/proxy/http/api-errors.js";
 import { DEFAULT_PROXY_CONFIG } from "../../../src/proxy/http/config.js";
+import type { ProxyMetrics } from "../../../src/proxy/http/metrics.js";
+import type { RouteAnswer, RouteHandler, RouteRequest } from "../../../src/proxy/http/route-table.js";
+import { WriteRouter } from "../../../src/proxy/http/write-routing.js";
+import { createPeerService } from "../../../src/proxy/peers/peer-service.js";
 import { createHealth } from "../../../src/proxy/http/read-services.js";
 import { documentQueryOf } from "../../../src/proxy/read/document-query.js";
 import { createDocumentService, type DocumentService } from "../../../src/proxy/read/documents.js";
@@ -15,10 +20,13 @@ import { createReplicaSelection } from "../../../src/proxy/read/replica-selectio
 import { createShardReader } from "../../../src/proxy/read/shard-reader.js";
 import { createTopologyClient, type TopologyClient } from "../../../src/proxy/topology/topology-client.js";
 import type { TopologySource } from "../../../src/proxy/topology/topology-view.js";
+import { WriterChoice } from "../../../src/proxy/topology/writer-choice.js";
 import { type DocumentWriteKind, defaultWriteConfig, type WriteResult } from "../../../src/proxy/write/types.js";
+import { WriteGates } from "../../../src/proxy/write/write-gates.js";
 import { noWriteMetrics } from "../../../src/proxy/write/write-metrics.js";
 import { createWriteService, type WriteService } from "../../../src/proxy/write/write-service.js";
 import type { VirtualWorld } from "../virtual-world.js";
+import { linkPeers, type Peer } from "./peer-link.js";
 import { createProcessWorld, type ProcessWorld } from "./process-world.js";
 
 /** What a simulated proxy runs on. */
@@ -30,8 +38,8 @@ export interface SimulatedProxyOptions {
   readonly logger: Logger;
   readonly control: (process: ProcessWorld) => ControlTransport;
   readonly transport: (process: ProcessWorld) => NodeTransport;
-  /** Carries a write to the proxy at an address. */
-  readonly forward: (address: string, write: ClientWrite) => Promise<WriteResult>;
+  /** Another proxy, by the session of its process. */
+  readonly peer: (session: string) => Peer | undefined;
   /** What readers go by; the proxy's own topology unless given. */
   readonly readersSource?: (source: TopologySource) => TopologySource;
 }
@@ -53,19 +61,29 @@ export interface ClientWrite {
   readonly body: string;
 }
 
+/** What a read found, and whether the control plane vouched for the proxy's topology all the while. */
+export interface ReadAnswer<T> {
+  readonly found: T;
+  readonly isCurrent: boolean;
+}
+
 const INDEX = "movies";
 const CLIENT_PATIENCE_MS = 30_000;
+const METRICS = { secondTry: () => undefined, gauge: () => undefined, writeForwarded: () => undefined };
 
 /** One proxy process, composed of the real parts behind the HTTP routes. */
-export class SimulatedProxy {
+export class SimulatedProxy implements Peer {
   readonly process: ProcessWorld;
   readonly topology: TopologyClient;
   readonly writes: WriteService;
+  readonly peerService: ServiceImpl<typeof PeerService>;
+  readonly broken: Promise<never>;
+  private readonly route: RouteHandler;
   private readonly documents: DocumentService;
   private readonly control: ControlTransport;
   private readonly signal = new AbortController().signal;
   private breakConnections: (error: Error) => void = () => undefined;
-  private readonly broken: Promise<never>;
+  private isStopping = false;
 
   constructor(private readonly options: SimulatedProxyOptions) {
     const { id, world, hasher, logger } = options;
@@ -76,28 +94,43 @@ export class SimulatedProxy {
     this.broken.catch(() => undefined);
     this.control = options.control(this.process);
     const transport = options.transport(this.process);
+    const session = `${id}r${options.run}`;
     const common = { world: this.process, control: this.control, logger };
-    this.topology = createTopologyClient({
+    const topology = createTopologyClient({
       ...common,
       proxyId: id,
-      session: `${id}r${options.run}`,
+      session,
       address: `http://${id}`,
+      peer: { address: () => id, key: session },
       version: "simulated",
       backOff: { firstMs: 50, maxMs: 500 },
     });
+    this.topology = topology;
+    const peers = linkPeers(world, this.process, options.peer);
+    const gates = new WriteGates(this.process);
+    const writing = { ...common, topology, lease: topology, directory: topology, gates, peers };
     this.writes = createWriteService({
-      ...common,
-      topology: this.topology,
-      lease: this.topology,
+      ...writing,
       transport,
       config: { ...defaultWriteConfig("/nowhere"), nodeTimeoutMs: 2_000, controlTimeoutMs: 1_000 },
       metrics: noWriteMetrics,
       hasher,
     });
-    const source = options.readersSource?.(this.topology) ?? this.topology;
+    const writers = new WriterChoice({ session, proxyId: id, state: () => topology.state(), directory: topology });
+    // The routes' metrics; no more of them is used here.
+    const metrics = METRICS as unknown as ProxyMetrics;
+    const router = new WriteRouter({ ...writing, writers, config: DEFAULT_PROXY_CONFIG, metrics });
+    this.route = router.handle((request) => this.submit(request));
+    this.peerService = createPeerService({
+      ...writing,
+      writers,
+      answer: async (request) => printed(this.submit(request)),
+      handOver: (...request) => this.writes.handOver(...request),
+      isStopping: () => this.isStopping,
+    });
+    const source = options.readersSource?.(topology) ?? topology;
     const health = createHealth(this.process, source, transport);
     const selection = createReplicaSelection(health, "few");
-    const metrics = { secondTry: () => undefined };
     const reader = createShardReader(
       { world: this.process, topology: source, transport, health, selection, metrics },
       { ...DEFAULT_PROXY_CONFIG, nodeTimeoutMs: 2_000, readTimeoutMs: 5_000 },
@@ -109,11 +142,15 @@ export class SimulatedProxy {
       hasher,
       unavailableShardPolicy: "error",
     });
-    this.topology.start();
+    topology.start();
   }
 
   get id(): string {
     return this.options.id;
+  }
+
+  get session(): string {
+    return this.topology.session;
   }
 
   get run(): number {
@@ -127,6 +164,7 @@ export class SimulatedProxy {
 
   /** As on SIGTERM: writes under way are finished and the lease is given back, then the process ends. */
   async shutDown(): Promise<void> {
+    this.isStopping = true;
     const stop = new AbortController();
     this.process.timers.after(10_000, () => stop.abort(new Error("drained for too long")));
     await this.writes.drain(stop.signal);
@@ -135,49 +173,54 @@ export class SimulatedProxy {
   }
 
   /** A client's write as it comes in at this proxy. */
-  write(write: ClientWrite): Promise<WriteResult> {
-    return this.asked(async () => {
-      const state = this.topology.state();
-      switch (state.kind) {
-        case "held":
-          return this.submit(write);
-        case "none":
-          throw noWriteLease(state.reason);
-        case "elsewhere":
-          return this.options.forward(state.address, write);
-      }
+  async write({ kind, body }: ClientWrite): Promise<WriteResult["body"]> {
+    const answer = await this.asked(() => {
+      const request: Partial<RouteRequest> = {
+        id: "simulated",
+        method: "POST",
+        route: "POST /simulated",
+        isForwarded: false,
+        url: `/simulated?${kind}`,
+        query: kind,
+        params: { indexUid: INDEX },
+        headers: { "content-length": String(body.length) },
+        contentType: "application/json",
+        stream: Readable.from(body === "" ? [] : [Buffer.from(body)]),
+        signal: this.signal,
+      };
+      return this.route(request as RouteRequest);
     });
+    const text = Buffer.from((answer.body ?? "") as string | Buffer);
+    if (answer.status < 400) return JSON.parse(text.toString()) as WriteResult["body"];
+    const refusal = parseErrorBody(text);
+    throw refusal === undefined ? new Error(text.toString()) : new MeilisearchError(answer.status, refusal);
   }
 
-  /** A write that another proxy passes on. */
-  forwarded(write: ClientWrite): Promise<WriteResult> {
-    return this.asked(async () => {
-      const state = this.topology.state();
-      if (state.kind === "held") return this.submit(write);
-      throw state.kind === "none" ? noWriteLease(state.reason) : writeForwardingLoop();
-    });
-  }
-
-  private submit({ kind, body }: ClientWrite): Promise<WriteResult> {
-    if (kind === "settings") {
-      const settings = { indexUid: INDEX, route: "all", method: "PATCH", body: JSON.parse(body) as unknown } as const;
-      return this.writes.updateSettings(settings, this.signal);
-    }
+  private submit({ query, stream }: Pick<RouteRequest, "query" | "stream">): Promise<WriteResult> {
+    const kind = query as ClientWrite["kind"];
+    if (kind === "settings") return this.updateSettings(stream);
     return this.writes.submit(
       {
         kind,
         indexUid: INDEX,
         contentType: "application/json",
-        body: Readable.from([Buffer.from(body)]),
+        body: stream,
         primaryKey: kind === "replace" || kind === "update" ? "id" : undefined,
       },
       this.signal,
     );
   }
 
+  private async updateSettings(stream: Readable): Promise<WriteResult> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream) chunks.push(chunk as Buffer);
+    const body = JSON.parse(Buffer.concat(chunks).toString()) as unknown;
+    return this.writes.updateSettings({ indexUid: INDEX, route: "all", method: "PATCH", body }, this.signal);
+  }
+
   /** The document's text; undefined where there is none. Rejects where it cannot be read. */
-  document(key: string): Promise<string | undefined> {
-    return this.asked(async () => {
+  document(key: string): Promise<ReadAnswer<string | undefined>> {
+    return this.read(async () => {
       try {
         return (await this.documents.get(INDEX, key, "", this.signal)).body.toString();
       } catch (error) {
@@ -188,8 +231,8 @@ export class SimulatedProxy {
   }
 
   /** All documents, as `documents/fetch` lists them; `query` is its body. */
-  list(query: object): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    return this.asked(async () => {
+  list(query: object): Promise<ReadAnswer<readonly Readonly<Record<string, unknown>>[]>> {
+    return this.read(async () => {
       const body = Buffer.from(JSON.stringify(query));
       const original = { method: "POST", path: "/documents/fetch", body } as const;
       const answer = await this.documents.list(INDEX, documentQueryOf(body), original, this.signal);
@@ -200,6 +243,15 @@ export class SimulatedProxy {
   /** The task as the control plane shows it. */
   task(uid: number): Promise<Task | undefined> {
     return this.asked(async () => (await this.control.getTask({ uid: BigInt(uid) })).task);
+  }
+
+  /** A proxy without a lease may have a topology that the others have left behind: it goes on with reads and says nothing for their being new. */
+  private read<T>(work: () => Promise<T>): Promise<ReadAnswer<T>> {
+    return this.asked(async () => {
+      const before = this.topology.state().kind;
+      const found = await work();
+      return { found, isCurrent: before === "held" && this.topology.state().kind === "held" };
+    });
   }
 
   private async asked<T>(work: () => Promise<T>): Promise<T> {
@@ -219,5 +271,16 @@ export class SimulatedProxy {
       answered.abort(new Error("answered"));
       await world.timers.sleep(1 + world.seeded.below(3));
     }
+  }
+}
+
+/** The answer to a write as a server prints it. */
+async function printed(result: Promise<WriteResult>): Promise<RouteAnswer> {
+  try {
+    const { status, body } = await result;
+    return { status, body: JSON.stringify(body) };
+  } catch (error) {
+    if (error instanceof MeilisearchError) return { status: error.status, body: JSON.stringify(error.body) };
+    throw error;
   }
 }

@@ -41,7 +41,7 @@ export interface RunOptions {
 /** Virtual time after which a run counts as stuck. */
 const LIMIT_MS = 600_000;
 /** Quiet time before the last reads: longer than any lease, grace or back-off. */
-const SETTLE_MS = 15_000;
+const SETTLE_MS = 9_000;
 const INDEX = "movies";
 
 /** One run: clients, faults and operations drawn from the seed, then healing, then judgement. The same seed gives the same run. */
@@ -136,13 +136,13 @@ class Run {
 
   private async disturbed(injector: Injector): Promise<void> {
     const { seeded } = this.world;
-    const until = this.workload.now() + 4_000 + seeded.below(8_000);
+    const until = this.workload.now() + 2_500 + seeded.below(4_000);
     const clients: Promise<void>[] = [];
-    const pauseMs = seeded.pick([100, 400, 1_500]);
-    for (let client = 1; client <= 2 + seeded.below(3); client++) {
+    const pauseMs = seeded.pick([150, 400, 1_000]);
+    for (let client = 1; client <= 2 + seeded.below(2); client++) {
       clients.push(this.workload.writer(client, until, pauseMs));
     }
-    for (let client = 11; client <= 11 + seeded.below(3); client++) {
+    for (let client = 11; client <= 11 + seeded.below(2); client++) {
       clients.push(this.workload.reader(client, until, pauseMs));
     }
     injector.start(until);

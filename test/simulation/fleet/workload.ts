@@ -4,7 +4,7 @@ import { documentOf, keysOfGroup, SLOTS } from "../../chaos-harness/documents.js
 import type { HistoryRecord, ReadVia, SeenTask, WriteKind, WriteRecord } from "../../chaos-harness/history.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import type { Fleet } from "./fleet.js";
-import { type ClientWrite, NotConnectedError } from "./proxy.js";
+import { type ClientWrite, NotConnectedError, type ReadAnswer } from "./proxy.js";
 
 /** Groups of documents in use: few, so that writes meet. */
 const GROUPS_IN_USE = 3;
@@ -20,6 +20,8 @@ export class Workload {
   readonly history: HistoryRecord[] = [];
   /** Writes that were made while another one to a common key was under way. */
   overlapping = 0;
+  /** Reads by proxies that were cut off from the control plane, which nothing is promised of. */
+  outdatedReads = 0;
   private writes = 0;
   private readonly underWay = new Map<number, readonly string[]>();
   private open = 0;
@@ -63,7 +65,7 @@ export class Workload {
   async makeFilterable(): Promise<boolean> {
     try {
       const body = JSON.stringify({ filterableAttributes: ["g"] });
-      const { taskUid } = (await this.fleet.proxy(0).write({ kind: "settings", body })).body;
+      const { taskUid } = await this.fleet.proxy(0).write({ kind: "settings", body });
       for (;;) {
         await this.world.timers.sleep(50);
         const task = await this.seenTask(taskUid);
@@ -116,8 +118,7 @@ export class Workload {
     this.open++;
     const record = { kind: "write", id, client, write, keys, slot, proxy, start } as const;
     try {
-      const result = await this.fleet.proxy(proxy).write(request);
-      const { taskUid } = result.body;
+      const { taskUid } = await this.fleet.proxy(proxy).write(request);
       const end = this.now();
       this.say(`write ${id} (${write} ${keys.join(" ")}) from ${Math.round(start)}: accepted as task ${taskUid}`);
       const known = { ...record, end, outcome: "acknowledged", answer: "202", taskUid } as const;
@@ -169,18 +170,18 @@ export class Workload {
 
   async readDocument(client: number, at: number, key: string): Promise<boolean> {
     return this.read(client, at, "document", [key], async () => {
-      const text = await this.fleet.proxy(at).document(key);
-      return text === undefined ? [] : [[key, text] as const];
+      const { found, isCurrent } = await this.fleet.proxy(at).document(key);
+      return { found: found === undefined ? [] : [[key, found] as const], isCurrent };
     });
   }
 
   /** Everything at once, or the documents of one group, or some by their ids. */
   async readListing(client: number, at: number, via: ReadVia): Promise<boolean> {
     const { seeded } = this.world;
-    const fetched = async (query: object) =>
-      (await this.fleet.proxy(at).list({ limit: 100, ...query })).map(
-        (document) => [String(document.id), JSON.stringify(document)] as const,
-      );
+    const fetched = async (query: object) => {
+      const { found, isCurrent } = await this.fleet.proxy(at).list({ limit: 100, ...query });
+      return { found: found.map((document) => [String(document.id), JSON.stringify(document)] as const), isCurrent };
+    };
     if (via === "final" || seeded.chance(0.5)) return this.read(client, at, via, KEYS, () => fetched({}));
     if (seeded.chance(0.5)) {
       const group = seeded.below(GROUPS_IN_USE);
@@ -195,12 +196,16 @@ export class Workload {
     proxy: number,
     via: ReadVia,
     expected: readonly string[],
-    work: () => Promise<readonly (readonly [string, string])[]>,
+    work: () => Promise<ReadAnswer<readonly (readonly [string, string])[]>>,
   ): Promise<boolean> {
     const start = this.now();
     this.open++;
     try {
-      const found = await work();
+      const { found, isCurrent } = await work();
+      if (!isCurrent) {
+        this.outdatedReads++;
+        return false;
+      }
       this.history.push({ kind: "read", client, via, proxy, start, end: this.now(), found, expected });
       return true;
     } catch (error) {
