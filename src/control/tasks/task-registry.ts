@@ -205,6 +205,8 @@ export class TaskRegistry {
     );
     for (const some of batches(missing)) await store.tasks.upsert(some, fence());
     await this.apply(lost.map(({ record }) => updateOf(nodeId, record)));
+    // What was applied by an earlier attempt, of which no answer came, changes nothing now and is judged all the same.
+    await this.settle(await store.tasks.getMany([...known]));
     if (missing.length === 0) return;
     const elsewhere = (await this.#options.listUnfinished()).filter(({ metadata }) =>
       this.#rebuilt.has(taskUid(metadata.taskUid)),

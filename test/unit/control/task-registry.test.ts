@@ -148,6 +148,29 @@ describe("the registry of tasks", () => {
     expect((await store.tasks.get(UID))?.status).toBe("succeeded");
   });
 
+  it("judges a task that it meets again in a log, although an attempt without an answer has recorded everything", async () => {
+    const registry = createRegistry();
+    await registerTask(registry);
+    await store.tasks.applyNodeTaskUpdates([succeeded], fence);
+    const record = {
+      uid: 3,
+      batchUid: 0,
+      indexUid: `m${INSTANCE}_1`,
+      status: "succeeded",
+      type: "documentAdditionOrUpdate",
+      canceledBy: null,
+      details: { receivedDocuments: 1, indexedDocuments: 1 },
+      error: null,
+      duration: null,
+      enqueuedAt: "2026-01-01T00:00:00Z",
+      startedAt: "2026-01-01T00:00:01Z",
+      finishedAt: "2026-01-01T00:00:02Z",
+    } as const;
+    const metadata = { session: "s", sequence: 1, previous: 0, taskUid: UID };
+    await registry.rebuild(nodeId("node-0"), [{ record, metadata }]);
+    expect((await store.tasks.get(UID))?.status).toBe("succeeded");
+  });
+
   it("shows no task as final before the proxies know of the replica that missed it", async () => {
     await topology.change("an index with a replica left behind", (draft) => {
       draft.indexes.push(
