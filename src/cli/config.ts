@@ -163,6 +163,8 @@ export const configSchema = z
     lease_duration_ms: z.number().int().min(500).max(60_000).default(3_000),
     /** Milliseconds after which another control process leads in place of one that says nothing any more. */
     leader_lease_ms: z.number().int().min(1_000).max(60_000).default(5_000),
+    /** Milliseconds for which a proxy without a write lease holds writes, from the lease's end on, for the next control process to grant one. */
+    write_hold_ms: z.number().int().min(0).max(60_000).default(10_000),
     /** Milliseconds that a node may take to accept a write, beside a second for each megabyte of it, before its replica is left behind. */
     node_write_timeout_ms: z.number().int().min(500).max(600_000).default(10_000),
     log_level: z.enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"]).default("info"),

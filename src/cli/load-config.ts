@@ -36,6 +36,7 @@ const NUMBERS = new Set([
   "spool_threshold",
   "lease_duration_ms",
   "leader_lease_ms",
+  "write_hold_ms",
   "node_write_timeout_ms",
 ]);
 

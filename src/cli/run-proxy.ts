@@ -141,6 +141,7 @@ export async function runProxy(options: RunProxyOptions): Promise<RunningProxy> 
       maxBodyBytes: config.http_payload_size_limit,
       unavailableShardPolicy: config.unavailable_shard_policy,
       readSpread: config.read_spread,
+      leaseHoldMs: config.write_hold_ms,
     },
     logger,
     ...(options.logs === undefined ? {} : { logs: options.logs }),

@@ -4,7 +4,7 @@ import { type Fleet, startFleet } from "../support/fleet.js";
 describe("the control plane stops and comes back", () => {
   let fleet: Fleet;
   beforeAll(async () => {
-    fleet = await startFleet({ nodes: 3, replicationFactor: 2, shards: 8 });
+    fleet = await startFleet({ nodes: 3, replicationFactor: 2, shards: 8, writeHoldMs: 500 });
     const { taskUid } = await fleet.api.ok<{ taskUid: number }>(
       "POST",
       "/indexes/books/documents?primaryKey=id",

@@ -43,7 +43,7 @@ describeWithRedis("three control processes under load", () => {
     const seen = load.look();
     process.stderr.write(`killed: led again after ${led} ms; ${JSON.stringify(seen)}\n`);
     expect(seen.failed).toEqual([]);
-    expect(seen.writes).toBeGreaterThan(20);
+    expect(seen.writes).toBeGreaterThan(5);
     expect(led).toBeLessThan(LEADER_LEASE_MS + 3_000);
     await leading.restart();
   });

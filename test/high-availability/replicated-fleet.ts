@@ -5,6 +5,7 @@ import pino from "pino";
 import { request } from "undici";
 import { configSchema } from "../../src/cli/config.js";
 import { type RunningProxy, runProxy } from "../../src/cli/run-proxy.js";
+import type { NodeProcess } from "../../src/nodes/launch.js";
 import { findFreePort } from "../../src/nodes/ports.js";
 import { createSystemWorld } from "../../src/runtime/world.js";
 import { type Running, spawnMiroir } from "../integration/cli-process.js";
@@ -23,6 +24,7 @@ export interface ControlReplica {
 export interface ReplicatedFleet {
   readonly replicas: readonly ControlReplica[];
   readonly proxies: readonly RunningProxy[];
+  readonly nodes: readonly NodeProcess[];
   /** The replica that serves as the leader; undefined where none does. */
   leader(): Promise<ControlReplica | undefined>;
   /** The leader, once there is one. @throws Error after 30 seconds */
@@ -36,7 +38,11 @@ export interface ReplicatedFleetOptions {
   readonly store: string;
   readonly replicas: number;
   readonly proxies: number;
+  /** Embedded nodes; 2 unless given. Every shard has two replicas. */
+  readonly nodes?: number;
   readonly leaderLeaseMs: number;
+  /** Milliseconds that a node may take to accept a write; the proxies' default unless given. */
+  readonly nodeWriteTimeoutMs?: number;
   /** Further variables of the control processes' environment. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -46,7 +52,7 @@ const READY_MS = 30_000;
 /** Starts nodes, control processes and proxies; resolves once the proxies serve. */
 export async function startReplicatedFleet(options: ReplicatedFleetOptions): Promise<ReplicatedFleet> {
   const folder = mkdtempSync(join(tmpdir(), "miroir-replicated-"));
-  const nodes = await startNodes(2, { backend: "embedded" });
+  const nodes = await startNodes(options.nodes ?? 2, { backend: "embedded" });
   const replicas: ControlReplica[] = [];
   const proxies: RunningProxy[] = [];
   const stop = async (): Promise<void> => {
@@ -72,6 +78,7 @@ export async function startReplicatedFleet(options: ReplicatedFleetOptions): Pro
             http: "127.0.0.1:0",
             proxy_id: `proxy-${at}`,
             control: replicas.map(({ address }) => address),
+            node_write_timeout_ms: options.nodeWriteTimeoutMs,
           }),
           world: createSystemWorld(),
           logger: pino({ level: process.env.MIROIR_TEST_LOG ?? "silent" }, pino.destination(2)),
@@ -90,6 +97,7 @@ export async function startReplicatedFleet(options: ReplicatedFleetOptions): Pro
   return {
     replicas,
     proxies,
+    nodes: nodes.nodes,
     leader,
     untilLed: async () => {
       for (const end = performance.now() + READY_MS; performance.now() < end; ) {

@@ -175,6 +175,8 @@ describeWithRedis("control planes on one Redis", () => {
         http: "127.0.0.1:0",
         proxy_id: "proxy-0",
         control: controls.map(({ address }) => address),
+        // What is to be refused is refused soon.
+        write_hold_ms: 500,
       }),
       world: createSystemWorld(),
       logger: pino({ level: process.env.MIROIR_TEST_LOG ?? "silent" }, pino.destination(2)),

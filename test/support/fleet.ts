@@ -28,6 +28,8 @@ export interface FleetOptions {
   readonly relays?: boolean;
   /** Milliseconds that a node may take to accept a write; the proxy's default unless given. */
   readonly nodeWriteTimeoutMs?: number;
+  /** Milliseconds for which a proxy without a lease holds writes; the proxy's default unless given. */
+  readonly writeHoldMs?: number;
   /** Clients' master key; none unless given. */
   readonly masterKey?: string;
   /** Nodes of a group that a read goes to; `few` unless given. */
@@ -117,6 +119,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         http_payload_size_limit: options.payloadLimitBytes,
         read_spread: options.readSpread,
         node_write_timeout_ms: options.nodeWriteTimeoutMs,
+        write_hold_ms: options.writeHoldMs,
       }),
       world,
       logger,

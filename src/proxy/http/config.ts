@@ -24,6 +24,8 @@ export interface ProxyConfig {
   readonly forwardTimeoutMs: number;
   /** How long a write is held while its index has no writer that takes it. Milliseconds. */
   readonly writeHoldMs: number;
+  /** How long after the end of this proxy's write lease writes are held for the next one. Milliseconds. */
+  readonly leaseHoldMs: number;
   /** Writes held at once. */
   readonly maxHeldWrites: number;
   /** How long a read waits for the settings version that it asks for. Milliseconds. */
@@ -43,6 +45,7 @@ export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   closeTimeoutMs: 10_000,
   forwardTimeoutMs: 60_000,
   writeHoldMs: 15_000,
+  leaseHoldMs: 10_000,
   maxHeldWrites: 1_000,
   settingsFloorWaitMs: 1_000,
 };

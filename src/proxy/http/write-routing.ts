@@ -26,7 +26,7 @@ export interface WriteRouterOptions {
   readonly directory?: WriterDirectory | undefined;
   readonly gates: WriteGates;
   readonly peers: PeerCalls;
-  readonly config: Pick<ProxyConfig, "writeHoldMs" | "maxHeldWrites">;
+  readonly config: Pick<ProxyConfig, "writeHoldMs" | "leaseHoldMs" | "maxHeldWrites">;
   readonly metrics: ProxyMetrics;
 }
 
@@ -60,7 +60,7 @@ const NOT_PASSED_ON = new Set([
 
 /**
  * Brings each write to the proxy that writes its index: here, or another one, which gets it as it came. While an index has no writer to go to, because
- * it changes hands or its writer has died, its writes are held: their bodies are not read, their number and time are bounded (invariant 12).
+ * it changes hands, its writer has died, or the control plane fails over, its writes are held: their bodies are not read, their number and time are bounded (invariant 12).
  */
 export class WriteRouter {
   readonly #options: WriteRouterOptions;
@@ -119,14 +119,18 @@ export class WriteRouter {
   }
 
   #choose(indexUid: string): IndexWriterChoice {
-    const { topology, lease, writers } = this.#options;
+    const { world, config, topology, lease, writers } = this.#options;
     const choice = writers.of(
       topology.current()?.indexes.get(indexUid) ?? { uid: indexUid, writer: undefined },
     );
-    if (choice.kind !== "unknown") return choice;
+    // Another proxy can make the write also while this one may not.
+    if (choice.kind === "peer") return choice;
     const state = lease.state();
-    if (state.kind === "none") throw noWriteLease(state.reason);
-    return choice;
+    if (state.kind === "held") return choice;
+    // Where the control plane fails over, the next leader grants a lease soon; where it is gone for long, nobody is kept waiting.
+    const { endedAt = Number.NEGATIVE_INFINITY, reason } = state;
+    if (world.clock.monotonic() - endedAt >= config.leaseHoldMs) throw noWriteLease(reason);
+    return { kind: "unknown", reason };
   }
 
   #headOf(request: RouteRequest, indexUid: string, body: Buffer | undefined): WriteHead {

@@ -66,7 +66,9 @@ export class HeldLease implements WriteLease, WriterDirectory {
   }
 
   state(): ReturnType<WriteLease["state"]> {
-    return this.#clock.monotonic() < this.#until ? { kind: "held" } : { kind: "none", reason: this.#reason };
+    if (this.#clock.monotonic() < this.#until) return { kind: "held" };
+    const none = { kind: "none", reason: this.#reason } as const;
+    return Number.isFinite(this.#until) ? { ...none, endedAt: this.#until } : none;
   }
 
   writers(): WritingProxies {

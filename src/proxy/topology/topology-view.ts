@@ -138,6 +138,14 @@ export interface WriterDirectory {
   onWritersChange(listener: () => void): () => void;
 }
 
+/** No valid write lease. */
+export interface LostLease {
+  readonly kind: "none";
+  readonly reason: string;
+  /** When the last one ran out, on the monotonic clock; absent where there was none, and where this proxy has given it up for good. */
+  readonly endedAt?: number;
+}
+
 /** The proxy's write lease (invariant 2). */
 export interface WriteLease {
   /** This process's session, which writes carry. */
@@ -147,5 +155,5 @@ export interface WriteLease {
    * `held`: this proxy may write the indexes of which it is the writer. `none`: no valid lease (control plane away, topology refused);
    * such writes are answered 503 with `Retry-After`.
    */
-  state(): { readonly kind: "held" } | { readonly kind: "none"; readonly reason: string };
+  state(): { readonly kind: "held" } | LostLease;
 }
