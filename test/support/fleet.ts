@@ -58,6 +58,8 @@ export interface Fleet {
   stopControl(): Promise<void>;
   /** Starts the control plane again, on the same port and store. */
   startControl(): Promise<void>;
+  /** Stops the proxy, where others are to do its work. */
+  stopProxy(): Promise<void>;
   /** Stops the proxy and starts a new one (another session) on the same port. */
   restartProxy(): Promise<void>;
   /** Resolves once the condition holds, looked at every few milliseconds; rejects after 30 seconds. */
@@ -170,6 +172,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       control = undefined;
     },
     startControl,
+    stopProxy: async () => {
+      await proxy?.close();
+      proxy = undefined;
+    },
     restartProxy: async () => {
       await proxy?.close();
       await startProxy();
