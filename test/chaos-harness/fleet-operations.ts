@@ -90,9 +90,8 @@ async function follow(fleet: ChaosFleet, change: FleetChange | undefined): Promi
   if (id === "") return "had nothing to carry out";
   return eventually(`the end of workflow ${id}`, FOLLOW_MS, async () => {
     const { workflow } = await onLeader(fleet, ({ workflows }) => workflows.getWorkflow({ id }));
-    return workflow !== undefined && hasEnded(workflow)
-      ? `${WorkflowStatus[workflow.status]} ${workflow.reason}`
-      : undefined;
+    if (workflow === undefined || !hasEnded(workflow)) return undefined;
+    return `${WorkflowStatus[workflow.status]} ${workflow.reason}`;
   });
 }
 

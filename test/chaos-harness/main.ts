@@ -3,15 +3,16 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Command } from "commander";
-import { table } from "../../src/cli/output.js";
 import { fleetOperations } from "./fleet-operations.js";
 import { PLANTED_FAULTS } from "./planted-faults.js";
 import { runChaos } from "./run.js";
 import { minimumOf, parseFaults } from "./run-options.js";
+import { type RunRow, runTable } from "./run-table.js";
 
 const options = new Command("chaos")
   .description("hurts a fleet under load and checks every answer that its clients got")
   .option("--seed <number>", "seed of faults and requests", Number, 1)
+  .option("--runs <number>", "runs, each with the next seed", Number, 1)
   .option("--duration <seconds>", "how long faults and load last", Number, 60)
   .option("--nodes <kind>", "real or embedded", "real")
   .option("--faults <kinds>", "comma-separated kinds of faults, or all, or none", "all")
@@ -27,6 +28,7 @@ const options = new Command("chaos")
   .parse()
   .opts<{
     seed: number;
+    runs: number;
     duration: number;
     nodes: string;
     faults: string;
@@ -41,55 +43,48 @@ const options = new Command("chaos")
     keep?: boolean;
   }>();
 
-const folder = mkdtempSync(join(tmpdir(), `miroir-chaos-${options.seed}-`));
 const faults = parseFaults(options.faults);
 const hasOperations = faults.includes("topology");
-const began = performance.now();
-const report = await runChaos({
-  seed: options.seed,
-  durationMs: options.duration * 1_000,
-  faults,
-  shape: {
-    nodeKind: options.nodes === "embedded" ? "embedded" : "real",
-    nodes: options.nodeCount,
-    spares: options.spares,
-    groups: options.groups,
-    replicationFactor: options.replicationFactor,
-    shards: 8,
-    controls: options.controls,
-    proxies: options.proxies,
-    ...(options.plant === undefined ? {} : { plantedFault: options.plant }),
-  },
-  writers: 4,
-  readers: 4,
-  folder,
-  operations: (fleet, observer) =>
-    hasOperations ? fleetOperations(fleet, observer, options.groups * options.replicationFactor + 1) : [],
-  minimum: (durationMs) => minimumOf(durationMs, faults, hasOperations),
-  repairs: options.repairs,
-  restMs: 120_000,
-});
 
-const { figures, injected, violations } = report;
-console.log(
-  table(
-    ["SEED", "SECONDS", "WRITES", "ACKNOWLEDGED", "REFUSED", "UNKNOWN", "READS", "FAILED READS", "OVERLAPS"],
-    [
-      [
-        `${options.seed}`,
-        `${Math.round((performance.now() - began) / 1_000)}`,
-        ...[figures.writes, figures.acknowledged, figures.refused, figures.unknown].map(String),
-        ...[figures.reads, figures.failedReads, figures.overlaps].map(String),
-      ],
-    ],
-  ),
-);
-console.log(
-  `faults: ${injected.link} on links, ${injected.kill} kills, ${injected.pause} pauses, ${injected.clock} clocks, ` +
-    `${injected.topology} operations, ${figures.switches} switches; at rest ${Math.round(report.restedAfterMs / 1_000)} s after the last one`,
-);
-for (const { kind, detail } of violations) console.log(`VIOLATION ${kind}: ${detail}`);
-if (violations.length === 0 && options.keep !== true) rmSync(folder, { recursive: true, force: true });
-else console.log(`schedule, history, logs and data: ${folder}`);
-console.log(`${violations.length} violations`);
-process.exit(violations.length === 0 ? 0 : 1);
+/** One run; resolves with its row of the table, its violations told and its folder kept where there are any. */
+async function run(seed: number): Promise<RunRow> {
+  const folder = mkdtempSync(join(tmpdir(), `miroir-chaos-${seed}-`));
+  const began = performance.now();
+  const report = await runChaos({
+    seed,
+    durationMs: options.duration * 1_000,
+    faults,
+    shape: {
+      nodeKind: options.nodes === "embedded" ? "embedded" : "real",
+      nodes: options.nodeCount,
+      spares: options.spares,
+      groups: options.groups,
+      replicationFactor: options.replicationFactor,
+      shards: 8,
+      controls: options.controls,
+      proxies: options.proxies,
+      ...(options.plant === undefined ? {} : { plantedFault: options.plant }),
+    },
+    writers: 4,
+    readers: 4,
+    folder,
+    operations: (fleet, observer) =>
+      hasOperations ? fleetOperations(fleet, observer, options.groups * options.replicationFactor + 1) : [],
+    minimum: (durationMs) => minimumOf(durationMs, faults, hasOperations),
+    repairs: options.repairs,
+    restMs: 120_000,
+  });
+  for (const [answer, count] of report.refusals) console.log(`  ${count} times ${answer}`);
+  for (const { kind, detail } of report.violations) console.log(`VIOLATION ${kind}: ${detail}`);
+  if (report.violations.length === 0 && options.keep !== true)
+    rmSync(folder, { recursive: true, force: true });
+  else console.log(`schedule, history, logs and data: ${folder}`);
+  return { seed, seconds: (performance.now() - began) / 1_000, report };
+}
+
+const rows: RunRow[] = [];
+for (let at = 0; at < options.runs; at++) rows.push(await run(options.seed + at));
+console.log(runTable(rows));
+const violations = rows.reduce((sum, { report }) => sum + report.violations.length, 0);
+console.log(`${violations} violations`);
+process.exit(violations === 0 ? 0 : 1);

@@ -6,7 +6,7 @@ export interface Operation {
   readonly name: string;
   /** Whether it makes sense at present. */
   possible(): boolean;
-  /** Resolves when it is over, however it ended, with how it ended. */
+  /** Resolves when it is over, with how it ended: what begins with FAILED was not carried out. */
   run(): Promise<string>;
 }
 
@@ -15,6 +15,8 @@ export class Operations {
   readonly #known: readonly Operation[];
   readonly #recorder: Recorder;
   #busy = false;
+  /** How many were carried out to their end. */
+  completed = 0;
 
   constructor(known: readonly Operation[], recorder: Recorder) {
     this.#known = known;
@@ -29,7 +31,13 @@ export class Operations {
     this.#busy = true;
     try {
       this.#recorder.event(`operation ${chosen.name}: begins`);
-      const outcome = await chosen.run().catch((error: unknown) => `failed: ${String(error)}`);
+      const outcome = await chosen.run().then(
+        (told) => {
+          if (!told.startsWith("FAILED")) this.completed++;
+          return told;
+        },
+        (error: unknown) => `failed: ${String(error)}`,
+      );
       this.#recorder.event(`operation ${chosen.name}: ${outcome}`);
       return true;
     } finally {

@@ -6,7 +6,13 @@ import { seededRandom } from "../support/random.js";
 import { ChaosFleet, type FleetShape } from "./chaos-fleet.js";
 import { checkHistory } from "./checker/check-history.js";
 import { checkReplicas } from "./checker/check-replicas.js";
-import { checkVacuity, countRun, type RunFigures, type RunMinimum } from "./checker/check-vacuity.js";
+import {
+  checkVacuity,
+  countRun,
+  type RunFigures,
+  type RunMinimum,
+  refusalsIn,
+} from "./checker/check-vacuity.js";
 import type { Violation } from "./checker/violation.js";
 import { ClientHttp } from "./client-http.js";
 import { INDEXES } from "./documents.js";
@@ -45,6 +51,10 @@ export interface RunReport {
   readonly violations: readonly Violation[];
   readonly figures: RunFigures;
   readonly injected: Readonly<Record<PlannedFault["kind"], number>>;
+  /** Operations on the fleet that were carried out to their end. */
+  readonly operations: number;
+  /** What clients were told instead of what they asked for, and how often. */
+  readonly refusals: ReadonlyMap<string, number>;
   /** Milliseconds from the last fault until the fleet had come to rest. */
   readonly restedAfterMs: number;
 }
@@ -73,6 +83,7 @@ class Run {
   readonly #http: ClientHttp;
   readonly #tasks: TaskWatch;
   readonly #observer: Observer;
+  readonly #operations: Operations;
   readonly #injector: Injector;
   readonly #deaths: Violation[] = [];
   readonly #recentSets = INDEXES.map((): number[] => []);
@@ -85,8 +96,8 @@ class Run {
     this.#http = new ClientHttp(fleet.clientUrls, PATIENCE_MS);
     this.#tasks = new TaskWatch(this.#http, options.shape.proxies, recorder);
     this.#observer = new Observer(fleet, recorder);
-    const operations = new Operations(options.operations(fleet, this.#observer), recorder);
-    this.#injector = new Injector(fleet, recorder, operations);
+    this.#operations = new Operations(options.operations(fleet, this.#observer), recorder);
+    this.#injector = new Injector(fleet, recorder, this.#operations);
     fleet.onDeath = (name, how) => {
       recorder.event(`${name}: ${how} by itself`);
       this.#deaths.push({ kind: "process-died", detail: `${name} ${how}; see its log` });
@@ -127,7 +138,15 @@ class Run {
       ...this.#deaths,
       ...checkVacuity(figures, this.#options.minimum(durationMs)),
     ];
-    return { violations, figures, injected, restedAfterMs };
+    const { completed } = this.#operations;
+    return {
+      violations,
+      figures,
+      injected,
+      operations: completed,
+      refusals: refusalsIn(history),
+      restedAfterMs,
+    };
   }
 
   /** Both indexes, with what filters need; waits until everything of it is in force. */

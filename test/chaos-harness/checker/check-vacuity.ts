@@ -40,6 +40,20 @@ export function countRun(
   };
 }
 
+/** What clients were told instead of what they asked for, and how often, the most frequent first. */
+export function refusalsIn(history: readonly HistoryRecord[]): ReadonlyMap<string, number> {
+  const answers = [
+    ...recordsOf(history, "failed-read").map(({ answer }) => `read: ${answer}`),
+    ...recordsOf(history, "write")
+      .filter(({ outcome }) => outcome !== "acknowledged")
+      .map(({ answer }) => `write: ${answer}`),
+  ];
+  const counts = [...grouped(answers, (answer) => answer)].map(
+    ([answer, same]) => [answer, same.length] as const,
+  );
+  return new Map(counts.sort(([, a], [, b]) => b - a));
+}
+
 /** A run that stays below a minimum is a violation of its own: nothing follows from it. */
 export function checkVacuity(figures: RunFigures, minimum: RunMinimum): readonly Violation[] {
   return (Object.keys(minimum) as (keyof RunFigures)[])
