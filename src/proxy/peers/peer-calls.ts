@@ -141,6 +141,7 @@ async function forward(
         await call.ready();
       }
       state.progress = "sent";
+      call.send({ message: { case: "end", value: {} } });
       call.end();
     })();
     // The client's request broke off: the other proxy sees that in the call.

@@ -96,7 +96,7 @@ async function* forward(
   try {
     yield { message: { case: "taken", value: {} } };
     const body = Readable.from(partsOf(incoming));
-    // The other proxy may have given up before it was told that this one takes the write; it has not if it ends its side.
+    // The other proxy may have given up before it was told that this one takes the write; it has not if it says that this is all.
     if (!readsBody(head)) await finished(body.resume(), { signal });
     const answer = await options.answer(requestOf(head, readsBody(head) ? body : Readable.from([]), signal));
     yield { message: { case: "answer", value: await answerOf(answer) } };
@@ -139,10 +139,11 @@ async function admit(
 async function* partsOf(incoming: AsyncIterator<ForwardRequest>): AsyncGenerator<Uint8Array> {
   for (;;) {
     const next = await incoming.next();
-    if (next.done === true) return;
+    if (next.done === true) throw new Error("the other proxy broke the write off");
     const { message } = next.value;
-    if (message.case === "body")
-      yield Buffer.from(message.value.buffer, message.value.byteOffset, message.value.byteLength);
+    if (message.case === "end") return;
+    if (message.case !== "body") continue;
+    yield Buffer.from(message.value.buffer, message.value.byteOffset, message.value.byteLength);
   }
 }
 
