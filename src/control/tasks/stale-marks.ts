@@ -10,40 +10,40 @@ export interface StaleMarksOptions {
 }
 
 /**
- * Keeps tasks from being final before the connected proxies know which replicas were left behind (design §5): a stale replica bears the old
- * name, under which a proxy with an older topology still reads it.
+ * Keeps tasks from being final before the connected proxies know which replicas were left behind (design §5): a stale or suspect replica bears
+ * a name under which a proxy with an older topology still reads it.
  */
 export class StaleMarks {
   readonly #options: StaleMarksOptions;
-  /** By index: the stale replicas that the proxies were seen to know of. */
+  /** By index: the stale and suspect replicas that the proxies were seen to know of. */
   readonly #told = new Map<string, string>();
 
   constructor(options: StaleMarksOptions) {
     this.#options = options;
   }
 
-  /** Resolves once the proxies know of every stale replica of these indexes. Waits once for each change of them. */
+  /** Resolves once the proxies know of every stale and suspect replica of these indexes. Waits once for each change of them. */
   async known(instances: ReadonlySet<IndexInstance>): Promise<void> {
     const { topology, acknowledged } = this.#options;
     const { indexes, epoch } = topology.current();
     const untold = new Map<string, string>();
     for (const index of indexes) {
       if (!instances.has(index.instance as IndexInstance)) continue;
-      const stale = staleNodes(index);
-      if (stale === "") this.#told.delete(index.instance);
-      else if (this.#told.get(index.instance) !== stale) untold.set(index.instance, stale);
+      const behind = behindNodes(index);
+      if (behind === "") this.#told.delete(index.instance);
+      else if (this.#told.get(index.instance) !== behind) untold.set(index.instance, behind);
     }
     if (untold.size === 0 || epoch === undefined) return;
     await acknowledged?.(epoch);
-    for (const [instance, stale] of untold) this.#told.set(instance, stale);
+    for (const [instance, behind] of untold) this.#told.set(instance, behind);
     const present = new Set(topology.current().indexes.map(({ instance }) => instance));
     for (const instance of this.#told.keys()) if (!present.has(instance)) this.#told.delete(instance);
   }
 }
 
-function staleNodes({ replicas }: Index): string {
+function behindNodes({ replicas }: Index): string {
   return replicas
-    .filter(({ state }) => state === ReplicaState.STALE)
+    .filter(({ state }) => state === ReplicaState.STALE || state === ReplicaState.SUSPECT)
     .map(({ nodeId }) => nodeId)
     .sort()
     .join("\n");
