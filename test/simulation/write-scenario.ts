@@ -115,12 +115,13 @@ class Run {
     const rounds = 6 + seeded.below(8);
     for (let round = 0; round < rounds; round++) {
       this.disturb();
-      const burst = 1 + seeded.below(4);
+      const burst = 1 + seeded.below(this.scenario.copies ? 25 : 4);
       const sent: Operation[] = [];
       for (let i = 0; i < burst; i++) {
         sent.push(this.submit(...this.drawOperation()));
         // Its body is read and it stands in the lane before the next one is submitted.
         await this.until(() => true);
+        if (this.scenario.copies) await this.pass(seeded.below(60));
       }
       const patience = this.world.clock.monotonic() + seeded.pick([50, 500, 40_000]);
       this.world.timers.after(patience - this.world.clock.monotonic(), () => undefined);
@@ -371,9 +372,7 @@ class Run {
       await this.until(() => last.outcome !== "pending");
       if (last.outcome === "acknowledged" || this.starved()) break;
       if (attempt === 19) this.breaches.push(`the healed cluster takes no write: ${String(last.error)}`);
-      const later = this.world.clock.monotonic() + 3_000;
-      this.world.timers.after(3_000, () => undefined);
-      await this.until(() => this.world.clock.monotonic() >= later);
+      await this.pass(3_000);
     }
     await this.until(
       () =>
@@ -503,6 +502,12 @@ class Run {
         if (shared !== other) this.breaches.push(`orders differ: ${shared} / ${other}`);
       }
     }
+  }
+
+  private async pass(milliseconds: number): Promise<void> {
+    const later = this.world.clock.monotonic() + milliseconds;
+    this.world.timers.after(milliseconds, () => undefined);
+    await this.until(() => this.world.clock.monotonic() >= later);
   }
 
   private until(done: () => boolean): Promise<void> {

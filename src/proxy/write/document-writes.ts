@@ -176,6 +176,9 @@ export class DocumentWrites {
       touched: [...batch.shares.keys()].sort((a, b) => a - b),
       kind: "document",
       keys: () => batchKeys(batch),
+      // Vectors can outlive the document that they came with.
+      overwrites:
+        request.kind === "replace" && request.skipCreation !== true && !hasEmbedders(index.settings),
       release,
       request: (shards, name, metadata) => {
         const payload = nodePayload(batch, new Set(shards), firstSequence);
@@ -237,6 +240,7 @@ export class DocumentWrites {
         touched: [...byShard.keys()].sort((a, b) => a - b),
         kind: "document",
         keys: async () => ids,
+        overwrites: true,
         request: (shards, name, metadata) => ({
           method: "POST",
           path: `/indexes/${name}/documents/delete-batch?customMetadata=${encodeURIComponent(metadata)}`,
@@ -318,6 +322,10 @@ export class DocumentWrites {
       hasher: await this.core.hasher,
     };
   }
+}
+
+function hasEmbedders({ embedders }: IndexView["settings"]): boolean {
+  return typeof embedders === "object" && embedders !== null && Object.keys(embedders).length > 0;
 }
 
 function bodyOf(request: DocumentWriteRequest) {

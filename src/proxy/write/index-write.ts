@@ -10,6 +10,8 @@ export interface IndexWrite {
   readonly touched: readonly number[] | "all";
   /** The keys of the documents that it touches, as text; undefined where they are too many. Without it, it may touch every key. */
   readonly keys?: (() => Promise<readonly string[] | undefined>) | undefined;
+  /** Whether what becomes of the documents with these keys does not depend on what they were. False unless given. */
+  readonly overwrites?: boolean | undefined;
   /** Of the nodes that hold what is touched, the only ones to be sent it; all of them unless given. */
   readonly only?: ReadonlySet<string>;
   /**

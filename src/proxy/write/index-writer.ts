@@ -140,7 +140,11 @@ export class IndexWriter {
   async send(write: IndexWrite): Promise<SentWrite> {
     const watch = write.taskUid === OWN_TASK_UID ? undefined : this.watcher;
     if (watch === undefined) return this.sendAs(write, this.state.nextSequence());
-    const touch = { shards: write.touched, keys: await write.keys?.() };
+    const touch = {
+      shards: write.touched,
+      keys: await write.keys?.(),
+      overwrites: write.overwrites === true,
+    };
     const sequence = this.state.nextSequence();
     watch.sending(sequence, touch);
     const sent = await this.sendAs(write, sequence);

@@ -51,6 +51,7 @@ export interface Dispatch {
   readonly kind: IndexWrite["kind"];
   readonly asAdmin?: IndexWrite["asAdmin"];
   readonly keys?: IndexWrite["keys"];
+  readonly overwrites?: IndexWrite["overwrites"];
   readonly request: IndexWrite["request"];
   /** Frees what the requests need; called when nothing will be sent any more. */
   readonly release?: () => Promise<void>;
@@ -290,6 +291,7 @@ export class WriteCore {
         kind: dispatch.kind,
         asAdmin: dispatch.asAdmin,
         keys: dispatch.keys,
+        overwrites: dispatch.overwrites,
         request: dispatch.request,
       };
       const sent = await writer.sendInRounds(write, dispatch.rounds?.(standing) ?? [dispatch.touched]);

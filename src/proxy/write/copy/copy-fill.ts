@@ -15,12 +15,16 @@ import { RoundSize } from "./round-size.js";
 const MAX_LISTED_KEYS = 1_000_000;
 /** Copies on their way to one target at once. */
 const MAX_FLIGHTS = 4;
-/** Tasks in a node's queue beyond which it is left alone. */
-const MAX_QUEUE = 50;
+/** Tasks in a node's queue beyond which it is left alone. A node runs hundreds of small writes as one. */
+const MAX_QUEUE = 1_000;
 /** Tasks that a node is asked about at once. */
 const MAX_ASKED = 200;
 /** Pause where nothing can be read for the moment. Milliseconds. */
 const PAUSE_MS = 50;
+/** How long writes may keep every document from being read before they are held back, and for how long at most. Milliseconds. */
+const HOLD_AFTER_MS = 3_000;
+const HOLD_MS = 1_000;
+const HOLD_PAUSE_MS = 20;
 
 /** A target does not hold the index under its name, although it has run all that it was sent. */
 export class TargetLostError extends Error {
@@ -58,12 +62,15 @@ class Filling {
   #lost: Error | undefined;
   /** When further documents may be sent, in monotonic milliseconds. */
   #notBefore = 0;
+  /** When documents could be read last, or none had to be. */
+  #chosenAt: number;
 
   constructor(run: CopyRun, units: readonly CopyUnit[]) {
     const { index } = run.look();
     this.#run = run;
     this.#units = units;
     this.#size = new RoundSize();
+    this.#chosenAt = run.core.context.world.clock.monotonic();
     this.#tracker = new CopyTracker(units, {
       shardOf: (key) => run.hasher.shardOf(key, index.shards),
       ...(run.faults === undefined ? {} : { faults: run.faults }),
@@ -195,34 +202,73 @@ class Filling {
 
   /** Reads some documents on both sides, and sends what differs. False where none can be read now. */
   async #round(): Promise<boolean> {
-    const { world } = this.#run.core.context;
-    const { index } = this.#run.look();
-    const { primaryKey } = index;
-    if (primaryKey === undefined || world.clock.monotonic() < this.#notBefore) return false;
+    const { clock } = this.#run.core.context.world;
+    if (clock.monotonic() < this.#notBefore) return false;
+    const round = this.#choose();
+    if (round === undefined) {
+      if (clock.monotonic() - this.#chosenAt >= HOLD_AFTER_MS) await this.#hold();
+      return false;
+    }
+    if (await this.#isBusy(round)) return false;
+    await this.#copy(round, (send) => this.#run.inLane(send));
+    return true;
+  }
+
+  #choose(): CopyRound | undefined {
     const round = this.#tracker.choose(
       this.#size.documents,
       ({ to }) => this.#tracker.flightsTo(to) < MAX_FLIGHTS,
     );
-    if (round === undefined || (await this.#isBusy(round))) return false;
-    const [wanted, held] = await Promise.all(
-      [round.from, round.to].map((nodeId) =>
-        readDocuments(this.#run.documentsOn(nodeId), round.keys, primaryKey),
-      ),
-    );
-    if (wanted === undefined || held === undefined) return false;
+    const isQuiet = this.#units.every(({ to }) => this.#tracker.flightsTo(to) === 0);
+    const isWaiting = round === undefined && isQuiet && this.#tracker.left() > 0;
+    if (!isWaiting) this.#chosenAt = this.#run.core.context.world.clock.monotonic();
+    return round;
+  }
+
+  /**
+   * Holds writes back for a moment, where they touch documents so often that these can never be read: nodes catch up meanwhile, and what
+   * they have finished is copied at once.
+   */
+  async #hold(): Promise<void> {
+    const { world, closed } = this.#run.core.context;
+    await this.#run.inLane(async (writer) => {
+      const until = world.clock.monotonic() + HOLD_MS;
+      while (world.clock.monotonic() < until) {
+        this.#check();
+        await this.#followTasks();
+        const round = this.#choose();
+        if (round !== undefined) return this.#copy(round, (send) => send(writer));
+        await world.timers.sleep(HOLD_PAUSE_MS, closed);
+      }
+    });
+    this.#chosenAt = world.clock.monotonic();
+  }
+
+  /** @param inLane runs the sending in the lane */
+  async #copy(
+    round: CopyRound,
+    inLane: (send: (writer: IndexWriter) => Promise<void>) => Promise<void>,
+  ): Promise<void> {
+    const { primaryKey } = this.#run.look().index;
+    if (primaryKey === undefined) return;
+    const [wanted, held] = await Promise.all([
+      readDocuments(this.#run.documentsOn(round.from), round.keys, primaryKey),
+      readDocuments(this.#run.documentsOn(round.to), round.keys, primaryKey),
+    ]);
     this.#size.read(round.keys.length, wanted);
-    const different = round.keys.filter((key) => digestOf(wanted.get(key)) !== digestOf(held.get(key)));
-    const differing = new Set(different);
+    const differing = new Set(
+      round.keys.filter((key) => digestOf(wanted.get(key)) !== digestOf(held.get(key))),
+    );
     this.#tracker.equal(
       round,
       round.keys.filter((key) => !differing.has(key)),
     );
-    const { copied, deleted } = split(different, wanted);
+    const copied = [...differing].filter((key) => wanted.has(key));
+    const deleted = [...differing].filter((key) => !wanted.has(key));
     for (const keys of [copied, deleted]) {
-      if (keys.length > 0) await this.#send(round, keys, wanted, primaryKey);
+      if (keys.length > 0) await inLane((writer) => this.#send(writer, round, keys, wanted, primaryKey));
     }
-    this.#pace(different.length);
-    return true;
+    this.#pace(differing.size);
   }
 
   async #isBusy({ from, to }: CopyRound): Promise<boolean> {
@@ -238,42 +284,41 @@ class Filling {
 
   /** Sends documents to the target, in the lane, unless a write has touched them since they were read. */
   async #send(
+    writer: IndexWriter,
     round: CopyRound,
     keys: readonly string[],
     wanted: ReadonlyMap<string, Buffer>,
     primaryKey: string,
   ): Promise<void> {
-    await this.#run.inLane(async (writer) => {
-      this.#check();
-      const valid = this.#tracker.stillValid(round, keys);
-      if (valid.length === 0) return;
-      const documents = valid.flatMap((key) => wanted.get(key) ?? []);
-      const isCopy = documents.length > 0;
-      const body = isCopy ? asLines(documents) : Buffer.from(JSON.stringify(valid));
-      const path = isCopy
-        ? `documents?primaryKey=${encodeURIComponent(primaryKey)}&`
-        : "documents/delete-batch?";
-      const sent = await writer.send({
-        taskUid: OWN_TASK_UID,
-        taskType: isCopy ? "copy" : "copyDeletion",
-        touched: this.#units.filter(({ to }) => to === round.to).map(({ shard }) => shard),
-        only: new Set([round.to]),
-        kind: "document",
-        request: (_, name, metadata) => ({
-          method: "POST",
-          path: `/indexes/${name}/${path}customMetadata=${encodeURIComponent(metadata)}`,
-          contentType: isCopy ? "application/x-ndjson" : "application/json",
-          body,
-        }),
-      });
-      const uid = sent.kind === "accepted" ? sent.nodeTasks[0]?.nodeTaskUid : undefined;
-      if (uid === undefined) {
-        const why = sent.kind === "refused" ? `${sent.status} ${sent.body.code}` : sent.kind;
-        throw new CopyWaitsError(`node ${round.to} did not take a copy: ${why}`);
-      }
-      this.#tracker.sent(round, valid, uid);
-      this.#count(isCopy, valid.length, body.length);
+    this.#check();
+    const valid = this.#tracker.stillValid(round, keys);
+    if (valid.length === 0) return;
+    const documents = valid.flatMap((key) => wanted.get(key) ?? []);
+    const isCopy = documents.length > 0;
+    const body = isCopy ? asLines(documents) : Buffer.from(JSON.stringify(valid));
+    const path = isCopy
+      ? `documents?primaryKey=${encodeURIComponent(primaryKey)}&`
+      : "documents/delete-batch?";
+    const sent = await writer.send({
+      taskUid: OWN_TASK_UID,
+      taskType: isCopy ? "copy" : "copyDeletion",
+      touched: this.#units.filter(({ to }) => to === round.to).map(({ shard }) => shard),
+      only: new Set([round.to]),
+      kind: "document",
+      request: (_, name, metadata) => ({
+        method: "POST",
+        path: `/indexes/${name}/${path}customMetadata=${encodeURIComponent(metadata)}`,
+        contentType: isCopy ? "application/x-ndjson" : "application/json",
+        body,
+      }),
     });
+    const uid = sent.kind === "accepted" ? sent.nodeTasks[0]?.nodeTaskUid : undefined;
+    if (uid === undefined) {
+      const why = sent.kind === "refused" ? `${sent.status} ${sent.body.code}` : sent.kind;
+      throw new CopyWaitsError(`node ${round.to} did not take a copy: ${why}`);
+    }
+    this.#tracker.sent(round, valid, uid);
+    this.#count(isCopy, valid.length, body.length);
   }
 
   #count(isCopy: boolean, documents: number, bytes: number): void {
@@ -317,11 +362,4 @@ function didAll({ status, details }: NodeTaskRecord): boolean {
 
 function digestOf(document: Buffer | undefined): string {
   return document === undefined ? "" : documentDigest(document);
-}
-
-function split(keys: readonly string[], wanted: ReadonlyMap<string, Buffer>) {
-  return {
-    copied: keys.filter((key) => wanted.has(key)),
-    deleted: keys.filter((key) => !wanted.has(key)),
-  };
 }

@@ -1,4 +1,4 @@
-import { LaneWrites, type Touch } from "./lane-writes.js";
+import { type FinishedWrite, LaneWrites, type Touch } from "./lane-writes.js";
 
 /** A replica of a shard, and the one that it is made equal to. */
 export interface CopyUnit {
@@ -40,6 +40,10 @@ interface UnitState {
   readonly unit: CopyUnit;
   /** By key: the place of the last write that may have touched it; undefined until the documents have been listed. */
   dirty: Map<string, number> | undefined;
+  /** The place at which they were listed. */
+  listedAt: number;
+  /** By dirty key: the place at which it was found to differ, where that was after the listing. */
+  readonly foundAt: Map<string, number>;
   /** The place of the last write that may have touched every key. */
   swept: number;
   /** Keys on their way to the target. */
@@ -84,6 +88,8 @@ export class CopyTracker {
     this.#units = units.map((unit) => ({
       unit,
       dirty: undefined,
+      listedAt: 0,
+      foundAt: new Map(),
       swept: 0,
       flying: new Set(),
       missed: new Set(),
@@ -146,10 +152,10 @@ export class CopyTracker {
       }
       return;
     }
-    const touch = this.#writes.finish(nodeId, nodeTaskUid);
-    if (touch !== undefined && spoilt) {
-      this.#spoil(touch, ({ from, to }) => from === nodeId || to === nodeId);
-    }
+    const write = this.#writes.finish(nodeId, nodeTaskUid);
+    if (write === undefined) return;
+    if (spoilt) this.#spoil(write.touch, ({ from, to }) => from === nodeId || to === nodeId);
+    else if (succeeded) this.#overwritten(write, nodeId);
   }
 
   /**
@@ -170,6 +176,8 @@ export class CopyTracker {
     if (state === undefined || state.spoils !== turn) return;
     const { last } = this.#writes;
     state.dirty = new Map([...keys, ...state.missed].map((key) => [key, last]));
+    state.listedAt = last;
+    state.foundAt.clear();
     state.missed.clear();
   }
 
@@ -205,7 +213,7 @@ export class CopyTracker {
   /** Documents that were found equal on both sides; those touched since stay. */
   equal(round: CopyRound, keys: readonly string[]): void {
     const states = this.#pair(round.from, round.to);
-    for (const key of this.stillValid(round, keys)) states.get(this.options.shardOf(key))?.dirty?.delete(key);
+    for (const key of this.stillValid(round, keys)) forget(states.get(this.options.shardOf(key)), key);
   }
 
   /** Documents that were sent to the target, by one task of it. Only in the lane, of what is {@link stillValid} there. */
@@ -215,7 +223,7 @@ export class CopyTracker {
     for (const key of keys) {
       const state = states.get(this.options.shardOf(key));
       if (state === undefined) continue;
-      state.dirty?.delete(key);
+      forget(state, key);
       state.flying.add(key);
       const list = byState.get(state);
       if (list === undefined) byState.set(state, [key]);
@@ -294,12 +302,34 @@ export class CopyTracker {
     }
   }
 
-  #soil({ dirty, missed }: UnitState, key: string): void {
+  #soil({ dirty, missed, foundAt }: UnitState, key: string): void {
+    const { last } = this.#writes;
     if (dirty === undefined) missed.add(key);
-    else dirty.set(key, this.#writes.last);
+    else {
+      dirty.set(key, last);
+      foundAt.set(key, last);
+    }
+  }
+
+  /** Documents that both sides have replaced or deleted alike are equal, whatever they were; writes behind that keep them so. */
+  #overwritten({ sequence, touch, isOpenOn }: FinishedWrite, nodeId: string): void {
+    if (!touch.overwrites || touch.keys === undefined) return;
+    for (const state of this.#touched(touch.shards)) {
+      const { from, to, shard } = state.unit;
+      if ((from !== nodeId && to !== nodeId) || isOpenOn(from) || isOpenOn(to)) continue;
+      for (const key of touch.keys) {
+        const foundAt = state.foundAt.get(key) ?? state.listedAt;
+        if (this.options.shardOf(key) === shard && sequence > foundAt) forget(state, key);
+      }
+    }
   }
 
   #has(fault: TrackerFault): boolean {
     return this.options.faults?.has(fault) ?? false;
   }
+}
+
+function forget(state: UnitState | undefined, key: string): void {
+  state?.dirty?.delete(key);
+  state?.foundAt.delete(key);
 }

@@ -3,6 +3,16 @@ export interface Touch {
   readonly shards: readonly number[] | "all";
   /** The keys of its documents, as text; undefined where it may touch every key of the shards. */
   readonly keys: readonly string[] | undefined;
+  /** Whether what becomes of the documents does not depend on what they were: they are replaced or deleted. */
+  readonly overwrites: boolean;
+}
+
+/** A write that a node has finished. */
+export interface FinishedWrite {
+  readonly sequence: number;
+  readonly touch: Touch;
+  /** Whether another node has not finished it. */
+  isOpenOn(nodeId: string): boolean;
 }
 
 /** A write that some node has not finished. */
@@ -32,7 +42,7 @@ export class LaneWrites {
   /** A write is about to be sent. Gives what it is taken to touch. */
   begin(sequence: number, touch: Touch): Touch {
     const known = touch.keys !== undefined && this.#keys + touch.keys.length <= this.maxKeys;
-    const kept: Touch = known ? touch : { shards: touch.shards, keys: undefined };
+    const kept: Touch = known ? touch : { ...touch, keys: undefined };
     this.#last = Math.max(this.#last, sequence);
     this.#open.set(sequence, { sequence, touch: kept, tasks: undefined });
     this.#keys += kept.keys?.length ?? 0;
@@ -47,13 +57,14 @@ export class LaneWrites {
     this.#forgetFinished(write);
   }
 
-  /** A node is done with a task: gives what the write touches, where the task is one of an open write. */
-  finish(nodeId: string, nodeTaskUid: number): Touch | undefined {
+  /** A node is done with a task: gives the write, where the task is one of an open write. */
+  finish(nodeId: string, nodeTaskUid: number): FinishedWrite | undefined {
     for (const write of this.#open.values()) {
-      if (write.tasks?.get(nodeId) !== nodeTaskUid) continue;
-      write.tasks.delete(nodeId);
+      const { sequence, touch, tasks } = write;
+      if (tasks?.get(nodeId) !== nodeTaskUid) continue;
+      tasks.delete(nodeId);
       this.#forgetFinished(write);
-      return write.touch;
+      return { sequence, touch, isOpenOn: (other) => tasks.has(other) };
     }
     return undefined;
   }

@@ -134,38 +134,38 @@ class CopyModel {
     const keys = KEYS.filter(() => random.chance(0.3));
     const pickOne: readonly [Touch, Change][] = [
       [
-        { shards: "all", keys: undefined },
+        { shards: "all", keys: undefined, overwrites: false },
         (documents) => {
           for (const [key, document] of documents) if ((document.v ?? 0) % 2 === 0) documents.delete(key);
         },
       ],
       [
-        { shards: [random.below(SHARDS)], keys: undefined },
+        { shards: [random.below(SHARDS)], keys: undefined, overwrites: false },
         (documents, shards) => {
           for (const [key, document] of documents)
             if (shards.includes(shardOf(key))) documents.set(key, { ...document, v: (document.v ?? 0) + 1 });
         },
       ],
       [
-        touchOf(keys),
+        touchOf(keys, true),
         (documents) => {
           for (const key of keys) documents.delete(key);
         },
       ],
       [
-        touchOf(keys),
+        touchOf(keys, false),
         (documents) => {
           for (const key of keys) documents.set(key, { ...documents.get(key), u: value });
         },
       ],
       [
-        touchOf(keys),
+        touchOf(keys, true),
         (documents) => {
           for (const key of keys) documents.set(key, { v: value });
         },
       ],
       [
-        touchOf(keys),
+        touchOf(keys, true),
         (documents) => {
           for (const key of keys) documents.set(key, { v: value });
         },
@@ -235,8 +235,8 @@ class CopyModel {
   }
 }
 
-function touchOf(keys: readonly string[]): Touch {
-  return { shards: [...new Set(keys.map(shardOf))], keys };
+function touchOf(keys: readonly string[], overwrites: boolean): Touch {
+  return { shards: [...new Set(keys.map(shardOf))], keys, overwrites };
 }
 
 function print(node: ModelNode, key: string): string | undefined {

@@ -5,8 +5,8 @@ import { runCopyModel } from "./copy-model.js";
 const RUNS = Number(process.env.MIROIR_COPY_MODEL_RUNS ?? 5_000);
 
 const unit = { shard: 0, from: "s", to: "t" };
-const touch = (...keys: string[]) => ({ shards: [0], keys });
-const anything = { shards: "all", keys: undefined } as const;
+const touch = (...keys: string[]) => ({ shards: [0], keys, overwrites: false });
+const anything = { shards: "all", keys: undefined, overwrites: false } as const;
 
 function list(tracker: CopyTracker, ...keys: string[]): void {
   for (const listing of tracker.unlisted()) tracker.list(listing, keys);
@@ -88,6 +88,18 @@ describe("which documents may be copied", () => {
     expect(tracker.unlisted()).toEqual([]);
     tracker.finished("s", 2, true);
     expect(tracker.unlisted()).toMatchObject([{ unit }]);
+  });
+
+  it("not those that both sides have overwritten alike", () => {
+    const tracker = listed("a", "b");
+    write(tracker, 1, { ...touch("a"), overwrites: true });
+    tracker.finished("s", 1, true);
+    write(tracker, 2, touch("a"));
+    tracker.finished("t", 1, true);
+    expect(tracker.left()).toBe(1);
+    tracker.finished("s", 2, true);
+    tracker.finished("t", 2, false);
+    expect(tracker.left()).toBe(2);
   });
 
   it("counts a write with more keys than are remembered as one that may touch any", () => {
