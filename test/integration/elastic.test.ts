@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { createMiroirClient, type MiroirClient } from "../../src/client/index.js";
+import { createMiroirClient, type MiroirClient, NodeState, WorkflowStatus } from "../../src/client/index.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { type StartedNodes, startNodes } from "../support/nodes.js";
 import { miroir } from "./cli-process.js";
@@ -12,7 +12,7 @@ let client: MiroirClient;
 beforeAll(async () => {
   [fleet, spare] = await Promise.all([
     startFleet({ nodes: 3, replicationFactor: 2, shards: SHARDS, settingsCheckSeconds: 0 }),
-    startNodes(1),
+    startNodes(2),
   ]);
   client = createMiroirClient({ baseUrl: `http://${fleet.controlAddress()}` });
 }, 60_000);
@@ -48,6 +48,20 @@ async function differences(): Promise<number> {
     if (event.case === "summary") return Number(event.value.differences);
   }
   throw new Error("the verification broke off");
+}
+
+/** How a workflow ends. */
+async function ended(id = ""): Promise<string> {
+  for await (const { workflow } of client.workflows.watchWorkflow({ id })) {
+    const status = WorkflowStatus[workflow?.status ?? 0] ?? "";
+    if (status !== "RUNNING" && status !== "CANCELLING") return status;
+  }
+  throw new Error("the workflow was not told of to its end");
+}
+
+async function copiesUnderWay(): Promise<number> {
+  const { topology } = await client.topology.getTopology({});
+  return topology?.indexes.filter(({ copy }) => copy !== undefined).length ?? 0;
 }
 
 /** By node: shards that it serves. */
@@ -90,6 +104,53 @@ describe("a fleet under writes and searches", () => {
     const stats = await fleet.api.ok<{ numberOfDocuments: number }>("GET", "/indexes/films/stats");
     expect(stats.numberOfDocuments).toBe(500 + written);
     expect(Object.keys(await held())).toEqual(["node-0", "node-1", "node-2"]);
+    expect(await differences()).toBe(0);
+  }, 120_000);
+
+  it("refuses a second change meanwhile, and puts a cancelled one back", async () => {
+    const { change } = await client.cluster.drainNode({ nodeId: "node-0", maxDocumentsPerSecond: 1 });
+    const id = change?.workflowId ?? "";
+    await fleet.eventually(async () => ((await copiesUnderWay()) > 0 ? true : undefined));
+    const second = await ctl("node", "drain", "node-1");
+    expect(second).toMatchObject({
+      code: 7,
+      stderr: expect.stringContaining(`workflow ${id} (drain node-0)`),
+    });
+    await client.workflows.cancelWorkflow({ id });
+    expect(await ended(id)).toBe("CANCELLED");
+    const { topology } = await client.topology.getTopology({});
+    expect(topology?.nodes.map(({ state }) => NodeState[state])).toEqual(["ACTIVE", "ACTIVE", "ACTIVE"]);
+    expect(await copiesUnderWay()).toBe(0);
+  }, 60_000);
+
+  it("gets a second group, more copies, fewer, and gives the group up", async () => {
+    const nodes = spare.nodes.map(({ masterKey = "", url }) => ({ url, key: masterKey }));
+    const added = await client.cluster.addGroup({ nodes });
+    expect(await ended(added.change?.workflowId)).toBe("COMPLETED");
+    const [first = "", second = ""] = added.nodeIds;
+    expect(await held()).toMatchObject({ [first]: SHARDS, [second]: SHARDS });
+    const fewer = await client.cluster.setReplication({ replicationFactor: 1 });
+    expect(await ended(fewer.change?.workflowId)).toBe("COMPLETED");
+    const counts = await held();
+    expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBe(2 * SHARDS);
+    const more = await client.cluster.setReplication({ replicationFactor: 2 });
+    expect(await ended(more.change?.workflowId)).toBe("COMPLETED");
+    const removed = await client.cluster.removeGroup({ group: added.group });
+    expect(await ended(removed.change?.workflowId)).toBe("COMPLETED");
+    expect(Object.values(await held()).reduce((sum, count) => sum + count, 0)).toBe(2 * SHARDS);
+    expect(Object.keys(await held())).toEqual(["node-0", "node-1", "node-2"]);
+    expect(await differences()).toBe(0);
+  }, 120_000);
+
+  it("replaces a node that is gone", async () => {
+    const [server] = spare.nodes;
+    await fleet.node(2).stop();
+    const { change, nodeId } = await client.cluster.replaceNode({
+      nodeId: "node-2",
+      node: { url: server?.url ?? "", key: server?.masterKey ?? "" },
+    });
+    expect(await ended(change?.workflowId)).toBe("COMPLETED");
+    expect(Object.keys(await held()).sort()).toEqual(["node-0", "node-1", nodeId].sort());
     expect(await differences()).toBe(0);
   }, 120_000);
 });
