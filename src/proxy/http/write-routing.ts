@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { WriteHeadSchema } from "../../gen/miroir/v1/peers_pb.js";
 import { linkAbort } from "../../runtime/abort.js";
@@ -36,8 +37,8 @@ export interface RoutedWrite {
   readonly indexUid: string | undefined;
   /** The body, where it has been read already. */
   readonly body?: Buffer | undefined;
-  /** Makes the write here. */
-  readonly write: () => Promise<WriteResult>;
+  /** Makes the write here. `begun` stands in for the request's stream where another proxy has read a part of that and not taken it. */
+  readonly write: (begun?: Readable) => Promise<WriteResult>;
 }
 
 /** Pause before a proxy that did not take a write is asked again, where nothing else happens. Milliseconds. */
@@ -78,7 +79,10 @@ export class WriteRouter {
   /** A handler of the writes to the index that the route's path names, or of writes to none. */
   handle(write: (request: RouteRequest) => Promise<WriteResult>): RouteHandler {
     return (request) =>
-      this.#route(request, { indexUid: request.params.indexUid, write: () => write(request) });
+      this.#route(request, {
+        indexUid: request.params.indexUid,
+        write: (begun) => write(begun === undefined ? request : { ...request, stream: begun }),
+      });
   }
 
   /** A handler of writes whose body says which index they concern. */
@@ -98,7 +102,7 @@ export class WriteRouter {
         const leave = gates.enter(indexUid);
         if (leave !== undefined) {
           try {
-            return printResult(await write());
+            return printResult(await write(replayable && Readable.from(replayable.parts())));
           } finally {
             leave();
           }

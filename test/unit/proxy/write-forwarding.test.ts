@@ -305,6 +305,25 @@ describe("a write", () => {
     expect(JSON.parse(answer.text)).toMatchObject({ code: "miroir_write_outcome_unknown" });
   });
 
+  it("is made here where the writer dies with a part of it and this proxy is the next one", async () => {
+    const [here, there] = await two();
+    const began = deferred<void>();
+    there.onWrite = async () => began.resolve();
+    const body = new PassThrough();
+    body.write("[1,");
+    const answer = undiciRequest(here.url + DOCUMENTS, {
+      method: "POST",
+      headers: { "content-type": "application/json", "content-length": "5" },
+      body,
+    });
+    await began.promise;
+    here.directory.set({ proxies: [here.name], complete: true });
+    await there.peerServer.close(0);
+    body.end("2]");
+    expect((await answer).statusCode).toBe(202);
+    expect(here.writes.map((write) => write.body)).toEqual(["[1,2]"]);
+  });
+
   it("is taken back when its client goes away before the whole body was there", async () => {
     const [here, there] = await two();
     const began = deferred<AbortSignal>();
