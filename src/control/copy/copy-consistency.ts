@@ -50,8 +50,9 @@ export function copySuccessionFaults(former: Index, next: Index): string[] {
   const grown = next.generation > former.generation;
   checkCopySuccession(former, next, grown, faults);
   checkReplicaSuccession(former, next, grown, faults);
+  checkShards(former, next, faults);
   for (const [position, placement] of next.placement.entries()) {
-    const before = former.placement[position];
+    const before = former.placement[position % former.shards];
     if (before !== undefined) checkRoleSuccession(former, next, before, placement, grown, faults);
   }
   return faults;
@@ -91,8 +92,9 @@ function checkWithoutCopy(index: Index, faults: string[]): void {
     if (state === ReplicaState.JOINING) faults.push(`replica ${nodeId} joins without a copy`);
 }
 
-function checkMoves(index: Index, { moves, repairNodeIds }: ShardCopy, faults: string[]): void {
-  if (moves.length === 0 && repairNodeIds.length === 0) faults.push("the copy has nothing to do");
+function checkMoves(index: Index, { moves, repairNodeIds, splitShards }: ShardCopy, faults: string[]): void {
+  const isIdle = moves.length === 0 && repairNodeIds.length === 0;
+  if (isIdle === (splitShards === 0)) faults.push("the copy has nothing to do, or a split and more");
   const named = new Set<string>();
   for (const { shard, fromNodeId, toNodeId } of moves) {
     if (index.placement[shard] === undefined) faults.push(`the copy moves shard ${shard}, which is none`);
@@ -147,6 +149,18 @@ function checkStep(
     if (state === ReplicaState.STALE || state === undefined)
       faults.push(`replica ${id} is to be repaired, but does not join`);
   }
+}
+
+/** A number of shards stays, but where a split switches. That shard t is where t modulo the old number was, the check of roles tells. */
+function checkShards(former: Index, next: Index, faults: string[]): void {
+  if (next.shards === former.shards) return;
+  const isSplit =
+    former.copy?.step === ShardCopyStep.COPYING &&
+    next.copy?.step === ShardCopyStep.SWITCHED &&
+    next.copy.splitShards === next.shards &&
+    next.shards % former.shards === 0;
+  if (isSplit) return;
+  faults.push(`instance ${next.instance} would go from ${former.shards} to ${next.shards} shards`);
 }
 
 function checkCopySuccession(former: Index, next: Index, grown: boolean, faults: string[]): void {

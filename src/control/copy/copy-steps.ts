@@ -1,4 +1,11 @@
-import { type Index, ReplicaState, type ShardCopy, ShardCopyStep } from "../../gen/miroir/v1/topology_pb.js";
+import { create } from "@bufbuild/protobuf";
+import {
+  type Index,
+  ReplicaState,
+  type ShardCopy,
+  ShardCopyStep,
+  ShardPlacementSchema,
+} from "../../gen/miroir/v1/topology_pb.js";
 import { CopyRefusedError } from "./copy-refusal.js";
 import { holdsAny, isMember, removeIdleReplicas, replicaOn, setReplica, setRole } from "./shard-roles.js";
 
@@ -39,6 +46,7 @@ export function switchCopy(index: Index, copyId: string): void {
   for (const replica of index.replicas) {
     if (replica.state === ReplicaState.JOINING) replica.state = ReplicaState.IN_SYNC;
   }
+  if (copy.splitShards > 0) splitPlacement(index, copy.splitShards);
   for (const { shard, fromNodeId, toNodeId } of copy.moves) {
     const placement = index.placement[shard];
     if (placement === undefined) continue;
@@ -101,7 +109,7 @@ export function endCopy(index: Index, copyId: string): void {
 }
 
 /**
- * Takes a copy back that has not switched: its targets leave as they came. Nobody has read them, so that this needs no new generation.
+ * Takes a copy back that has not switched: its targets leave as they came, and what a split has rewritten is written back. Nobody has read them, so that this needs no new generation.
  * Where a target serves other shards, documents are left to be deleted by the writer, and the copy ends with that. A copy that is
  * gone already is taken back.
  */
@@ -115,7 +123,8 @@ export function cancelCopy(index: Index, copyId: string): void {
     );
   }
   takeTargetsBack(index);
-  if (index.placement.some(({ leftoverNodeIds }) => leftoverNodeIds.length > 0)) {
+  const isSplit = copy.splitShards > 0 && copy.step === ShardCopyStep.COPYING;
+  if (isSplit || index.placement.some(({ leftoverNodeIds }) => leftoverNodeIds.length > 0)) {
     copy.step = ShardCopyStep.CLEANING;
   } else delete index.copy;
 }
@@ -162,7 +171,16 @@ export function stepName(step: ShardCopyStep): string {
 
 /** Whether the copy only gives replicas up. */
 function isDropOnly(copy: ShardCopy): boolean {
-  return targetsOf(copy).length === 0;
+  return copy.splitShards === 0 && targetsOf(copy).length === 0;
+}
+
+/** Every new shard is where the old one is that its documents are of. */
+function splitPlacement(index: Index, shards: number): void {
+  const old = index.placement;
+  index.placement = Array.from({ length: shards }, (_, shard) =>
+    create(ShardPlacementSchema, { shard, nodeIds: [...(old[shard % old.length]?.nodeIds ?? [])] }),
+  );
+  index.shards = shards;
 }
 
 function copyOf(index: Index, copyId: string): ShardCopy {

@@ -10,6 +10,7 @@ import {
   ShardMoveSchema,
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
+import { MAX_SHARDS } from "../../placement/injected-fields.js";
 import { CopyRefusedError } from "./copy-refusal.js";
 import { isMember, replicaOn } from "./shard-roles.js";
 
@@ -31,6 +32,8 @@ export interface PlannedCopy {
   readonly repairNodeIds: readonly string[];
   /** 0 for as fast as the nodes' queues allow. */
   readonly maxDocumentsPerSecond: number;
+  /** How many shards the index is to have, in a copy that does nothing else; undefined for others. */
+  readonly splitShards?: number;
 }
 
 /** Nodes on which a new replica may be made. */
@@ -58,9 +61,7 @@ export function startCopy(draft: Topology, instance: string, copy: PlannedCopy):
       `index ${index.uid} has copy ${index.copy.id} under way; wait for its end`,
     );
   }
-  if (copy.id === "" || (copy.moves.length === 0 && copy.repairNodeIds.length === 0)) {
-    throw new CopyRefusedError("invalid", `index ${index.uid}: a copy has an id, and moves or repairs`);
-  }
+  checkKind(index, copy);
   const nodes = new Map(draft.nodes.map((node) => [node.id, node]));
   checkRepairs(index, nodes, copy);
   checkMoves(index, nodes, copy);
@@ -72,7 +73,25 @@ export function startCopy(draft: Topology, instance: string, copy: PlannedCopy):
     moves: sorted(copy.moves),
     repairNodeIds: [...copy.repairNodeIds].sort(),
     maxDocumentsPerSecond: copy.maxDocumentsPerSecond,
+    splitShards: copy.splitShards ?? 0,
   });
+}
+
+/** A copy moves and repairs, or it splits. */
+function checkKind(index: Index, { id, moves, repairNodeIds, splitShards }: PlannedCopy): void {
+  const isIdle = moves.length === 0 && repairNodeIds.length === 0;
+  if (id === "" || isIdle === (splitShards === undefined)) {
+    throw new CopyRefusedError(
+      "invalid",
+      `index ${index.uid}: a copy has an id, and moves or repairs or a split`,
+    );
+  }
+  if (splitShards === undefined) return;
+  if (splitShards > index.shards && splitShards % index.shards === 0 && splitShards <= MAX_SHARDS) return;
+  throw new CopyRefusedError(
+    "invalid",
+    `index ${index.uid} has ${index.shards} shards: it can be cut into a multiple of them, up to ${MAX_SHARDS}, not into ${splitShards}`,
+  );
 }
 
 function sorted(moves: readonly PlannedMove[]): ShardMove[] {

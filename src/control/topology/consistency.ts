@@ -29,7 +29,7 @@ export class TopologyInconsistentError extends Error {
  *
  * By itself: nodes, groups, placements and replicas refer to each other without gaps, every shard is placed
  * and keeps a serving copy that is in sync (or in sync but suspect), lists are in order, and a copy's step is what the roles of
- * nodes show. As a successor: the number of shards of an instance never changes, generations and settings versions never go
+ * nodes show. As a successor: the number of shards of an instance changes by a split alone, generations and settings versions never go
  * back, a change of an index's writer or of what its readers may rely on raises its generation (invariant 5), and copies go from
  * step to step (invariant 9).
  */
@@ -143,11 +143,6 @@ function checkPlacement(index: Index, states: ReadonlyMap<string, ReplicaState>,
 
 function checkSuccessor(former: Index, index: Index, faults: string[]): void {
   const name = `index ${index.uid}`;
-  if (index.shards !== former.shards) {
-    faults.push(
-      `${name}: instance ${index.instance} would go from ${former.shards} to ${index.shards} shards`,
-    );
-  }
   if (index.generation < former.generation) {
     faults.push(`${name}: the generation would go back from ${former.generation} to ${index.generation}`);
   }

@@ -188,6 +188,47 @@ describe("a move", () => {
   });
 });
 
+describe("a split", () => {
+  const split = copy({ splitShards: SHARDS * 2 });
+
+  it("puts every new shard where the old one of its documents was, without moving anything", () => {
+    const before = fleet();
+    const topology = [
+      (draft: Topology) => startCopy(draft, INSTANCE, split),
+      bumped((index) => beginCopy(index, "c1")),
+      (_: Topology, index: Index) => switchCopy(index, "c1"),
+      (_: Topology, index: Index) => endCopy(index, "c1"),
+    ].reduce(changed, before);
+    const { copy: left, placement, shards } = indexOf(topology);
+    expect([left, shards, placement.length]).toEqual([undefined, SHARDS * 2, SHARDS * 2]);
+    for (const { nodeIds, shard } of placement)
+      expect(nodeIds).toEqual(indexOf(before).placement[shard % SHARDS]?.nodeIds);
+  });
+
+  it("that is cancelled stays until its documents are written back, and goes at once before it began", () => {
+    const planned = changed(fleet(), (draft) => startCopy(draft, INSTANCE, split));
+    expect(indexOf(changed(planned, (_, index) => cancelCopy(index, "c1"))).copy).toBeUndefined();
+    const begun = changed(
+      planned,
+      bumped((index) => beginCopy(index, "c1")),
+    );
+    const cancelled = changed(begun, (_, index) => cancelCopy(index, "c1"));
+    expect(indexOf(cancelled).copy?.step).toBe(ShardCopyStep.CLEANING);
+    const ended = changed(cancelled, (_, index) => endCopy(index, "c1"));
+    expect(indexOf(ended)).toMatchObject({ shards: SHARDS, placement: indexOf(fleet()).placement });
+  });
+
+  it("goes on where a replica is lost on the way", () => {
+    const lost = [
+      (draft: Topology) => startCopy(draft, INSTANCE, split),
+      bumped((index) => beginCopy(index, "c1")),
+      bumped((index) => markStale(index, new Set(["node-1"]))),
+      (_: Topology, index: Index) => switchCopy(index, "c1"),
+    ].reduce(changed, fleet());
+    expect(indexOf(lost).shards).toBe(SHARDS * 2);
+  });
+});
+
 describe("what is refused", () => {
   const reasonOf = (topology: Topology, planned: PlannedCopy): string => {
     try {
@@ -205,6 +246,8 @@ describe("what is refused", () => {
     ["a source that does not hold it", { moves: [{ shard: 0, from: "node-3", to: "node-2" }] }, "invalid"],
     ["a target that holds it", { moves: [{ shard: 0, from: "node-0", to: "node-1" }] }, "invalid"],
     ["a node that there is not", { moves: [{ shard: 0, from: "node-0", to: "node-9" }] }, "target"],
+    ["a split into no multiple", { splitShards: 4 }, "invalid"],
+    ["a split and a move", { splitShards: 6, moves: [{ shard: 0, to: "node-2" }] }, "invalid"],
     ["a repair of what is in sync", { repairNodeIds: ["node-0"] }, "invalid"],
     [
       "the last copies",
