@@ -5,7 +5,8 @@ import type { NodeView } from "../../topology/topology-view.js";
 import { knownSecrets } from "../known-secrets.js";
 import { reasonOf } from "../node-calls.js";
 import { generationOnNode } from "../physical-generation.js";
-import { type CopyRun, CopyWaitsError } from "./copy-run.js";
+import { type CopyRun, CopyTaskFailedError, CopyWaitsError } from "./copy-run.js";
+import { waitUntilDone } from "./node-queue.js";
 
 /** How long a node may be silent while it works on what it was sent. Milliseconds. */
 const SILENCE_MS = 10_000;
@@ -22,6 +23,8 @@ const MAX_ATTEMPTS = 3;
 export async function prepareTarget(run: CopyRun, nodeId: string): Promise<bigint> {
   const { context } = run.core;
   const node = run.node(nodeId);
+  // A rename from before it was left behind may wait there: the name that shows now would not last.
+  await waitUntilDone(context, node, () => run.look());
   let generation = await generationOnNode(context, node, run.instance);
   if (generation === undefined) {
     generation = NEW_GENERATION;
@@ -73,7 +76,7 @@ export async function perform(
   await awaitSuccess(run, node, outcome.nodeTaskUid, what, closed);
 }
 
-/** @throws CopyWaitsError where the node's task fails, or the node falls silent */
+/** @throws CopyTaskFailedError where the node's task fails, CopyWaitsError where the node falls silent */
 export async function awaitSuccess(
   run: CopyRun,
   node: NodeView,
@@ -84,5 +87,5 @@ export async function awaitSuccess(
   const task = await run.core.context.calls.waitForTask(node.adminAddress, nodeTaskUid, signal, SILENCE_MS);
   if (task === undefined) throw new CopyWaitsError(`node ${node.id} gives no answer (${what})`);
   if (task.status === "succeeded") return;
-  throw new CopyWaitsError(`node ${node.id} failed (${what}): ${task.error?.message ?? task.status}`);
+  throw new CopyTaskFailedError(node.id, what, task.error?.code, task.error?.message ?? task.status);
 }

@@ -17,7 +17,22 @@ export class CopyMovedOnError extends Error {
 
 /** The copy cannot go on for now, for a reason that may pass. */
 export class CopyWaitsError extends Error {
-  override readonly name = "CopyWaitsError";
+  override readonly name: string = "CopyWaitsError";
+}
+
+/** A node has run a task of the copy, and it failed. */
+export class CopyTaskFailedError extends CopyWaitsError {
+  override readonly name = "CopyTaskFailedError";
+
+  constructor(
+    readonly nodeId: string,
+    what: string,
+    /** The task's error as the node names it; undefined for a task that was cancelled. */
+    readonly code: string | undefined,
+    reason: string,
+  ) {
+    super(`node ${nodeId} failed (${what}): ${reason}`);
+  }
 }
 
 const STEPS: Readonly<Record<CopyStep, ShardCopyStep>> = {

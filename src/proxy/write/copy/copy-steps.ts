@@ -8,7 +8,7 @@ import type { OpenSettings } from "../open-settings.js";
 import { generationOnNode } from "../physical-generation.js";
 import { fillUnits, TargetLostError } from "./copy-fill.js";
 import { awaitSuccess, perform, prepareTarget } from "./copy-prepare.js";
-import { type CopyRun, type CopyState, CopyWaitsError } from "./copy-run.js";
+import { type CopyRun, type CopyState, CopyTaskFailedError, CopyWaitsError } from "./copy-run.js";
 import { unitsToFill, unitsToVerify } from "./copy-units.js";
 import { waitUntilDone } from "./node-queue.js";
 
@@ -59,12 +59,12 @@ export async function fill(run: CopyRun): Promise<void> {
   if (sourceless.length > 0) {
     throw new CopyWaitsError(`no copy in sync to fill shards ${sourceless.join(", ")} from`);
   }
-  for (const [nodeId, health] of state.index.replicas) {
-    if (health !== "joining") continue;
-    const held = [...(state.index.heldByNode.get(nodeId) ?? [])];
-    await deleteOn(run, nodeId, `${SHARD_FIELD} NOT IN ${listOf(held)}`);
-  }
   try {
+    for (const [nodeId, health] of state.index.replicas) {
+      if (health !== "joining") continue;
+      const held = [...(state.index.heldByNode.get(nodeId) ?? [])];
+      await deleteFromTarget(run, nodeId, `${SHARD_FIELD} NOT IN ${listOf(held)}`);
+    }
     await fillUnits(run, units, () => run.advance("switched"));
   } catch (error) {
     if (!(error instanceof TargetLostError)) throw error;
@@ -123,6 +123,20 @@ export async function clean(run: CopyRun): Promise<void> {
 
 function listOf(shards: readonly number[]): string {
   return `[${shards.map((shard) => `"${shardCode(shard)}"`).join(", ")}]`;
+}
+
+/**
+ * As {@link deleteOn}, of a node that joins.
+ *
+ * @throws TargetLostError where it does not bear the name that it was to be given
+ */
+async function deleteFromTarget(run: CopyRun, nodeId: string, filter: string): Promise<void> {
+  try {
+    await deleteOn(run, nodeId, filter);
+  } catch (error) {
+    if (!(error instanceof CopyTaskFailedError) || error.code !== "index_not_found") throw error;
+    throw new TargetLostError(nodeId, { cause: error });
+  }
 }
 
 /** Deletes documents on one node, as a write of the index's own; waits until they are gone. */
