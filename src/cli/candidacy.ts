@@ -187,6 +187,7 @@ async function lead(
       webhook: webhookOf(config),
       backups: backupsOf(config, world),
       drift: { intervalMs: config.settings_check_seconds * 1_000 },
+      orphans: { graceMs: config.orphan_index_grace_hours * 3_600_000 },
       antiEntropy: {
         intervalMs: config.replica_check_seconds * 1_000,
         documentsPerSecond: config.replica_check_documents_per_second,

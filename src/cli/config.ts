@@ -98,6 +98,8 @@ export const configSchema = z
     task_retention_hours: z.number().int().min(0).max(876_000).default(0),
     /** Hours for which finished jobs, workflows and canary runs stay. */
     history_retention_hours: z.number().int().min(1).max(876_000).default(168),
+    /** Hours for which a physical index that nothing needs stays on its node; 0 for ever. */
+    orphan_index_grace_hours: z.number().int().min(0).max(8_760).default(24),
     /** Seconds between two comparisons of all nodes' settings with the committed ones; 0 for never. */
     settings_check_seconds: z.number().int().min(0).max(86_400).default(60),
     /** Whether stale replicas on nodes that answer are repaired without being asked. */

@@ -25,6 +25,7 @@ const NUMBERS = new Set([
   "task_retention_max",
   "task_retention_hours",
   "history_retention_hours",
+  "orphan_index_grace_hours",
   "settings_check_seconds",
   "repair_delay_seconds",
   "repair_documents_per_second",

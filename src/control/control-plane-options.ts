@@ -12,6 +12,7 @@ import type { ExportTuning } from "./exports/export-tasks.js";
 import type { UpdatedAtTuning } from "./indexes/updated-at.js";
 import type { ConfiguredNode } from "./nodes/bootstrap-nodes.js";
 import type { NodeMonitorTuning } from "./nodes/node-monitor.js";
+import type { OrphanTuning } from "./nodes/orphan-collection.js";
 import type { StallTuning } from "./nodes/stalled-nodes.js";
 import type { AutoRepairTuning } from "./repair/auto-repair.js";
 import type { DriftTuning } from "./settings/drift-check.js";
@@ -48,6 +49,7 @@ export interface ControlPlaneConfig {
   readonly antiEntropy?: AntiEntropyTuning;
   readonly repair?: AutoRepairTuning;
   readonly stall?: StallTuning;
+  readonly orphans?: OrphanTuning;
 }
 
 /** What the deciding parts of the control plane works with. */

@@ -40,6 +40,7 @@ import { NodeDirectory } from "./nodes/node-directory.js";
 import { createNodeFleet } from "./nodes/node-fleet.js";
 import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
 import { NodeReturn } from "./nodes/node-return.js";
+import { OrphanCollection } from "./nodes/orphan-collection.js";
 import { StalledNodes } from "./nodes/stalled-nodes.js";
 import { clearSettledNodes, nodesToSettle, REPLICAS } from "./nodes/suspicions.js";
 import { VersionWatch } from "./nodes/version-watch.js";
@@ -125,6 +126,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     isChanging: (instance) => settings.isOpen(instance),
     tuning: config.drift,
   });
+  const orphans = new OrphanCollection({ ...common, admin, tuning: config.orphans });
   const lookup = new IndexLookup();
   const registry: TaskRegistry = new TaskRegistry({
     ...common,
@@ -322,6 +324,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       lookup.published(topology.current());
       retention.start();
       drift.start();
+      orphans.start();
       antiEntropy.start();
       autoRepair.start();
       stalled.start();
@@ -341,6 +344,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       for (const work of recordedWork) await work.stop();
       await retention.stop();
       await drift.stop();
+      await orphans.stop();
       await antiEntropy.stop();
       await autoRepair.stop();
       await stalled.stop();

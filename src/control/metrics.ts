@@ -32,6 +32,10 @@ export interface ControlMetrics {
   readonly antiEntropyMarked: Counter<"node">;
   /** When the last pass over all shards ended, in seconds since the Unix epoch. */
   readonly antiEntropyPassed: Gauge;
+  /** Physical indexes on nodes that no index of the catalogue needs. */
+  readonly orphanedIndexes: Gauge;
+  /** Such indexes that were deleted, by node. */
+  readonly orphanedIndexesDeleted: Counter<"node">;
   /** Dumps and snapshots that have ended, by type of task and outcome. */
   readonly backups: Counter<"type" | "outcome">;
   /** Documents in the dump that is being written, or was written last. */
@@ -69,6 +73,12 @@ export function createControlMetrics(registry: Registry): ControlMetrics {
         buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
         registers,
       }),
+    orphanedIndexes: gauge("miroir_orphaned_indexes", "Physical indexes on nodes that nothing needs"),
+    orphanedIndexesDeleted: counter(
+      "miroir_orphaned_indexes_deleted_total",
+      "Physical indexes that nothing needed and that were deleted",
+      ["node"],
+    ),
     settingsChanges: counter("miroir_settings_changes_total", "Settings changes by outcome", ["outcome"]),
     settingsDrifts: counter(
       "miroir_settings_drifts_total",
