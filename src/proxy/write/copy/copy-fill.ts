@@ -1,31 +1,19 @@
-import { documentDigest } from "../../../json/document-digest.js";
 import { MeilisearchError } from "../../../meilisearch/errors.js";
-import type { NodeTaskRecord } from "../../../meilisearch/node-client.js";
-import { OWN_TASK_UID } from "../../../meilisearch/task-metadata.js";
 import type { IndexWriter } from "../index-writer.js";
 import type { LaneWatch } from "../lane-watch.js";
 import type { Standing } from "../standing.js";
+import { CopyRounds } from "./copy-rounds.js";
 import { type CopyRun, CopyWaitsError } from "./copy-run.js";
-import { type CopyRound, CopyTracker, type CopyUnit } from "./copy-tracker.js";
-import { asLines, listShard, readDocuments } from "./node-documents.js";
-import { queueLength, waitUntilDone } from "./node-queue.js";
-import { RoundSize } from "./round-size.js";
+import { CopyTracker } from "./copy-tracker.js";
+import type { CopyUnit } from "./copy-unit.js";
+import { followTasks } from "./follow-tasks.js";
+import { listShard } from "./node-documents.js";
+import { waitUntilDone } from "./node-queue.js";
 
 /** Keys of listed shards held at once; the next shard is listed when fewer are left. */
 const MAX_LISTED_KEYS = 1_000_000;
-/** Copies on their way to one target at once. */
-const MAX_FLIGHTS = 4;
-/** Tasks in a node's queue beyond which it is left alone. A node runs hundreds of small writes as one. */
-const MAX_QUEUE = 1_000;
-/** Tasks that a node is asked about at once. */
-const MAX_ASKED = 200;
 /** Pause where nothing can be read for the moment. Milliseconds. */
 const PAUSE_MS = 50;
-/** How long writes may keep every document from being read before they are held back, and for how long at most. Milliseconds. */
-const HOLD_AFTER_MS = 3_000;
-const HOLD_MS = 1_000;
-const HOLD_PAUSE_MS = 20;
-
 /** A target does not hold the index under its name, although it has run all that it was sent. */
 export class TargetLostError extends Error {
   override readonly name = "TargetLostError";
@@ -56,25 +44,20 @@ export async function fillUnits(
 class Filling {
   readonly #tracker: CopyTracker;
   readonly #watch: LaneWatch;
-  readonly #size: RoundSize;
+  readonly #rounds: CopyRounds;
   readonly #run: CopyRun;
   readonly #units: readonly CopyUnit[];
   #lost: Error | undefined;
-  /** When further documents may be sent, in monotonic milliseconds. */
-  #notBefore = 0;
-  /** When documents could be read last, or none had to be. */
-  #chosenAt: number;
 
   constructor(run: CopyRun, units: readonly CopyUnit[]) {
     const { index } = run.look();
     this.#run = run;
     this.#units = units;
-    this.#size = new RoundSize();
-    this.#chosenAt = run.core.context.world.clock.monotonic();
     this.#tracker = new CopyTracker(units, {
       shardOf: (key) => run.hasher.shardOf(key, index.shards),
       ...(run.faults === undefined ? {} : { faults: run.faults }),
     });
+    this.#rounds = new CopyRounds(run, this.#tracker, () => this.#check());
     this.#watch = this.#watchWrites();
   }
 
@@ -86,13 +69,13 @@ class Filling {
       await this.#waitForNodes();
       for (;;) {
         this.#check();
-        await this.#followTasks();
+        await followTasks(this.#run, this.#tracker);
         await this.#listNext();
         progress.documentsLeft = this.#tracker.left();
         await progress.report();
         if (this.#tracker.isDone()) {
           if (await this.#end(atEnd)) return;
-        } else if (!(await this.#round())) {
+        } else if (!(await this.#rounds.next())) {
           await core.context.world.timers.sleep(PAUSE_MS, core.context.closed);
         }
       }
@@ -148,26 +131,6 @@ class Filling {
     this.#run.progress.waitingFor = "";
   }
 
-  /** Learns which tasks have ended, and how. */
-  async #followTasks(): Promise<void> {
-    const { calls } = this.#run.core.context;
-    await Promise.all(
-      [...this.#tracker.nodesWithOpenTasks()].map(async (nodeId) => {
-        const asked = this.#tracker.openTasks(nodeId).slice(0, MAX_ASKED);
-        if (asked.length === 0) return;
-        const client = calls.client(this.#run.node(nodeId).writeAddress);
-        const page = await client.tasks({ uids: asked.join(","), limit: asked.length });
-        const found = new Map(page.results.map((task) => [task.uid, task]));
-        for (const uid of asked) {
-          const task = found.get(uid);
-          // A task that the node has forgotten ended somehow.
-          if (task === undefined) this.#tracker.finished(nodeId, uid, false);
-          else if (isOver(task)) this.#tracker.finished(nodeId, uid, didAll(task));
-        }
-      }),
-    );
-  }
-
   async #listNext(): Promise<void> {
     const { progress } = this.#run;
     for (const listing of this.#tracker.unlisted()) {
@@ -200,144 +163,6 @@ class Filling {
     }
   }
 
-  /** Reads some documents on both sides, and sends what differs. False where none can be read now. */
-  async #round(): Promise<boolean> {
-    const { clock } = this.#run.core.context.world;
-    if (clock.monotonic() < this.#notBefore) return false;
-    const round = this.#choose();
-    if (round === undefined) {
-      if (clock.monotonic() - this.#chosenAt >= HOLD_AFTER_MS) await this.#hold();
-      return false;
-    }
-    if (await this.#isBusy(round)) return false;
-    await this.#copy(round, (send) => this.#run.inLane(send));
-    return true;
-  }
-
-  #choose(): CopyRound | undefined {
-    const round = this.#tracker.choose(
-      this.#size.documents,
-      ({ to }) => this.#tracker.flightsTo(to) < MAX_FLIGHTS,
-    );
-    const isQuiet = this.#units.every(({ to }) => this.#tracker.flightsTo(to) === 0);
-    const isWaiting = round === undefined && isQuiet && this.#tracker.left() > 0;
-    if (!isWaiting) this.#chosenAt = this.#run.core.context.world.clock.monotonic();
-    return round;
-  }
-
-  /**
-   * Holds writes back for a moment, where they touch documents so often that these can never be read: nodes catch up meanwhile, and what
-   * they have finished is copied at once.
-   */
-  async #hold(): Promise<void> {
-    const { world, closed } = this.#run.core.context;
-    await this.#run.inLane(async (writer) => {
-      const until = world.clock.monotonic() + HOLD_MS;
-      while (world.clock.monotonic() < until) {
-        this.#check();
-        await this.#followTasks();
-        const round = this.#choose();
-        if (round !== undefined) return this.#copy(round, (send) => send(writer));
-        await world.timers.sleep(HOLD_PAUSE_MS, closed);
-      }
-    });
-    this.#chosenAt = world.clock.monotonic();
-  }
-
-  /** @param inLane runs the sending in the lane */
-  async #copy(
-    round: CopyRound,
-    inLane: (send: (writer: IndexWriter) => Promise<void>) => Promise<void>,
-  ): Promise<void> {
-    const { primaryKey } = this.#run.look().index;
-    if (primaryKey === undefined) return;
-    const [wanted, held] = await Promise.all([
-      readDocuments(this.#run.documentsOn(round.from), round.keys, primaryKey),
-      readDocuments(this.#run.documentsOn(round.to), round.keys, primaryKey),
-    ]);
-    this.#size.read(round.keys.length, wanted);
-    const differing = new Set(
-      round.keys.filter((key) => digestOf(wanted.get(key)) !== digestOf(held.get(key))),
-    );
-    this.#tracker.equal(
-      round,
-      round.keys.filter((key) => !differing.has(key)),
-    );
-    const copied = [...differing].filter((key) => wanted.has(key));
-    const deleted = [...differing].filter((key) => !wanted.has(key));
-    for (const keys of [copied, deleted]) {
-      if (keys.length > 0) await inLane((writer) => this.#send(writer, round, keys, wanted, primaryKey));
-    }
-    this.#pace(differing.size);
-  }
-
-  async #isBusy({ from, to }: CopyRound): Promise<boolean> {
-    const { context } = this.#run.core;
-    const lengths = await Promise.all(
-      [from, to].map(async (nodeId) => [nodeId, await queueLength(context, this.#run.node(nodeId))] as const),
-    );
-    const [busy] = lengths.filter(([, length]) => length > MAX_QUEUE);
-    this.#run.progress.waitingFor =
-      busy === undefined ? "" : `node ${busy[0]}, which has ${busy[1]} tasks to run`;
-    return busy !== undefined;
-  }
-
-  /** Sends documents to the target, in the lane, unless a write has touched them since they were read. */
-  async #send(
-    writer: IndexWriter,
-    round: CopyRound,
-    keys: readonly string[],
-    wanted: ReadonlyMap<string, Buffer>,
-    primaryKey: string,
-  ): Promise<void> {
-    this.#check();
-    const valid = this.#tracker.stillValid(round, keys);
-    if (valid.length === 0) return;
-    const documents = valid.flatMap((key) => wanted.get(key) ?? []);
-    const isCopy = documents.length > 0;
-    const body = isCopy ? asLines(documents) : Buffer.from(JSON.stringify(valid));
-    const path = isCopy
-      ? `documents?primaryKey=${encodeURIComponent(primaryKey)}&`
-      : "documents/delete-batch?";
-    const sent = await writer.send({
-      taskUid: OWN_TASK_UID,
-      taskType: isCopy ? "copy" : "copyDeletion",
-      touched: this.#units.filter(({ to }) => to === round.to).map(({ shard }) => shard),
-      only: new Set([round.to]),
-      kind: "document",
-      request: (_, name, metadata) => ({
-        method: "POST",
-        path: `/indexes/${name}/${path}customMetadata=${encodeURIComponent(metadata)}`,
-        contentType: isCopy ? "application/x-ndjson" : "application/json",
-        body,
-      }),
-    });
-    const uid = sent.kind === "accepted" ? sent.nodeTasks[0]?.nodeTaskUid : undefined;
-    if (uid === undefined) {
-      const why = sent.kind === "refused" ? `${sent.status} ${sent.body.code}` : sent.kind;
-      throw new CopyWaitsError(`node ${round.to} did not take a copy: ${why}`);
-    }
-    this.#tracker.sent(round, valid, uid);
-    this.#count(isCopy, valid.length, body.length);
-  }
-
-  #count(isCopy: boolean, documents: number, bytes: number): void {
-    const { progress, step, core } = this.#run;
-    if (step === "switched") progress.documentsDiffering += documents;
-    if (isCopy) {
-      progress.documentsCopied += documents;
-      progress.bytesCopied += bytes;
-    } else progress.documentsDeleted += documents;
-    core.context.metrics.documentsCopied(isCopy ? "copied" : "deleted", documents, isCopy ? bytes : 0);
-  }
-
-  #pace(documents: number): void {
-    const perSecond = this.#run.look().copy.maxDocumentsPerSecond;
-    if (perSecond === 0) return;
-    const { clock } = this.#run.core.context.world;
-    this.#notBefore = Math.max(this.#notBefore, clock.monotonic()) + (documents * 1_000) / perSecond;
-  }
-
   async #end(atEnd: (writer: IndexWriter, standing: Standing) => Promise<void>): Promise<boolean> {
     return this.#run.inLane(async (writer, standing) => {
       this.#check();
@@ -346,20 +171,4 @@ class Filling {
       return true;
     });
   }
-}
-
-function isOver({ status }: NodeTaskRecord): boolean {
-  return status !== "enqueued" && status !== "processing";
-}
-
-/** A task can succeed without having indexed what it was given, after a power cut. */
-function didAll({ status, details }: NodeTaskRecord): boolean {
-  if (status !== "succeeded") return false;
-  const received = details?.receivedDocuments;
-  const indexed = details?.indexedDocuments;
-  return typeof received !== "number" || typeof indexed !== "number" || indexed >= received;
-}
-
-function digestOf(document: Buffer | undefined): string {
-  return document === undefined ? "" : documentDigest(document);
 }

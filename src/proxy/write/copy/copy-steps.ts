@@ -9,7 +9,7 @@ import { generationOnNode } from "../physical-generation.js";
 import { fillUnits, TargetLostError } from "./copy-fill.js";
 import { awaitSuccess, perform, prepareTarget } from "./copy-prepare.js";
 import { type CopyRun, type CopyState, CopyTaskFailedError, CopyWaitsError } from "./copy-run.js";
-import { unitsToFill, unitsToVerify } from "./copy-units.js";
+import { unitsToFill, unitsToVerify } from "./fill-plan.js";
 import { waitUntilDone } from "./node-queue.js";
 
 /** How long after a change of settings no target joins: the topology may not tell of the change yet. Milliseconds. */

@@ -1,11 +1,5 @@
+import { type CopyUnit, forgetKey, soilKey, touchKey, type UnitState, unlistedUnit } from "./copy-unit.js";
 import { type FinishedWrite, LaneWrites, type Touch } from "./lane-writes.js";
-
-/** A replica of a shard, and the one that it is made equal to. */
-export interface CopyUnit {
-  readonly shard: number;
-  readonly from: string;
-  readonly to: string;
-}
 
 /** Documents to be looked at on both sides, and copied where they differ. */
 export interface CopyRound {
@@ -34,24 +28,6 @@ export interface CopyTrackerOptions {
   /** Keys of unfinished writes that are remembered. */
   readonly maxWriteKeys?: number;
   readonly faults?: ReadonlySet<TrackerFault>;
-}
-
-interface UnitState {
-  readonly unit: CopyUnit;
-  /** By key: the place of the last write that may have touched it; undefined until the documents have been listed. */
-  dirty: Map<string, number> | undefined;
-  /** The place at which they were listed. */
-  listedAt: number;
-  /** By dirty key: the place at which it was found to differ, where that was after the listing. */
-  readonly foundAt: Map<string, number>;
-  /** The place of the last write that may have touched every key. */
-  swept: number;
-  /** Keys on their way to the target. */
-  readonly flying: Set<string>;
-  /** Keys of writes that failed on one side while the documents were not listed: they may be in no listing. */
-  readonly missed: Set<string>;
-  /** How often a failed write may have touched any key. */
-  spoils: number;
 }
 
 /** The permission to list the documents of a unit. */
@@ -85,16 +61,7 @@ export class CopyTracker {
     private readonly options: CopyTrackerOptions,
   ) {
     this.#writes = new LaneWrites(options.maxWriteKeys);
-    this.#units = units.map((unit) => ({
-      unit,
-      dirty: undefined,
-      listedAt: 0,
-      foundAt: new Map(),
-      swept: 0,
-      flying: new Set(),
-      missed: new Set(),
-      spoils: 0,
-    }));
+    this.#units = units.map(unlistedUnit);
   }
 
   /** What it was made for. */
@@ -110,7 +77,8 @@ export class CopyTracker {
         if (!this.#has("ignores-keyless")) state.swept = sequence;
         continue;
       }
-      for (const key of keys) this.#touch(state, key, sequence);
+      for (const key of keys)
+        if (this.options.shardOf(key) === state.unit.shard) touchKey(state, key, sequence);
     }
   }
 
@@ -147,7 +115,7 @@ export class CopyTracker {
       for (const [state, keys] of flight.keys) {
         for (const key of keys) {
           state.flying.delete(key);
-          if (spoilt) this.#soil(state, key);
+          if (spoilt) soilKey(state, key, this.#writes.last);
         }
       }
       return;
@@ -213,7 +181,7 @@ export class CopyTracker {
   /** Documents that were found equal on both sides; those touched since stay. */
   equal(round: CopyRound, keys: readonly string[]): void {
     const states = this.#pair(round.from, round.to);
-    for (const key of this.stillValid(round, keys)) forget(states.get(this.options.shardOf(key)), key);
+    for (const key of this.stillValid(round, keys)) forgetKey(states.get(this.options.shardOf(key)), key);
   }
 
   /** Documents that were sent to the target, by one task of it. Only in the lane, of what is {@link stillValid} there. */
@@ -223,7 +191,7 @@ export class CopyTracker {
     for (const key of keys) {
       const state = states.get(this.options.shardOf(key));
       if (state === undefined) continue;
-      forget(state, key);
+      forgetKey(state, key);
       state.flying.add(key);
       const list = byState.get(state);
       if (list === undefined) byState.set(state, [key]);
@@ -279,13 +247,6 @@ export class CopyTracker {
     return this.#units.filter(({ unit }) => named.has(unit.shard));
   }
 
-  #touch({ unit, dirty }: UnitState, key: string, sequence: number): void {
-    if (dirty === undefined || this.options.shardOf(key) !== unit.shard || !dirty.has(key)) return;
-    // To the end: what is written often is looked at last.
-    dirty.delete(key);
-    dirty.set(key, sequence);
-  }
-
   /** What a write touched may differ: it is looked at again, whole shards where its keys are not known. */
   #spoil(touch: Touch, concerns: (unit: CopyUnit) => boolean): void {
     for (const state of this.#touched(touch.shards)) {
@@ -297,17 +258,8 @@ export class CopyTracker {
       }
       for (const key of touch.keys) {
         if (this.options.shardOf(key) !== state.unit.shard) continue;
-        this.#soil(state, key);
+        soilKey(state, key, this.#writes.last);
       }
-    }
-  }
-
-  #soil({ dirty, missed, foundAt }: UnitState, key: string): void {
-    const { last } = this.#writes;
-    if (dirty === undefined) missed.add(key);
-    else {
-      dirty.set(key, last);
-      foundAt.set(key, last);
     }
   }
 
@@ -319,7 +271,7 @@ export class CopyTracker {
       if ((from !== nodeId && to !== nodeId) || isOpenOn(from) || isOpenOn(to)) continue;
       for (const key of touch.keys) {
         const foundAt = state.foundAt.get(key) ?? state.listedAt;
-        if (this.options.shardOf(key) === shard && sequence > foundAt) forget(state, key);
+        if (this.options.shardOf(key) === shard && sequence > foundAt) forgetKey(state, key);
       }
     }
   }
@@ -327,9 +279,4 @@ export class CopyTracker {
   #has(fault: TrackerFault): boolean {
     return this.options.faults?.has(fault) ?? false;
   }
-}
-
-function forget(state: UnitState | undefined, key: string): void {
-  state?.dirty?.delete(key);
-  state?.foundAt.delete(key);
 }

@@ -1,8 +1,5 @@
-import {
-  CopyTracker,
-  type CopyUnit,
-  type TrackerFault,
-} from "../../../../src/proxy/write/copy/copy-tracker.js";
+import { CopyTracker, type TrackerFault } from "../../../../src/proxy/write/copy/copy-tracker.js";
+import type { CopyUnit } from "../../../../src/proxy/write/copy/copy-unit.js";
 import type { Touch } from "../../../../src/proxy/write/copy/lane-writes.js";
 import { type SeededRandom, seededRandom } from "../../../support/random.js";
 

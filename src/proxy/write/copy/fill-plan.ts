@@ -1,5 +1,5 @@
 import type { CopyState } from "./copy-run.js";
-import type { CopyUnit } from "./copy-tracker.js";
+import type { CopyUnit } from "./copy-unit.js";
 
 /** What a copy that is under way fills, and from where; `sourceless` shards have no copy in sync to fill them from at present. */
 export interface FillPlan {
@@ -37,14 +37,20 @@ export function unitsToVerify({ view, index, copy }: CopyState): readonly CopyUn
   });
 }
 
-/** The copies in sync of a shard besides the one that is filled, best first: what the move takes away, and nodes that answer. */
+/**
+ * The copies in sync of a shard besides the one that is filled, best first: what the move takes away, and nodes that answer. Suspect ones
+ * come last: where no other is left, as after an election, they are the shard.
+ */
 function sourcesOf({ view, index, copy }: CopyState): (shard: number, to: string) => readonly string[] {
   return (shard, to) => {
     const from = copy.moves.find((move) => move.shard === shard && move.to === to)?.from;
     const worth = (id: string): number =>
-      (view.nodes.get(id)?.state === "unreachable" ? 0 : 2) + (id === from ? 1 : 0);
+      (index.replicas.get(id) === "in_sync" ? 4 : 0) +
+      (view.nodes.get(id)?.state === "unreachable" ? 0 : 2) +
+      (id === from ? 1 : 0);
+    const isWhole = (id: string): boolean => ["in_sync", "suspect"].includes(index.replicas.get(id) ?? "");
     return [...(index.placement[shard] ?? []), ...(index.leaving[shard] ?? [])]
-      .filter((id) => id !== to && index.replicas.get(id) === "in_sync" && view.nodes.has(id))
+      .filter((id) => id !== to && isWhole(id) && view.nodes.has(id))
       .sort((a, b) => worth(b) - worth(a));
   };
 }
