@@ -71,18 +71,18 @@ export function createWriteMetrics(registry: Registry): WriteMetrics {
     registers,
   });
   const copied = new Counter({
-    name: "miroir_copy_documents_total",
+    name: "miroir_write_copied_documents_total",
     help: "Documents sent to replicas that are being made, by what was done with them.",
     labelNames: ["what"],
     registers,
   });
   const copiedBytes = new Counter({
-    name: "miroir_copy_bytes_total",
+    name: "miroir_write_copied_bytes_total",
     help: "Bytes of documents sent to replicas that are being made.",
     registers,
   });
   const copyPauses = new Histogram({
-    name: "miroir_copy_pause_seconds",
+    name: "miroir_write_copy_pause_seconds",
     help: "How long steps of copies held an index's writes back.",
     labelNames: ["step"],
     buckets: SECONDS,
