@@ -61,6 +61,7 @@ import { announcing } from "./webhooks/finished-tasks.js";
 import { WebhookFeed } from "./webhooks/webhook-feed.js";
 import { createWebhookMetrics } from "./webhooks/webhook-metrics.js";
 import { FleetWorkflowEngine } from "./workflows/fleet-workflow-engine.js";
+import { workflowTuning } from "./workflows/workflow-options.js";
 import { createWorkflowService } from "./workflows/workflow-service.js";
 
 /** The deciding parts of the control plane: nodes, indexes, tasks, audit and settings. */
@@ -284,7 +285,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       nodes,
       workflows,
       admin,
-      shardsPerNode: config.copies?.shardsPerNode ?? 8,
+      shardsPerNode: workflowTuning(config.copies).shardsPerNode,
     }),
     nodeStatus: () => monitor.health(),
     openTaskCounts: () => auditor.openTaskCounts(),

@@ -47,7 +47,7 @@ const result = await runElastic({
   ...options,
   nodeKey: DEFAULT_MASTER_KEY,
   corpus: documents,
-  progress: (text) => process.stderr.write(`${text}\n`),
+  progress: (text) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`),
 });
 
 if (options.json === true)

@@ -76,6 +76,12 @@ export async function reshard(
   mode: ChangeMode,
 ): Promise<FleetChange> {
   const index = requireIndex(context.topology.current(), indexUid);
+  if (!mode.dryRun) {
+    throw new FleetChangeRefusedError(
+      "invalid",
+      "resharding is not built yet, only its dry run; make an index with the wanted number of shards and copy the documents with an export",
+    );
+  }
   if (index.shards === shards) {
     throw new FleetChangeRefusedError("invalid", `index ${indexUid} has ${shards} shards already`);
   }

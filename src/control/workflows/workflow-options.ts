@@ -7,7 +7,7 @@ import type { TopologyManager } from "../topology/topology-manager.js";
 
 /** How workflows are carried out. */
 export interface WorkflowTuning {
-  /** Shards that are copied to one node, or away from it, at a time; 8 unless given. */
+  /** Shards that are copied to one node, or away from it, at a time; 16 unless given. */
   readonly shardsPerNode?: number;
   /** Copies under way at a time, over all indexes; 4 unless given. */
   readonly copies?: number;
@@ -34,7 +34,7 @@ export interface WorkflowContext {
 /** {@link WorkflowTuning} with its defaults. */
 export function workflowTuning(given: WorkflowTuning = {}): Required<WorkflowTuning> {
   return {
-    shardsPerNode: 8,
+    shardsPerNode: 16,
     copies: 4,
     targetPatienceMs: 60_000,
     patienceMs: 3_600_000,
