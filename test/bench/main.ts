@@ -2,11 +2,13 @@
 import { readFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import { table } from "../../src/cli/output.js";
+import { createSystemWorld } from "../../src/runtime/world.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { nodeBackend, startNodes } from "../support/nodes.js";
 import { referenceLoad } from "../unit/store/fill-store.js";
 import { benchIngest } from "./ingest.js";
+import { benchRename } from "./rename.js";
 import { benchSearch } from "./search.js";
 import { benchStore } from "./store.js";
 import { measureMemory } from "./store-memory.js";
@@ -50,6 +52,13 @@ program
   .description("what the reference load costs a Redis server, by kind of row")
   .option("--json", "print one JSON document")
   .action(runStoreMemory);
+program
+  .command("rename")
+  .description("a change of generation: pauses of readers and writers, on a real node and between proxies")
+  .option("--batch-documents <count>", "documents of the batch in front", Number, 40_000)
+  .option("--tasks <count>", "finished tasks of the index", Number, 100_000)
+  .option("--json", "print one JSON document")
+  .action(runRename);
 await program.parseAsync();
 process.exit(0);
 
@@ -91,6 +100,22 @@ async function run(kind: "search" | "ingest", options: BenchOptions): Promise<vo
   } finally {
     await fleet?.stop();
     await plain.stop();
+  }
+}
+
+async function runRename(options: {
+  readonly batchDocuments: number;
+  readonly tasks: number;
+  readonly json?: boolean;
+}): Promise<void> {
+  const { batchDocuments, tasks } = options;
+  const progress = (text: string) => process.stderr.write(`${text}\n`);
+  const rows = await benchRename({ world: createSystemWorld(), batchDocuments, tasks, progress });
+  if (options.json === true)
+    console.log(JSON.stringify({ kind: "rename", batchDocuments, tasks, rows }, null, 2));
+  else {
+    const lines = rows.map(({ situation, figure, value }) => [situation, figure, value]);
+    console.log(table(["SITUATION", "FIGURE", "VALUE"], lines));
   }
 }
 

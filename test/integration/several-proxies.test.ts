@@ -1,34 +1,18 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundleChild } from "../support/child-program.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
-import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
+import { meilisearchHttp } from "../support/meilisearch-http.js";
+import { type ProxyProcess, startProxyProcess } from "../support/proxy-process.js";
 
 const MASTER = "a master key of some length";
 const INDEXES = ["apples", "books", "cities", "dogs", "eggs", "films"];
 /** What a client does not have to expect while an index changes hands; 504 says honestly that nothing is known. */
 const SETTLE_MS = 20_000;
 
-interface ProxyProcess {
-  readonly id: string;
-  readonly api: MeilisearchHttp;
-  kill(signal: "SIGKILL" | "SIGTERM"): Promise<void>;
-}
-
 let fleet: Fleet;
-let program: string;
-const folder = mkdtempSync(join(tmpdir(), "miroir-proxies-"));
 const proxies = new Map<string, ProxyProcess>();
 const figures: string[] = [];
 
 beforeAll(async () => {
-  program = await bundleChild(fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url)));
   fleet = await startFleet({ nodes: 2, replicationFactor: 2, masterKey: MASTER });
   // Only the processes write: they can be killed.
   await fleet.stopProxy();
@@ -37,45 +21,19 @@ beforeAll(async () => {
 
 afterAll(async () => {
   process.stderr.write(`${figures.map((line) => `[several proxies] ${line}\n`).join("")}`);
-  await Promise.all([...proxies.values()].map((proxy) => proxy.kill("SIGKILL")));
+  await Promise.all([...proxies.keys()].map((id) => stopProxy(id, "SIGKILL")));
   await fleet?.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
 
-async function startProxy(id: string): Promise<ProxyProcess> {
-  const config = join(folder, `${id}.json`);
-  const http = "127.0.0.1:0";
-  writeFileSync(
-    config,
-    JSON.stringify({ http, control: [fleet.controlAddress()], proxy_id: id, master_key: MASTER }),
-  );
-  const child = spawn(process.execPath, [program, "proxy", "--config", config], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const exited = once(child, "exit");
-  const url = await new Promise<string>((resolve, reject) => {
-    createInterface({ input: child.stderr }).on("line", (line) => {
-      if (process.env.MIROIR_TEST_LOG !== undefined) process.stderr.write(`${id} ${line}\n`);
-      const entry = line.startsWith("{") ? (JSON.parse(line) as { msg?: string; url?: string }) : {};
-      if (entry.msg === "proxy is serving" && entry.url !== undefined) resolve(entry.url);
-    });
-    void exited.then(([code]) => reject(new Error(`proxy ${id} ended with ${code}`)));
-  });
-  const proxy: ProxyProcess = {
-    id,
-    api: meilisearchHttp(url, MASTER),
-    kill: async (signal) => {
-      proxies.delete(id);
-      child.kill(signal);
-      await exited;
-    },
-  };
-  proxies.set(id, proxy);
-  await fleet.eventually(async () => {
-    const answer = await proxy.api.send("GET", "/_miroir/ready");
-    return answer.status === 200 && answer.text.includes('"writes":"held"') ? true : undefined;
-  });
-  return proxy;
+async function startProxy(id: string): Promise<void> {
+  proxies.set(id, await startProxyProcess(fleet, id, MASTER));
+}
+
+async function stopProxy(id: string, signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+  const proxy = proxies.get(id);
+  // No client asks it any more; who did finds its connection closed.
+  proxies.delete(id);
+  await proxy?.kill(signal);
 }
 
 function any(): ProxyProcess {
@@ -211,9 +169,8 @@ describe("three proxies over one fleet", () => {
     const victim = (await writers()).get("books") ?? "";
     const running = load();
     await new Promise((resolve) => setTimeout(resolve, 1_000));
-    const stopping = proxies.get(victim);
     const began = performance.now();
-    await stopping?.kill("SIGTERM");
+    await stopProxy(victim, "SIGTERM");
     const tookMs = performance.now() - began;
     await new Promise((resolve) => setTimeout(resolve, 2_000));
     const outcomes = await running.stop();
@@ -234,7 +191,7 @@ describe("three proxies over one fleet", () => {
     const running = load();
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     const killedAt = performance.now();
-    await proxies.get(victim)?.kill("SIGKILL");
+    await stopProxy(victim, "SIGKILL");
     const isTaken = () =>
       running.outcomes.some(
         ({ uid, status, from, ms }) => uid === "books" && status === 202 && from + ms > killedAt + 200,
