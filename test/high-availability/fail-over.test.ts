@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { describeWithRedis, type RedisServer, startRedis } from "../support/redis-server.js";
 import { type ReplicatedFleet, startReplicatedFleet } from "./replicated-fleet.js";
+import { killAtEveryStep, MOVE_STEPS } from "./workflow-fail-over.js";
 import { Workload } from "./workload.js";
 
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -11,15 +12,20 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 describeWithRedis("three control processes under load", () => {
   let redis: RedisServer;
+  let storeUrl: string;
   let fleet: ReplicatedFleet;
   let load: Workload;
+  /** Killed processes on their way back, for which the next case does not wait. */
+  const returning: Promise<void>[] = [];
 
   beforeAll(async () => {
     redis = await startRedis();
+    storeUrl = redis.freshUrl();
     fleet = await startReplicatedFleet({
-      store: redis.freshUrl(),
+      store: storeUrl,
       replicas: 3,
       proxies: 2,
+      nodes: 3,
       leaderLeaseMs: LEADER_LEASE_MS,
     });
     load = new Workload(fleet.proxies.map(({ url }) => url));
@@ -27,6 +33,7 @@ describeWithRedis("three control processes under load", () => {
   });
   afterAll(async () => {
     await load?.stop();
+    await Promise.all(returning);
     await fleet?.stop();
     await redis?.stop();
   });
@@ -45,7 +52,7 @@ describeWithRedis("three control processes under load", () => {
     expect(seen.failed).toEqual([]);
     expect(seen.writes).toBeGreaterThan(5);
     expect(led).toBeLessThan(LEADER_LEASE_MS + 3_000);
-    await leading.restart();
+    returning.push(leading.restart());
   });
 
   it("the leader is told to stop: its lease goes over at once", async () => {
@@ -64,7 +71,23 @@ describeWithRedis("three control processes under load", () => {
     process.stderr.write(`told to stop: led again after ${led} ms; ${JSON.stringify(seen)}\n`);
     expect(seen.failed).toEqual([]);
     expect(led).toBeLessThan(LEADER_LEASE_MS);
-    await leading.restart();
+    returning.push(leading.restart());
+  });
+
+  it("the leader is killed in the middle of a drain: the next one goes on, and nothing is done twice", async () => {
+    const { index } = await killAtEveryStep({
+      fleet,
+      storeUrl,
+      indexUid: "films",
+      steps: MOVE_STEPS,
+      killAt: ["switched"],
+      begin: async (client) => {
+        const { change } = await client.cluster.drainNode({ nodeId: "node-2" });
+        return change?.workflowId ?? "";
+      },
+    });
+    expect(index.placement.some(({ nodeIds }) => nodeIds.includes("node-2"))).toBe(false);
+    expect(load.look().failed).toEqual([]);
   });
 
   it("Redis is killed and comes back: searches go on, writes wait, nothing acknowledged is lost", async () => {

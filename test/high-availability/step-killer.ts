@@ -17,35 +17,45 @@ export interface StepReport {
   readonly killedAt: readonly string[];
   /** Every step of every copy in the order in which the store held them; the same one after the other is one. */
   readonly steps: readonly SeenStep[];
+  /** Every generation of the index that the store held, in that order. */
+  readonly generations: readonly bigint[];
 }
 
 const LOOK_MS = 1;
 const SETTLED_MS = 20_000;
 
 /**
- * Watches the store, and kills the leader as soon as a copy has reached a step at which none was killed yet: the step is stored then, and
+ * Watches the store, and kills the leader as soon as a copy has reached a step of those given at which none was killed yet: the step is stored then, and
  * hardly anybody has been told of it. Killed processes are started again as standbys.
  */
 export class StepKiller {
   readonly #fleet: ReplicatedFleet;
   readonly #store: TaskStore;
   readonly #indexUid: string;
+  readonly #killAt: ReadonlySet<string>;
+  readonly #generations: bigint[] = [];
   readonly #killedAt = new Set<string>();
   readonly #steps: SeenStep[] = [];
   readonly #restarts: Promise<void>[] = [];
   #stopped = false;
   #watching: Promise<void> = Promise.resolve();
 
-  private constructor(fleet: ReplicatedFleet, store: TaskStore, indexUid: string) {
+  private constructor(fleet: ReplicatedFleet, store: TaskStore, indexUid: string, killAt: readonly string[]) {
+    this.#killAt = new Set(killAt);
     this.#fleet = fleet;
     this.#store = store;
     this.#indexUid = indexUid;
   }
 
-  /** Begins to watch the copies of an index in the store at a URL. */
-  static async start(fleet: ReplicatedFleet, storeUrl: string, indexUid: string): Promise<StepKiller> {
+  /** Begins to watch the copies of an index in the store at a URL, and kills at these steps. */
+  static async start(
+    fleet: ReplicatedFleet,
+    storeUrl: string,
+    indexUid: string,
+    killAt: readonly string[],
+  ): Promise<StepKiller> {
     const store = await openTaskStore({ location: parseStoreUrl(storeUrl), world: createSystemWorld() });
-    const killer = new StepKiller(fleet, store, indexUid);
+    const killer = new StepKiller(fleet, store, indexUid, killAt);
     killer.#watching = killer.#watch();
     return killer;
   }
@@ -64,20 +74,21 @@ export class StepKiller {
     await this.#watching;
     await Promise.all(this.#restarts);
     await this.#store.close();
-    return { killedAt: [...this.#killedAt], steps: this.#steps };
+    return { killedAt: [...this.#killedAt], steps: this.#steps, generations: this.#generations };
   }
 
   async #watch(): Promise<void> {
     let last: string | undefined;
     while (!this.#stopped) {
-      const { copy } = await this.index();
+      const { copy, generation } = await this.index();
+      if (this.#generations.at(-1) !== generation) this.#generations.push(generation);
       // The end is one only of a copy that was seen before.
       if (copy !== undefined || last !== undefined) {
         last = copy?.id ?? last;
         const step = copy === undefined ? "end" : ShardCopyStep[copy.step].toLowerCase();
         const newest = this.#steps.at(-1);
         if (newest?.copy !== last || newest?.step !== step) this.#steps.push({ copy: last ?? "", step });
-        if (!this.#killedAt.has(step)) {
+        if (this.#killAt.has(step) && !this.#killedAt.has(step)) {
           this.#killedAt.add(step);
           await this.#killLeader();
         }
