@@ -87,6 +87,12 @@ function checkKind(index: Index, { id, moves, repairNodeIds, splitShards }: Plan
     );
   }
   if (splitShards === undefined) return;
+  if (index.primaryKey?.includes(".") === true) {
+    throw new CopyRefusedError(
+      "invalid",
+      `index ${index.uid} has a nested primary key, ${index.primaryKey}; its documents cannot be given new codes one field at a time`,
+    );
+  }
   if (splitShards > index.shards && splitShards % index.shards === 0 && splitShards <= MAX_SHARDS) return;
   throw new CopyRefusedError(
     "invalid",

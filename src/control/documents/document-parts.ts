@@ -1,13 +1,14 @@
 import { type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
 import { planCoverage } from "../../placement/coverage.js";
 import { physicalName } from "../../placement/physical-name.js";
+import { codedShards } from "../copy/shard-codes.js";
 
 /** What one node is asked for: some shards of an index, each of which no other part has. */
 export interface DocumentPart {
   readonly nodeId: string;
   /** Name of the index on the node. */
   readonly physicalName: string;
-  /** Ascending. */
+  /** Those whose codes its documents bear. */
   readonly shards: readonly number[];
 }
 
@@ -33,7 +34,11 @@ export function documentParts(
   const { picks, uncovered } = planCoverage(candidates, (nodeId) => (avoided.has(nodeId) ? 0 : 1));
   if (uncovered.length > 0) return undefined;
   const name = physicalName(index.instance, index.generation);
-  return picks.map(({ node, shards }) => ({ nodeId: node, physicalName: name, shards }));
+  return picks.map(({ node, shards }) => ({
+    nodeId: node,
+    physicalName: name,
+    shards: codedShards(index, shards),
+  }));
 }
 
 /** Tells whether what {@link documentParts} gave for an index still holds: it changes with the generation and with the replicas' states. */

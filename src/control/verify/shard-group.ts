@@ -1,5 +1,6 @@
 import { type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
 import { DifferenceKind } from "../../gen/miroir/v1/verify_pb.js";
+import { codedShards } from "../copy/shard-codes.js";
 import { IdCursor } from "../documents/id-cursor.js";
 import { agree, type Confirmed, confirmDifferences, type Versions, versionsOf } from "./document-versions.js";
 import { walkTogether } from "./replica-walk.js";
@@ -59,7 +60,7 @@ export async function* compareGroup(
       nodeId,
       new IdCursor(
         (query) => documentsOn(run, index, nodeId, query),
-        { nodeId, physicalName: "", shards },
+        { nodeId, physicalName: "", shards: codedShards(index, shards) },
         { primaryKey, filter: undefined, after: "", windowSize: WINDOW },
       ),
     ]),

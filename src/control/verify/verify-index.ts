@@ -3,6 +3,7 @@ import { DifferenceKind } from "../../gen/miroir/v1/verify_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
+import { codedShards } from "../copy/shard-codes.js";
 import { idOf } from "../documents/node-documents.js";
 import { differenceOnNode, PRIMARY_KEY } from "../settings/replica-settings.js";
 import { findInstance } from "../tasks/index-replicas.js";
@@ -118,7 +119,11 @@ async function strayDocuments(run: VerifyRun, index: Index, nodeId: string): Pro
   const { primaryKey } = index;
   if (primaryKey === undefined) return [];
   const held = index.placement.filter(({ nodeIds }) => nodeIds.includes(nodeId));
-  const codes = held.map(({ shard }) => `"${shardCode(shard)}"`).join(", ");
+  const shards = codedShards(
+    index,
+    held.map(({ shard }) => shard),
+  );
+  const codes = shards.map((shard) => `"${shardCode(shard)}"`).join(", ");
   const look = async () => {
     const { documents, total } = await documentsOn(run, index, nodeId, {
       filter: `${SHARD_FIELD} NOT IN [${codes}]`,

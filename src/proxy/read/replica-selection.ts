@@ -1,4 +1,5 @@
 import { planCoverage, spreadCoverage } from "../../placement/coverage.js";
+import { familyShards } from "../../placement/shard-family.js";
 import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
 
@@ -7,7 +8,7 @@ export interface NodeAsk {
   readonly node: NodeView;
   /** The shards that the node is to serve, ascending. */
   readonly shards: readonly number[];
-  /** The shards to filter by; null where the node holds nothing else of the index (invariant 5). */
+  /** The shards whose codes to filter by; null where the node holds nothing else of the index (invariant 5). */
   readonly filter: readonly number[] | null;
   /** Whether the replica is suspect: only to be asked once every other copy has failed (invariant 13). */
   readonly isSuspect: boolean;
@@ -212,5 +213,10 @@ function coverage(
 
 function askOf(index: IndexView, { node, tier }: Candidate, shards: readonly number[]): NodeAsk {
   const holdsMore = shards.length < (index.heldByNode.get(node.id)?.size ?? 0);
-  return { node, shards, filter: holdsMore ? shards : null, isSuspect: tier === 2 };
+  return { node, shards, filter: holdsMore ? codesOf(index, shards) : null, isSuspect: tier === 2 };
+}
+
+/** The shards to filter by, for a node that may hold documents of others. */
+export function codesOf(index: IndexView, shards: readonly number[]): readonly number[] {
+  return familyShards(shards, index.shards, index.familyShards);
 }

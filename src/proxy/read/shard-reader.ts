@@ -13,7 +13,7 @@ import type { ProxyMetrics } from "../http/metrics.js";
 import { waitForTopology } from "../topology/bounded-wait.js";
 import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
-import type { Coverage, NodeAsk, ReplicaSelection } from "./replica-selection.js";
+import { type Coverage, codesOf, type NodeAsk, type ReplicaSelection } from "./replica-selection.js";
 import { type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
 
 /** A request to a node's index, before it is known under which name the node holds the index. */
@@ -277,7 +277,8 @@ class ReadPass {
     // Twice, because a rename that runs between two tries hides the index from both.
     for (const name of [...this.namesToTry(ask.node), ...this.namesToTry(ask.node)]) {
       // Under another name the node may hold shards of which this topology does not tell.
-      const asked = name === this.index.physicalName ? ask : { ...ask, filter: ask.shards };
+      const asked =
+        name === this.index.physicalName ? ask : { ...ask, filter: codesOf(this.index, ask.shards) };
       const requests = this.shardRead.requests(asked, parts, this.index);
       const responses = await Promise.all(
         requests.map((request) => this.send(ask.node, name, request, isLast, signal)),

@@ -4,7 +4,7 @@ import { removeMembers } from "../../json/edit.js";
 import { decodeString, findMember } from "../../json/members.js";
 import { type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
 import { isInjectedField } from "../../merge/injected-fields.js";
-import { parseShardCode, SEQUENCE_FIELD, SHARD_FIELD } from "../../placement/injected-fields.js";
+import { MAX_SHARDS, parseShardCode, SEQUENCE_FIELD, SHARD_FIELD } from "../../placement/injected-fields.js";
 import { apiError } from "../http/api-errors.js";
 import type { NodeView, TopologySource } from "../topology/topology-view.js";
 
@@ -39,7 +39,7 @@ export async function readTaskDocuments(
     if (shards.size === 0 || node === undefined) continue;
     const file = await documentFile(transport, node, nodeTask, signal);
     if (file === undefined) continue;
-    documents.push(...documentsOf(file, shards));
+    documents.push(...documentsOf(file, shards, shardsOf(topology, task)));
     for (const shard of shards) wanted.delete(shard);
   }
   if (documents.length === 0) throw noDocuments(task.uid);
@@ -64,11 +64,17 @@ async function documentFile(
   }
 }
 
-function documentsOf(file: Buffer, shards: ReadonlySet<number>): TaskDocument[] {
+/** The shards of the task's index. One that is gone is not being cut into more. */
+function shardsOf(topology: TopologySource, task: Task): number {
+  return topology.current()?.byInstance.get(task.instance)?.shards ?? MAX_SHARDS;
+}
+
+/** @param count the shards of the index: codes may be of a multiple of them, while it is cut into more */
+function documentsOf(file: Buffer, shards: ReadonlySet<number>, count: number): TaskDocument[] {
   const splitter = createDocumentSplitter({ format: "ndjson", maxDocumentBytes: file.length });
   return [...splitter.push(file), ...splitter.end()].flatMap((document) => {
     const shard = parseShardCode(stringMember(document, SHARD_FIELD));
-    if (shard === undefined || !shards.has(shard)) return [];
+    if (shard === undefined || !(shards.has(shard) || shards.has(shard % count))) return [];
     const bytes = removeMembers(document, isInjectedField);
     return [{ sequence: stringMember(document, SEQUENCE_FIELD), bytes }];
   });

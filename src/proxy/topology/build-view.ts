@@ -6,6 +6,7 @@ import {
   NodeState,
   type ApiKey as ProtoApiKey,
   ReplicaState as ProtoReplicaState,
+  ShardCopyStep,
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
 import type { NodeAddress } from "../../meilisearch/transport.js";
@@ -58,6 +59,7 @@ function buildIndex(index: Index): IndexView {
     physicalName: physicalName(index.instance, index.generation),
     primaryKey: index.primaryKey,
     shards: index.shards,
+    ...codesOf(index),
     createdAt: timeText(index.createdAt),
     updatedAt: timeText(index.updatedAt),
     settingsVersion: index.settingsVersion,
@@ -72,6 +74,14 @@ function buildIndex(index: Index): IndexView {
         ? undefined
         : { proxyId: index.writer.proxyId, session: index.writer.session },
   };
+}
+
+/** What documents' codes are of while the index is cut into more shards; see `ShardCopy.split_shards`. */
+function codesOf({ copy, shards }: Index): Pick<IndexView, "codeShards" | "familyShards"> {
+  const split = copy?.splitShards ?? 0;
+  const isCut = split > 0 && copy?.step === ShardCopyStep.COPYING;
+  const isTakenBack = split > 0 && copy?.step === ShardCopyStep.CLEANING;
+  return { codeShards: isCut ? split : shards, familyShards: isCut || isTakenBack ? split : shards };
 }
 
 /** Actions of a newer version are left out: this one has no route for them. */

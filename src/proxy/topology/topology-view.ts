@@ -38,6 +38,8 @@ export interface CopyView {
   readonly repairs: readonly string[];
   /** 0 for as fast as the nodes' queues allow. */
   readonly maxDocumentsPerSecond: number;
+  /** The shards into which the index is cut; 0 where it is not. Such a copy moves and repairs nothing. */
+  readonly splitShards: number;
 }
 
 /** An index as the proxy uses it; computed once for every accepted topology. */
@@ -49,6 +51,10 @@ export interface IndexView {
   readonly physicalName: string;
   readonly primaryKey: string | undefined;
   readonly shards: number;
+  /** The shards that documents are given codes of: another number than `shards` while the index is cut into more. */
+  readonly codeShards: number;
+  /** The shards that documents bear codes of: a multiple of `shards` while the index is cut into more, or back again. */
+  readonly familyShards: number;
   readonly createdAt: string;
   readonly updatedAt: string;
   readonly settingsVersion: bigint;

@@ -4,6 +4,7 @@ import { MeilisearchError } from "../../meilisearch/errors.js";
 import { filterWithShards } from "../../merge/shard-filter.js";
 import { holderRounds } from "../../placement/holder-rounds.js";
 import { EXPIRES_AT_FIELD, sequenceCode } from "../../placement/injected-fields.js";
+import { familyShards } from "../../placement/shard-family.js";
 import { guardFunction } from "../../rhai/guarded-function.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import { clientFilter, type DeleteFilter, readJson } from "./delete-bodies.js";
@@ -67,10 +68,16 @@ export class DocumentEdits {
           method: "POST",
           path: `/indexes/${name}/documents/edit?customMetadata=${encodeURIComponent(metadata)}`,
           contentType: "application/json",
-          body: nodeBody(guarded, context, filter, shards),
+          body: nodeBody(guarded, context, filter, this.codesOf(index.instance, shards)),
         }),
       });
     });
+  }
+
+  /** The shards whose codes to filter by, as of now: an index that is being cut into more has documents with old and new ones. */
+  private codesOf(instance: string, shards: readonly number[]): readonly number[] {
+    const index = this.core.context.topology.current()?.byInstance.get(instance);
+    return index === undefined ? shards : familyShards(shards, index.shards, index.familyShards);
   }
 
   /**

@@ -41,7 +41,7 @@ function read(
     close: () => Promise.resolve(),
   };
   const nodes = new Map(["a", "b", "c"].map((id) => [id, { id, writeAddress: { id, url: "" } }]));
-  const topology = { current: () => ({ nodes }) } as unknown as TopologySource;
+  const topology = { current: () => ({ nodes, byInstance: new Map() }) } as unknown as TopologySource;
   const given = create(TaskSchema, {
     uid: 7n,
     type: TaskType.DOCUMENT_ADDITION_OR_UPDATE,

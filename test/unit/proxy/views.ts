@@ -100,6 +100,8 @@ export function indexView(
     physicalName: physicalName(instance, 1n),
     primaryKey,
     shards: placement.length,
+    codeShards: placement.length,
+    familyShards: placement.length,
     createdAt: "2026-01-01T00:00:00Z",
     updatedAt: "2026-01-01T00:00:00Z",
     settingsVersion: 1n,
