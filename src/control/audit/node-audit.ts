@@ -53,6 +53,7 @@ export class NodeAudit {
   #lastRescan = Number.NEGATIVE_INFINITY;
   #lastSave = Number.NEGATIVE_INFINITY;
   #savedFrontier = -1;
+  #savedIdentity = "";
   #prunedBelow = 0;
   readonly #interrupted = new Set<number>();
   #mustVerify = true;
@@ -322,6 +323,9 @@ export class NodeAudit {
   /** Applies finished tasks; those without a client task wait for their registration. */
   async #account(records: readonly NodeTaskRecord[]): Promise<void> {
     const { sink, world, metrics, nodeId } = this.#options;
+    // Before anybody sees a task as finished: another leader, too, has to know a log by it that comes back without it.
+    for (const record of records) this.#identity.note(record);
+    await this.#save();
     const unknown = new Set(
       (await sink.apply(records.map((record) => updateOf(this.#options.nodeId, record)))).map(
         (update) => update.nodeTaskUid,
@@ -330,7 +334,6 @@ export class NodeAudit {
     const now = world.clock.now();
     for (const record of records) {
       this.#highest = Math.max(this.#highest, record.uid);
-      this.#identity.note(record);
       if (unknown.has(record.uid as NodeTaskUid)) {
         if (isOwn(record)) {
           this.#done(record, "own");
@@ -394,16 +397,18 @@ export class NodeAudit {
   async #save(): Promise<void> {
     const { store, nodeId, world, fence } = this.#options;
     this.#lastSave = world.clock.monotonic();
-    if (this.#savedFrontier === this.#frontier) return;
+    const identity = this.#identity.toString();
+    if (this.#savedFrontier === this.#frontier && this.#savedIdentity === identity) return;
     const row = {
       nodeId,
       frontierUid: this.#frontier === 0 ? null : nodeTaskUid(this.#frontier - 1),
       lastSeenUid: this.#highest < 0 ? null : nodeTaskUid(this.#highest),
-      identity: this.#identity.toString(),
+      identity,
       updatedAt: world.clock.now(),
     };
     await store.nodeCursors.put([row], fence());
     this.#savedFrontier = this.#frontier;
+    this.#savedIdentity = identity;
   }
 
   /** A log that lacks the newest task known, or has another one in its place, belongs to another database. */

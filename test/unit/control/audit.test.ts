@@ -179,6 +179,24 @@ describe("the audit of node logs", () => {
     expect((await harness.finished(0)).status).toBe(TaskStatus.SUCCEEDED);
   });
 
+  it("has stored by which task it knows a log before that task is final", async () => {
+    const stored: string[] = [];
+    const upsert = harness.store.tasks.upsert.bind(harness.store.tasks);
+    harness.store.tasks.upsert = async (rows, fence) => {
+      if (rows.some(({ status }) => status === "succeeded")) {
+        const cursor = await harness.store.nodeCursors.get(nodeId("node-0"));
+        stored.push(cursor?.identity.split("@")[0] ?? "");
+      }
+      return upsert(rows, fence);
+    };
+    for (const task of [0, 1, 2]) {
+      const uids = await write(task);
+      for (const [at, node] of nodes.nodes.entries()) node.finish([uids[at] ?? -1], done);
+      await harness.finished(task);
+      expect(Number(stored.at(-1))).toBeGreaterThanOrEqual(uids[0] ?? 0);
+    }
+  });
+
   it("holds a node back that returns with unfinished work, until that is done", async () => {
     const [a, b] = await write(0);
     const node = nodes.nodes[1];
