@@ -73,7 +73,7 @@ async function settled(): Promise<void> {
     .poll(
       async () => ({ replicas: (await index()).replicas.map(({ state }) => state), nodes: await states() }),
       {
-        timeout: 60_000,
+        timeout: 30_000,
         interval: 100,
       },
     )

@@ -51,7 +51,7 @@ export function addReplicaCommands(parent: Command): void {
   );
   const reshard = parent
     .command("reshard")
-    .description("cut an index into another number of shards while it is read and written")
+    .description("cut an index into another number of shards; only --dry-run is built yet")
     .argument("<index>", "its uid")
     .argument("<shards>", "how many", parseWhole);
   addFleetChangeOptions(reshard).action((indexUid: string, shards: number, options: FleetChangeOptions) =>

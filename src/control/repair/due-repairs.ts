@@ -13,11 +13,12 @@ export interface StaleReplica {
   readonly nodeId: string;
 }
 
+import { isMember } from "../copy/shard-roles.js";
 import { indexesOn } from "../nodes/enter-nodes.js";
 
 /**
- * Replicas that a repair could bring back now: stale, on a node that answers, each of their shards with a copy in sync on another node
- * that answers, and their index without a copy under way.
+ * Replicas that a repair could bring back now: stale, on a node that answers, each of their shards with a copy on another node
+ * that answers which is in sync, or suspect where that is the last one, and their index without a copy under way.
  */
 export function repairableReplicas({ indexes, nodes }: Topology): readonly StaleReplica[] {
   const answering = new Set(nodes.filter(isAnswering).map(({ id }) => id));
@@ -38,7 +39,7 @@ function isAnswering({ state, unreachableSince, evicted }: Node): boolean {
 function hasSources({ placement, replicas }: Index, nodeId: string, answering: ReadonlySet<string>): boolean {
   const sources = new Set(
     replicas
-      .filter(({ state, nodeId: id }) => state === ReplicaState.IN_SYNC && answering.has(id))
+      .filter(({ state, nodeId: id }) => isMember(state) && answering.has(id))
       .map(({ nodeId: id }) => id),
   );
   return placement

@@ -1,4 +1,5 @@
 import { MeilisearchError } from "../../../meilisearch/errors.js";
+import { shardCondition } from "../../../merge/shard-filter.js";
 import type { IndexWriter } from "../index-writer.js";
 import type { LaneWatch } from "../lane-watch.js";
 import type { Standing } from "../standing.js";
@@ -6,6 +7,7 @@ import { CopyRounds } from "./copy-rounds.js";
 import { type CopyRun, CopyWaitsError } from "./copy-run.js";
 import { CopyTracker } from "./copy-tracker.js";
 import type { CopyUnit } from "./copy-unit.js";
+import { isSource } from "./fill-plan.js";
 import { followTasks } from "./follow-tasks.js";
 import { listShard } from "./node-documents.js";
 import { waitUntilDone } from "./node-queue.js";
@@ -103,14 +105,15 @@ class Filling {
 
   /** @throws CopyMovedOnError, CopyWaitsError where what was learnt so far is not the whole truth any more */
   #check(): void {
-    const { index, view } = this.#run.look();
+    const state = this.#run.look();
+    const { index, view } = state;
     if (this.#lost !== undefined) throw new CopyWaitsError("a write was lost", { cause: this.#lost });
     if (!this.#run.core.writerOf(this.#run.instance).isWatchedBy(this.#watch)) {
       throw new CopyWaitsError("writes have passed unseen");
     }
-    for (const { shard, from, to } of this.#units) {
-      const isSource = [...(index.placement[shard] ?? []), ...(index.leaving[shard] ?? [])].includes(from);
-      if (!isSource || index.replicas.get(from) !== "in_sync" || !view.nodes.has(from)) {
+    for (const unit of this.#units) {
+      const { shard, from, to } = unit;
+      if (!isSource(state, unit)) {
         throw new CopyWaitsError(`node ${from} is not a copy of shard ${shard} in sync any more`);
       }
       if (!view.nodes.has(to) || (index.replicas.get(to) ?? "stale") === "stale") {
@@ -152,7 +155,7 @@ class Filling {
   async #keysOn(nodeId: string, { shard, to }: CopyUnit, primaryKey: string): Promise<Iterable<string>> {
     for (let isSecond = false; ; isSecond = true) {
       try {
-        return (await listShard(this.#run.documentsOn(nodeId), shard, primaryKey)).keys();
+        return (await listShard(this.#run.documentsOn(nodeId), shardCondition([shard]), primaryKey)).keys();
       } catch (error) {
         if (!(error instanceof MeilisearchError) || error.body.code !== "index_not_found") throw error;
         // A rename may be under way, for another reason.

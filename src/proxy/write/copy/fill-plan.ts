@@ -37,6 +37,13 @@ export function unitsToVerify({ view, index, copy }: CopyState): readonly CopyUn
   });
 }
 
+/** Whether a replica may still be filled from another one: one in sync, or a suspect one where no other is left. */
+export function isSource({ view, index, copy }: CopyState, { shard, from, to }: CopyUnit): boolean {
+  const sources = sourcesOf({ view, index, copy })(shard, to);
+  const isSuspect = index.replicas.get(from) === "suspect";
+  return sources.includes(from) && (!isSuspect || index.replicas.get(sources[0] ?? from) === "suspect");
+}
+
 /**
  * The copies in sync of a shard besides the one that is filled, best first: what the move takes away, and nodes that answer. Suspect ones
  * come last: where no other is left, as after an election, they are the shard.
