@@ -2,6 +2,8 @@ import type { FleetChange } from "../../gen/miroir/v1/cluster_pb.js";
 import type { Index, Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { FleetPlan } from "../../placement/fleet-plan.js";
 import { allShards } from "../../placement/shard.js";
+import { CopyRefusedError } from "../copy/copy-refusal.js";
+import { checkSplit } from "../copy/start-copy.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { ChangeRunner, WantedChange } from "./change-runner.js";
 import { FleetChangeRefusedError } from "./fleet-change-error.js";
@@ -68,7 +70,11 @@ export async function repair(
   });
 }
 
-/** Cuts an index into another number of shards. @throws FleetChangeRefusedError */
+/**
+ * Cuts an index into a multiple of its shards, in place: documents are given the codes of their new shards, and stay where they are.
+ *
+ * @throws FleetChangeRefusedError
+ */
 export async function reshard(
   context: DataChangeContext,
   indexUid: string,
@@ -76,24 +82,13 @@ export async function reshard(
   mode: ChangeMode,
 ): Promise<FleetChange> {
   const index = requireIndex(context.topology.current(), indexUid);
-  if (!mode.dryRun) {
-    throw new FleetChangeRefusedError(
-      "invalid",
-      "resharding is not built yet, only its dry run; make an index with the wanted number of shards and copy the documents with an export",
-    );
-  }
-  if (index.shards === shards) {
-    throw new FleetChangeRefusedError("invalid", `index ${indexUid} has ${shards} shards already`);
-  }
   return await make(context, mode, {
     kind: "reshard",
     title: `reshard ${indexUid} from ${index.shards} to ${shards} shards`,
     indexUids: [indexUid],
     shards,
-    begin: (draft) => {
-      requireIndex(draft, indexUid);
-    },
-    plan: (topology) => copyOfAll(requireIndex(topology, indexUid)),
+    begin: (draft) => refuseSplit(requireIndex(draft, indexUid), shards),
+    plan: (topology) => rewriting(requireIndex(topology, indexUid), shards),
   });
 }
 
@@ -112,12 +107,22 @@ function requireIndex({ indexes }: Topology, uid: string): Index {
   return index;
 }
 
-/** A resharded index is filled anew on as many replicas as it has. */
-function copyOfAll({ instance, placement, uid }: Index): FleetPlan {
+function refuseSplit(index: Index, shards: number): void {
+  try {
+    checkSplit(index, shards);
+  } catch (error) {
+    if (error instanceof CopyRefusedError) throw new FleetChangeRefusedError("invalid", error.message);
+    throw error;
+  }
+}
+
+/** Of k new shards in the place of an old one, the documents of k - 1 get another code, on every replica. */
+function rewriting({ instance, placement, shards: count, uid }: Index, shards: number): FleetPlan {
   const nodes = placement.map(({ nodeIds }) => nodeIds);
-  const moves = allShards(nodes.length).flatMap((shard) =>
-    (nodes[shard] ?? []).map((to) => ({ shard, from: null, to })),
-  );
+  const factor = shards / count;
+  const moves = allShards(nodes.length)
+    .filter((shard) => shard % factor !== 0)
+    .flatMap((shard) => (nodes[shard] ?? []).map((to) => ({ shard, from: null, to })));
   const plan = { uid, instance, moves, drops: [], repairs: [], blocked: [], placement: nodes };
   return { indexes: [plan], problems: [] };
 }

@@ -6,6 +6,7 @@ import type { WantedChange } from "./change-runner.js";
 import { FleetChangeRefusedError } from "./fleet-change-error.js";
 import { refuseLosingCopies, requireGroup } from "./fleet-checks.js";
 import {
+  admitAndCarryOut,
   type ChangeMode,
   type NodeChangeContext,
   nodeToAdmit,
@@ -20,11 +21,12 @@ import {
  * @throws FleetChangeRefusedError; NodeSetupError for a server that cannot be a node of the fleet, and then none of them is
  */
 export async function addGroup(
-  { nodes, runner, topology }: NodeChangeContext,
+  context: NodeChangeContext,
   wanted: readonly NewNode[],
   asked: number | undefined,
   mode: ChangeMode,
 ): Promise<{ readonly change: FleetChange; readonly group: number; readonly nodeIds: readonly string[] }> {
+  const { nodes, runner, topology } = context;
   if (!mode.dryRun) runner.refuseBusy();
   const current = topology.current();
   const group = asked ?? firstFreeGroup(current);
@@ -50,14 +52,7 @@ export async function addGroup(
   refuseSmallGroup(later, group, members.length);
   const planned = await runner.plan(change, later);
   if (mode.dryRun) return { change: planned, group, nodeIds };
-  const admitted: string[] = [];
-  try {
-    for (const request of requests) admitted.push((await nodes.admit(request)).id);
-    return { change: await runner.carryOut(change), group, nodeIds };
-  } catch (error) {
-    for (const id of admitted) if (!current.nodes.some((node) => node.id === id)) await nodes.forget(id);
-    throw error;
-  }
+  return { change: await admitAndCarryOut(context, requests, change), group, nodeIds };
 }
 
 /** Gives a group up, with its nodes. @throws FleetChangeRefusedError */
@@ -97,7 +92,11 @@ function firstFreeGroup({ groups }: Topology): number {
 }
 
 /** Servers that are new get their ids here, since none of them is entered before all were looked at. */
-function withIds(current: Topology, wanted: readonly NewNode[], group: number): NodeToAdmit[] {
+function withIds(
+  current: Topology,
+  wanted: readonly NewNode[],
+  group: number,
+): (NodeToAdmit & { readonly id: string })[] {
   const taken = new Set([...current.nodes, ...current.removedNodes].map(({ id }) => id));
   return wanted.map((node) => {
     const request = nodeToAdmit(node, group);

@@ -1,4 +1,5 @@
 import { clone } from "@bufbuild/protobuf";
+import type { Logger } from "pino";
 import type { FleetChange, NewNode } from "../../gen/miroir/v1/cluster_pb.js";
 import { type Node, NodeState, type Topology, TopologySchema } from "../../gen/miroir/v1/topology_pb.js";
 import { enterNode } from "../nodes/enter-nodes.js";
@@ -13,6 +14,7 @@ export interface NodeChangeContext {
   readonly topology: TopologyManager;
   readonly nodes: FleetNodes;
   readonly runner: ChangeRunner;
+  readonly logger: Logger;
 }
 
 /** How a change is to be made. */
@@ -44,8 +46,7 @@ export async function addNode(
   const change = joining(node.id, mode);
   const planned = await runner.plan(change, withNode(current, node));
   if (mode.dryRun) return { change: planned, nodeId: node.id };
-  await nodes.admit({ ...request, id: node.id });
-  return { change: await runner.carryOut(change), nodeId: node.id };
+  return { change: await admitAndCarryOut(context, [{ ...request, id: node.id }], change), nodeId: node.id };
 }
 
 /** Moves everything off a node. @throws FleetChangeRefusedError */
@@ -113,11 +114,12 @@ export async function removeNode(
  * @throws FleetChangeRefusedError; NodeSetupError for a server that cannot be a node of the fleet
  */
 export async function replaceNode(
-  { nodes, runner, topology }: NodeChangeContext,
+  context: NodeChangeContext,
   nodeId: string,
   wanted: NewNode,
   mode: ChangeMode,
 ): Promise<{ readonly change: FleetChange; readonly nodeId: string }> {
+  const { nodes, runner, topology } = context;
   if (!mode.dryRun) runner.refuseBusy();
   const current = topology.current();
   const old = requireNode(current, nodeId);
@@ -141,8 +143,29 @@ export async function replaceNode(
   };
   const planned = await runner.plan(change, withNode(current, node));
   if (mode.dryRun) return { change: planned, nodeId: node.id };
-  await nodes.admit({ ...request, id: node.id });
-  return { change: await runner.carryOut(change), nodeId: node.id };
+  return { change: await admitAndCarryOut(context, [{ ...request, id: node.id }], change), nodeId: node.id };
+}
+
+/** Takes servers into the fleet and begins to fill them; where that fails, those that are new leave it again. */
+export async function admitAndCarryOut(
+  { logger, nodes, runner, topology }: NodeChangeContext,
+  requests: readonly (NodeToAdmit & { readonly id: string })[],
+  change: WantedChange,
+): Promise<FleetChange> {
+  const members = new Set(topology.current().nodes.map(({ id }) => id));
+  try {
+    for (const request of requests) await nodes.admit(request);
+    return await runner.carryOut(change);
+  } catch (error) {
+    const admitted = new Set(topology.current().nodes.map(({ id }) => id));
+    for (const { id } of requests) {
+      if (members.has(id) || !admitted.has(id)) continue;
+      await nodes.forget(id).catch((failure: unknown) => {
+        logger.warn({ err: failure, node: id }, "a node that was not to join after all stays in the fleet");
+      });
+    }
+    throw error;
+  }
 }
 
 /** What {@link FleetNodes} is asked for. A URL has no slash at its end. */
