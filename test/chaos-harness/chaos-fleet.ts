@@ -46,6 +46,8 @@ export const NODE_KEY = DEFAULT_MASTER_KEY;
 const HOST = "127.0.0.1";
 /** Milliseconds that a node may take to accept a write: shorter than the longest pauses, so that replicas are left behind. */
 const NODE_WRITE_TIMEOUT_MS = 2_000;
+/** Seconds after which the replicas of a node that is away are made anew: shorter than the longest time for which a node stays killed. */
+const NODE_GRACE_SECONDS = 10;
 
 /** A running fleet. */
 export class ChaosFleet {
@@ -141,6 +143,8 @@ export class ChaosFleet {
       groups,
       replication_factor: replicationFactor,
       shards,
+      node_grace_seconds: NODE_GRACE_SECONDS,
+      repair_delay_seconds: 1,
       nodes: this.nodes.slice(0, nodes).map((node, position) => ({
         id: `node-${position}`,
         url: node.url,

@@ -81,7 +81,7 @@ function drawFault(
 ): PlannedFault {
   switch (kind) {
     case "kill":
-      return { at, kind, process: random.pick(options.processes), forMs: spell(random, 4_000) };
+      return { at, kind, process: random.pick(options.processes), forMs: downTime(random) };
     case "pause":
       return { at, kind, process: random.pick(options.processes), forMs: spell(random, 7_000) };
     case "clock":
@@ -121,6 +121,11 @@ function drawLinkFault(
     case "half-open":
       return { kind };
   }
+}
+
+/** Sometimes longer than the fleet waits before it does without a node. */
+function downTime(random: SeededRandom): number {
+  return random.chance(0.15) ? 15_000 : spell(random, 4_000);
 }
 
 /** Mostly short, sometimes as long as it may be. */
