@@ -136,7 +136,7 @@ async function workflows(): Promise<void> {
     proxies: 1,
     nodes: 3,
     leaderLeaseMs: 1_000,
-    nodeWriteTimeoutMs: 500,
+    nodeWriteTimeoutMs: 3_000,
   });
   const load = new Workload(fleet.proxies.map(({ url }) => url));
   try {
@@ -151,12 +151,12 @@ async function workflows(): Promise<void> {
     say(`drained, the leader killed at ${drain.report.killedAt.join(", ")}`);
     const emptied = fleet.nodes[2];
     assert.ok(emptied !== undefined);
+    await (await leaderClient(fleet)).cluster.removeNode({ nodeId: "node-2" });
+    await settled(fleet);
     const move = await killAtEveryStep({
       ...common,
       steps: MOVE_STEPS,
       begin: async (client) => {
-        await client.cluster.removeNode({ nodeId: "node-2" });
-        await settled(fleet);
         const node = { id: "node-9", url: emptied.url, key: emptied.masterKey ?? "" };
         return (await client.cluster.addNode({ node })).change?.workflowId ?? "";
       },
