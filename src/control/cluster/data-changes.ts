@@ -119,9 +119,9 @@ function refuseSplit(index: Index, shards: number): void {
 /** Of k new shards in the place of an old one, the documents of k - 1 get another code, on every replica. */
 function rewriting({ instance, placement, shards: count, uid }: Index, shards: number): FleetPlan {
   const nodes = placement.map(({ nodeIds }) => nodeIds);
-  const factor = shards / count;
+  const kept = Math.floor((count * count) / shards);
   const moves = allShards(nodes.length)
-    .filter((shard) => shard % factor !== 0)
+    .slice(kept)
     .flatMap((shard) => (nodes[shard] ?? []).map((to) => ({ shard, from: null, to })));
   const plan = { uid, instance, moves, drops: [], repairs: [], blocked: [], placement: nodes };
   return { indexes: [plan], problems: [] };

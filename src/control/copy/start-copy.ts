@@ -77,6 +77,25 @@ export function startCopy(draft: Topology, instance: string, copy: PlannedCopy):
   });
 }
 
+/**
+ * What an index can be cut into, in place: a multiple of the shards that it has, so that no document changes its node.
+ *
+ * @throws CopyRefusedError
+ */
+export function checkSplit(index: Index, shards: number): void {
+  if (index.primaryKey?.includes(".") === true) {
+    throw new CopyRefusedError(
+      "invalid",
+      `index ${index.uid} has a nested primary key, ${index.primaryKey}; its documents cannot be given new codes one field at a time`,
+    );
+  }
+  if (shards > index.shards && shards % index.shards === 0 && shards <= MAX_SHARDS) return;
+  throw new CopyRefusedError(
+    "invalid",
+    `index ${index.uid} has ${index.shards} shards: it can be cut into a multiple of them, up to ${MAX_SHARDS}, not into ${shards}`,
+  );
+}
+
 /** A copy moves and repairs, or it splits. */
 function checkKind(index: Index, { id, moves, repairNodeIds, splitShards }: PlannedCopy): void {
   const isIdle = moves.length === 0 && repairNodeIds.length === 0;
@@ -86,18 +105,7 @@ function checkKind(index: Index, { id, moves, repairNodeIds, splitShards }: Plan
       `index ${index.uid}: a copy has an id, and moves or repairs or a split`,
     );
   }
-  if (splitShards === undefined) return;
-  if (index.primaryKey?.includes(".") === true) {
-    throw new CopyRefusedError(
-      "invalid",
-      `index ${index.uid} has a nested primary key, ${index.primaryKey}; its documents cannot be given new codes one field at a time`,
-    );
-  }
-  if (splitShards > index.shards && splitShards % index.shards === 0 && splitShards <= MAX_SHARDS) return;
-  throw new CopyRefusedError(
-    "invalid",
-    `index ${index.uid} has ${index.shards} shards: it can be cut into a multiple of them, up to ${MAX_SHARDS}, not into ${splitShards}`,
-  );
+  if (splitShards !== undefined) checkSplit(index, splitShards);
 }
 
 function sorted(moves: readonly PlannedMove[]): ShardMove[] {

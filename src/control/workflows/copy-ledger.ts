@@ -91,7 +91,8 @@ export function nameOf({ index, copy }: OpenCopy): string {
   const shards = [...new Set(copy.moves.map(({ shard }) => shard))];
   const moved = shards.length === 0 ? [] : [`${shards.length === 1 ? "shard" : "shards"} ${list(shards)}`];
   const repaired = copy.repairNodeIds.length === 0 ? [] : [`repair of ${copy.repairNodeIds.join(", ")}`];
-  return `copy of index ${index.uid} (${[...moved, ...repaired].join("; ")})`;
+  const split = copy.splitShards === 0 ? [] : [`split into ${copy.splitShards} shards`];
+  return `copy of index ${index.uid} (${[...moved, ...repaired, ...split].join("; ")})`;
 }
 
 /** What ended copies did, on top of what others did before them. */

@@ -89,8 +89,9 @@ export function startCopies(
   return { started, refused };
 }
 
-/** Replicas of shards that a copy makes, brings back or gives up. */
+/** Replicas of shards that a copy makes, brings back, gives up or cuts. */
 export function shardsOf({ index, copy }: OpenCopy): number {
+  if (copy.splitShards > 0) return index.placement.reduce((sum, { nodeIds }) => sum + nodeIds.length, 0);
   const repaired = index.placement.flatMap(({ nodeIds }) =>
     nodeIds.filter((id) => copy.repairNodeIds.includes(id)),
   );

@@ -176,10 +176,13 @@ export class FleetWorkflowEngine implements FleetWorkflows {
 
   #newWorkflow({ begin: _, ...request }: FleetWorkflowRequest): FleetWorkflow {
     const { topology, world } = this.#options;
+    const current = topology.current();
+    const named = current.indexes.filter(({ uid }) => request.indexUids.includes(uid));
     return {
       ...request,
+      instances: named.map(({ instance }) => instance),
       id: workflowId(Buffer.from(world.random.bytes(8)).toString("hex")),
-      before: fleetBefore(topology.current(), [...request.nodeIds, ...request.removeNodeIds]),
+      before: fleetBefore(current, [...request.nodeIds, ...request.removeNodeIds]),
       status: "starting",
       reason: "",
       events: [],

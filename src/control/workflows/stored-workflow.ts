@@ -50,6 +50,8 @@ export interface FleetWorkflow {
   readonly nodeIds: readonly string[];
   readonly removeNodeIds: readonly string[];
   readonly indexUids: readonly string[];
+  /** Of `indexUids`, when it began: names may change meanwhile. */
+  readonly instances: readonly string[];
   readonly rebalance: boolean;
   readonly shards: number;
   readonly maxDocumentsPerSecond: number;

@@ -1,22 +1,14 @@
 import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
-import { describeProblem } from "../cluster/fleet-checks.js";
 import { cancelCopy } from "../copy/copy-steps.js";
 import { NodeInUseError } from "../nodes/fleet-nodes.js";
 import { addTotals, CopyLedger, type FollowedCopy, hasSwitched, nameOf } from "./copy-ledger.js";
-import {
-  awayNodes,
-  dueBatches,
-  type OpenCopy,
-  openCopies,
-  type StartedCopies,
-  shardsLeft,
-  startCopies,
-} from "./copy-starts.js";
+import { awayNodes, type OpenCopy, openCopies, type StartedCopies, shardsOf } from "./copy-starts.js";
 import { type FleetWorkflow, isOver, withEvent } from "./stored-workflow.js";
 import { StuckCopies } from "./stuck-copies.js";
-import { finishGoal, takeGoalBack, workLeft } from "./workflow-goal.js";
+import { finishGoal, takeGoalBack } from "./workflow-goal.js";
 import type { WorkflowJournal } from "./workflow-journal.js";
 import type { WorkflowContext, WorkflowTuning } from "./workflow-options.js";
+import { beginWork, workOf } from "./workflow-work.js";
 
 /** Other work was found to do when the workflow was about to end. */
 class WorkRemainsError extends Error {}
@@ -83,8 +75,8 @@ export class WorkflowRun {
   onlyGoesForward(): boolean {
     const current = this.#context.topology.current();
     const copies = this.#copies(current);
-    const left = workLeft(current, this.#workflow).indexes.length;
-    return left === 0 && copies.length > 0 && copies.every(hasSwitched);
+    const { isDone } = workOf(current, this.#workflow, this.#tuning);
+    return isDone && copies.length > 0 && copies.every(hasSwitched);
   }
 
   /** Does what can be done now. */
@@ -112,20 +104,17 @@ export class WorkflowRun {
   async #goOn(): Promise<void> {
     const { topology, world } = this.#context;
     const current = topology.current();
-    const plan = workLeft(current, this.#workflow);
-    if (plan.indexes.length === 0 && this.#copies(current).length === 0) {
+    const work = workOf(current, this.#workflow, this.#tuning);
+    if (work.isDone && this.#copies(current).length === 0) {
       await this.#complete();
       return;
     }
     for (const { followed, missing } of await this.#stuck.takeBack(this.ledger.open()))
       await this.note(`${nameOf(followed)} is taken back: ${missing.join(", ")} stays away`);
-    const due = dueBatches(current, plan, this.#tuning);
-    const { refused, started } = due.length === 0 ? NOTHING_STARTED : await this.#begin();
+    const { refused, started } = work.canBegin ? await this.#begin() : NOTHING_STARTED;
     this.#shardsLeft = this.#left();
     this.#waitingFor =
-      started.length > 0
-        ? ""
-        : waitingFor(current, this.ledger.open(), refused, plan.problems.map(describeProblem));
+      started.length > 0 ? "" : waitingFor(current, this.ledger.open(), refused, work.problems);
     const still = world.clock.monotonic() - this.#movedAt;
     // A repair that waits for a node keeps everything else from being done, and is begun again when the node is back.
     const { patienceMs, targetPatienceMs } = this.#tuning;
@@ -141,9 +130,8 @@ export class WorkflowRun {
     const workflow = this.#workflow;
     let outcome: StartedCopies = NOTHING_STARTED;
     await topology.change(`workflow ${workflow.id}: ${workflow.title}`, (draft) => {
-      const batches = dueBatches(draft, workLeft(draft, workflow), this.#tuning);
       const newId = () => Buffer.from(world.random.bytes(8)).toString("hex");
-      outcome = startCopies(draft, batches, workflow, newId);
+      outcome = beginWork(draft, workflow, this.#tuning, newId);
     });
     for (const copy of outcome.started) await this.note(`${nameOf(copy)} is planned`);
     if (outcome.started.length > 0) await this.#follow();
@@ -155,7 +143,7 @@ export class WorkflowRun {
     const workflow = this.#workflow;
     try {
       await topology.change(`workflow ${workflow.id} ends: ${workflow.title}`, (draft) => {
-        if (workLeft(draft, workflow).indexes.length > 0) throw new WorkRemainsError();
+        if (!workOf(draft, workflow, this.#tuning).isDone) throw new WorkRemainsError();
         finishGoal(draft, workflow);
       });
       for (const id of workflow.removeNodeIds) await this.#forget(id);
@@ -206,12 +194,11 @@ export class WorkflowRun {
     return openCopies(topology).filter(({ copy }) => copy.workflowId === this.#workflow.id);
   }
 
-  /** What copies under way have not switched yet is still in the plan. */
+  /** What copies under way have not switched yet is still among the work. */
   #left(): number {
-    const current = this.#context.topology.current();
-    const planned = shardsLeft(current, workLeft(current, this.#workflow));
-    const begun = this.ledger.open().filter((copy) => !hasSwitched(copy));
-    return Math.max(0, planned - begun.reduce((sum, { copy }) => sum + copy.moves.length, 0));
+    const { shards } = workOf(this.#context.topology.current(), this.#workflow, this.#tuning);
+    const begun = this.ledger.open().filter((followed) => !hasSwitched(followed));
+    return Math.max(0, shards - begun.reduce((sum, followed) => sum + shardsOf(followed), 0));
   }
 }
 

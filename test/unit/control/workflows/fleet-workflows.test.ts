@@ -98,6 +98,55 @@ describe("a workflow", () => {
   });
 });
 
+describe("a reshard", () => {
+  const reshard = (shards: number) => rig.ask({ kind: "reshard", indexUids: ["films"], shards });
+  const films = () => rig.topology.current().indexes.find(({ instance }) => instance === "aaaaaaab");
+
+  it("cuts one index into more shards in place, whatever it is called meanwhile, also under a new leader", async () => {
+    rig = await WorkflowRig.start(3, ["books", "films"]);
+    const before = placements();
+    const id = await reshard(16);
+    await rig.world.advance(100);
+    await rig.topology.change("renamed", (draft) => {
+      for (const index of draft.indexes) if (index.uid === "films") index.uid = "movies";
+    });
+    await rig.write();
+    await rig.changeLeader();
+    await rig.finish();
+    expect(await statusOf(id)).toBe("completed");
+    expect(films()).toMatchObject({ uid: "movies", shards: 16 });
+    expect(placements()).toEqual([before[0], [...(before[1] ?? []), ...(before[1] ?? [])]]);
+  });
+
+  it("that is cancelled before its switch leaves the index as it was, and is refused after it", async () => {
+    rig = await WorkflowRig.start(3, ["books", "films"]);
+    const first = await reshard(16);
+    await rig.world.advance(100);
+    await rig.write();
+    await rig.engine.cancel(first, "cancelled by an operator");
+    await rig.finish();
+    expect(await statusOf(first)).toBe("cancelled");
+    expect(films()).toMatchObject({ shards: 8 });
+    expect(copiesOf()).toEqual([]);
+    const second = await reshard(16);
+    await rig.world.advance(100);
+    await rig.write();
+    await rig.write();
+    await expect(rig.engine.cancel(second, "late")).rejects.toThrow(/only goes forward/);
+  });
+
+  it("ends where its index is deleted", async () => {
+    rig = await WorkflowRig.start(3, ["books", "films"]);
+    const id = await reshard(16);
+    await rig.world.advance(100);
+    await rig.topology.change("deleted", (draft) => {
+      draft.indexes = draft.indexes.filter(({ uid }) => uid !== "films");
+    });
+    await rig.finish();
+    expect(await statusOf(id)).toBe("completed");
+  });
+});
+
 describe("a leader that ends in the middle", () => {
   it("is followed by one that goes on, after every step of every copy, and no step is taken twice", async () => {
     rig = await WorkflowRig.start(4, ["films"], { shardsPerNode: 2 });

@@ -142,9 +142,11 @@ export class WorkflowRig {
         if (copy === undefined) continue;
         found = true;
         this.steps.push(`${copy.id} ${ShardCopyStep[copy.step]}`);
-        const hasTargets =
-          copy.repairNodeIds.length > 0 || copy.moves.some(({ toNodeId }) => toNodeId !== "");
-        if (copy.step === ShardCopyStep.PLANNED && hasTargets) {
+        const fills =
+          copy.splitShards > 0 ||
+          copy.repairNodeIds.length > 0 ||
+          copy.moves.some(({ toNodeId }) => toNodeId !== "");
+        if (copy.step === ShardCopyStep.PLANNED && fills) {
           beginCopy(index, copy.id);
           index.generation += 1n;
         } else if (copy.step === ShardCopyStep.PLANNED || copy.step === ShardCopyStep.COPYING) {
