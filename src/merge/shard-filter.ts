@@ -22,7 +22,7 @@ export function filterWithShards(filter: JsonValue | undefined, shards: readonly
   return [...(filter as readonly JsonValue[]), condition];
 }
 
-/** Codes hold neither quotes nor backslashes. */
-function shardCondition(shards: readonly number[]): string {
+/** The condition that a document bears the code of one of these shards. Codes hold neither quotes nor backslashes. */
+export function shardCondition(shards: readonly number[]): string {
   return `${SHARD_FIELD} IN [${shards.map((shard) => `"${shardCode(shard)}"`).join(", ")}]`;
 }

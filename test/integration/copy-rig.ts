@@ -35,7 +35,7 @@ export interface CopyRig {
   /** The index as the catalogue has it. */
   index(uid: string): Index;
   /** Starts a copy, and gives the index once the copy is gone. */
-  copy(uid: string, copy: Pick<PlannedCopy, "moves" | "repairNodeIds">): Promise<Index>;
+  copy(uid: string, copy: Pick<PlannedCopy, "moves" | "repairNodeIds" | "splitShards">): Promise<Index>;
   /** A write, taken by the fleet. */
   write(
     request: Omit<DocumentWriteRequest, "body" | "contentType"> & { readonly body: string },
@@ -91,7 +91,7 @@ export async function startCopyRig(
     harness,
     service,
     index,
-    async copy(uid, { moves, repairNodeIds }) {
+    async copy(uid, { moves, repairNodeIds, splitShards }) {
       const id = `copy-${++copies}`;
       await harness.topology.change(id, (draft) =>
         startCopy(draft, index(uid).instance, {
@@ -100,6 +100,7 @@ export async function startCopyRig(
           moves,
           repairNodeIds,
           maxDocumentsPerSecond: 0,
+          ...(splitShards === undefined ? {} : { splitShards }),
         }),
       );
       const deadline = performance.now() + 60_000;

@@ -56,8 +56,7 @@ class Writing {
   async stop(): Promise<void> {
     this.stopped = true;
     await this.done;
-    const last = this.results.at(-1);
-    if (last !== undefined) await rig.finished(last);
+    for (const result of this.results) await rig.finished(result);
   }
 }
 
@@ -71,7 +70,7 @@ async function compareReplicas(uid: string): Promise<number> {
     for (const content of contents) {
       expect([...content.keys()].sort()).toEqual([...(first?.keys() ?? [])].sort());
       for (const [id, text] of content) {
-        expect(hasher.shardOf(id, SHARDS)).toBe(shard);
+        expect(hasher.shardOf(id, index.shards)).toBe(shard);
         expect(text).toContain(text.includes('"n"') ? `"huge":${HUGE}` : '"extra"');
         expect(documentDigest(Buffer.from(text))).toBe(documentDigest(Buffer.from(first?.get(id) ?? "{}")));
       }
@@ -142,5 +141,15 @@ describe("copies of shards", () => {
     await writing.stop();
     expect(allInSync(after)).toBe(true);
     expect(await compareReplicas("books")).toBeGreaterThan(300);
+  });
+
+  it("cut an index into more shards while clients write", { timeout: 120_000 }, async () => {
+    await fill("songs", 300);
+    const writing = new Writing("songs", 300);
+    const after = await rig.copy("songs", { moves: [], repairNodeIds: [], splitShards: 3 * SHARDS });
+    await writing.stop();
+    expect(after.shards).toBe(3 * SHARDS);
+    expect(allInSync(after)).toBe(true);
+    expect(await compareReplicas("songs")).toBeGreaterThan(200);
   });
 });

@@ -50,6 +50,7 @@ export function buildCopy({ uid, copy }: Index): CopyView | undefined {
     })),
     repairs: [...copy.repairNodeIds],
     maxDocumentsPerSecond: copy.maxDocumentsPerSecond,
+    splitShards: copy.splitShards,
   };
 }
 

@@ -8,6 +8,7 @@ import {
   shardCode,
 } from "../../placement/injected-fields.js";
 import type { ShardHasher } from "../../placement/shard.js";
+import { familyShards } from "../../placement/shard-family.js";
 import { type ContentFailure, type ContentRules, checkContent, hasCheckedField } from "./document-checks.js";
 import { documentId, inferPrimaryKey, noPrimaryKeyCandidate } from "./document-key.js";
 import { reservedField } from "./refusals.js";
@@ -33,6 +34,8 @@ export interface BatchTerms {
   /** The index's own, or the client's; undefined to infer it from the first document. */
   readonly primaryKey: string | undefined;
   readonly shards: number;
+  /** The shards of whose codes documents are given one; a multiple of `shards`. */
+  readonly codeShards: number;
   readonly rules: ContentRules;
   readonly hasher: ShardHasher;
 }
@@ -94,14 +97,15 @@ export class BatchBuilder {
       return;
     }
     this.checkContent(bytes, members, id);
-    const shard = this.terms.hasher.shardOf(id, this.terms.shards);
+    const code = this.terms.hasher.shardOf(id, this.terms.codeShards);
+    const shard = code % this.terms.shards;
     const share = this.shares.get(shard);
     if (share === undefined) this.shares.set(shard, { documents: 1, bytes: bytes.length });
     else {
       share.documents++;
       share.bytes += bytes.length;
     }
-    await this.spool.add(shard, bytes);
+    await this.spool.add(code, bytes);
   }
 
   finish(): DocumentBatch {
@@ -223,7 +227,9 @@ async function* payloadChunks(
   shards: ReadonlySet<number>,
   firstSequence: bigint,
 ): AsyncGenerator<Buffer> {
-  const codes = new Map([...shards].map((shard) => [shard, shardCode(shard)]));
+  const { terms } = batch;
+  const family = familyShards([...shards], terms.shards, terms.codeShards);
+  const codes = new Map(family.map((shard) => [shard, shardCode(shard)]));
   let sequence = firstSequence;
   let parts: Buffer[] = [];
   let size = 0;

@@ -318,6 +318,7 @@ export class DocumentWrites {
       indexUid: index.uid,
       primaryKey: index.primaryKey ?? request.primaryKey,
       shards: index.shards,
+      codeShards: index.codeShards,
       rules,
       hasher: await this.core.hasher,
     };
@@ -353,6 +354,7 @@ function sameTerms(a: BatchTerms, b: BatchTerms): boolean {
   return (
     a.primaryKey === b.primaryKey &&
     a.shards === b.shards &&
+    a.codeShards === b.codeShards &&
     a.rules.geo === b.rules.geo &&
     a.rules.geojson === b.rules.geojson &&
     a.rules.dimensions.size === b.rules.dimensions.size &&

@@ -8,7 +8,7 @@ import type { NodeView } from "../topology/topology-view.js";
 import { asLines, type DocumentsOnNode, listShard, readDocuments } from "./copy/node-documents.js";
 import type { WriterContext } from "./generation-change.js";
 import { reasonOf } from "./node-calls.js";
-import type { Standing } from "./standing.js";
+import { inShard, type Standing } from "./standing.js";
 
 /** Documents copied with one request. */
 const CHUNK = 500;
@@ -69,10 +69,9 @@ async function versions(
   levelling: Levelling,
   node: NodeView,
 ): Promise<ReadonlyMap<string, string>> {
-  const { shard, primaryKey } = levelling;
-  const documents = await listShard(documentsOn(context, levelling, node), shard, primaryKey, [
-    SEQUENCE_FIELD,
-  ]);
+  const { standing, shard, primaryKey } = levelling;
+  const on = documentsOn(context, levelling, node);
+  const documents = await listShard(on, inShard(standing, shard), primaryKey, [SEQUENCE_FIELD]);
   const result = new Map<string, string>();
   for (const [id, document] of documents) {
     const sequence = findMember(document, SEQUENCE_FIELD);

@@ -1,3 +1,5 @@
+import { shardCondition } from "../../merge/shard-filter.js";
+import { familyShards } from "../../placement/shard-family.js";
 import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
 
 /**
@@ -21,6 +23,8 @@ export interface Standing {
   /** By shard: ids of nodes that served it and are still kept up to date. */
   readonly leaving: readonly (readonly string[])[];
   readonly shardsByNode: ReadonlyMap<string, readonly number[]>;
+  /** The shards that documents bear codes of; a multiple of the index's. */
+  readonly familyShards: number;
   readonly nodes: ReadonlyMap<string, NodeView>;
 }
 
@@ -47,6 +51,7 @@ export function standingOf(view: TopologyView, index: IndexView): Standing {
     joining: index.joining,
     leaving: index.leaving,
     shardsByNode: index.shardsByNode,
+    familyShards: index.familyShards,
     nodes: view.nodes,
   };
 }
@@ -136,4 +141,9 @@ export function allShards(standing: Standing): readonly number[] {
 /** What is in `a` and not in `b`. */
 export function difference(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> {
   return new Set([...a].filter((value) => !b.has(value)));
+}
+
+/** A filter for the documents of a shard, whichever code of its family they bear. */
+export function inShard({ placement, familyShards: codes }: Standing, shard: number): string {
+  return shardCondition(familyShards([shard], placement.length, codes));
 }

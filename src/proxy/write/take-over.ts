@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { OWN_TASK_UID, parseTaskMetadata } from "../../meilisearch/task-metadata.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
-import { SEQUENCE_FIELD, SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
+import { SEQUENCE_FIELD } from "../../placement/injected-fields.js";
 import { physicalName } from "../../placement/physical-name.js";
 import { ControlRefusedError, ControlUnavailableError } from "../control-transport.js";
 import type { NodeView } from "../topology/topology-view.js";
@@ -15,7 +15,7 @@ import {
 } from "./generation-change.js";
 import { levelShard } from "./level-replicas.js";
 import { generationOnNode } from "./physical-generation.js";
-import { allShards, difference, keepers, losable, type Standing, withoutNodes } from "./standing.js";
+import { allShards, difference, inShard, keepers, losable, type Standing, withoutNodes } from "./standing.js";
 
 /** Documents of one shard that are compared at most; more count as different. */
 const MAX_COMPARED_DOCUMENTS = 1_000_000;
@@ -293,7 +293,7 @@ async function shardDigest(
 ): Promise<string> {
   const path = `/indexes/${physicalName(standing.instance, standing.generation)}/documents/fetch`;
   const body = JSON.stringify({
-    filter: [`${SHARD_FIELD} = "${shardCode(shard)}"`],
+    filter: [inShard(standing, shard)],
     fields: [SEQUENCE_FIELD],
     limit: MAX_COMPARED_DOCUMENTS,
   });

@@ -23,6 +23,7 @@ const terms = (primaryKey?: string): BatchTerms => ({
   indexUid: "movies",
   primaryKey,
   shards: 8,
+  codeShards: 8,
   rules: { geo: true, geojson: false, dimensions: new Map([["m", 2]]) },
   hasher,
 });

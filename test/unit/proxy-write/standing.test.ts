@@ -29,6 +29,7 @@ const standings = fc
       joining: [],
       leaving: [],
       shardsByNode,
+      familyShards: placement.length,
       nodes: new Map(),
     };
   });

@@ -3,6 +3,7 @@ import type { OpenSettings } from "../open-settings.js";
 import type { WriteCore } from "../write-core.js";
 import { CopyProgressReport } from "./copy-progress.js";
 import { CopyMovedOnError, CopyRun } from "./copy-run.js";
+import { takeSplitStep } from "./copy-split.js";
 import { begin, clean, fill, stopWrites, verifyAndDrop } from "./copy-steps.js";
 import type { TrackerFault } from "./copy-tracker.js";
 
@@ -103,6 +104,7 @@ export class CopyRunner {
   }
 
   #take(step: CopyStep, run: CopyRun): Promise<void> {
+    if (run.look().copy.splitShards > 0) return takeSplitStep(step, run);
     switch (step) {
       case "planned":
         return begin(run, this.openSettings);

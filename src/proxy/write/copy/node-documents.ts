@@ -1,11 +1,10 @@
 import { arrayElements, findMember, objectMembers } from "../../../json/members.js";
-import { SHARD_FIELD, shardCode } from "../../../placement/injected-fields.js";
 import type { NodeView } from "../../topology/topology-view.js";
 import { documentId } from "../document-key.js";
 import type { NodeCalls } from "../node-calls.js";
 
 /** Documents of one shard that are listed at most. */
-export const MAX_SHARD_DOCUMENTS = 1_000_000;
+const MAX_SHARD_DOCUMENTS = 1_000_000;
 
 /** How long a node may take to tell of a whole shard. Milliseconds. */
 const LISTING_TIMEOUT_MS = 120_000;
@@ -49,22 +48,23 @@ export async function fetchDocuments(
 /**
  * The members of a shard's documents that are asked for, by document id.
  *
- * @throws ShardTooLargeError above {@link MAX_SHARD_DOCUMENTS}
+ * @param filter what the shard's documents pass
+ * @throws ShardTooLargeError above a million
  */
 export async function listShard(
   on: DocumentsOnNode,
-  shard: number,
+  filter: string,
   primaryKey: string,
   fields: readonly string[] = [],
 ): Promise<ReadonlyMap<string, Buffer>> {
   const documents = await fetchDocuments(on, {
-    filter: [`${SHARD_FIELD} = "${shardCode(shard)}"`],
+    filter: [filter],
     fields: [primaryKey, ...fields],
     limit: MAX_SHARD_DOCUMENTS + 1,
   });
   if (documents.length > MAX_SHARD_DOCUMENTS) {
     throw new ShardTooLargeError(
-      `node ${on.node.id} holds more than ${MAX_SHARD_DOCUMENTS} documents of shard ${shard}; reshard the index`,
+      `node ${on.node.id} holds more than ${MAX_SHARD_DOCUMENTS} documents of a shard; cut the index into more shards`,
     );
   }
   return byId(documents, primaryKey);
