@@ -44,7 +44,10 @@ const LOOKED_AT = 100;
  */
 export class IndexNames {
   readonly #options: IndexNamesOptions;
-  readonly #running = new Map<number, Promise<Epoch | undefined>>();
+  readonly #running = new Map<
+    number,
+    { readonly names: ReadonlySet<string>; readonly done: Promise<Epoch | undefined> }
+  >();
   readonly #stopping = createSharedAbort();
 
   constructor(options: IndexNamesOptions) {
@@ -54,7 +57,7 @@ export class IndexNames {
   /** Records the task and runs it; resolves with the epoch that holds its outcome, or with nothing after `waitMs`. */
   async run(uid: number, change: NameChange, waitMs: number): Promise<Epoch | undefined> {
     const { store, topology, registry, world } = this.#options;
-    let running = this.#running.get(uid);
+    let running = this.#running.get(uid)?.done;
     if (running === undefined) {
       let row = await store.tasks.get(taskUid(uid));
       if (row !== undefined && isFinalStatus(row.status)) return topology.current().epoch;
@@ -94,17 +97,26 @@ export class IndexNames {
   /** Ends what is under way; it is taken up again by {@link resume}. */
   async stop(): Promise<void> {
     this.#stopping.abort(new Error("the control plane stops"));
-    await Promise.all(this.#running.values());
+    await Promise.all([...this.#running.values()].map(({ done }) => done));
+  }
+
+  /**
+   * Resolves once no change is under way that gives or takes this name. An index that is made for a write waits for it: the writer of another
+   * index holds back only what it is sent itself.
+   */
+  async settled(indexUid: string): Promise<void> {
+    const changes = [...this.#running.values()].filter(({ names }) => names.has(indexUid));
+    await Promise.all(changes.map(({ done }) => done));
   }
 
   #start(row: TaskRow, change: NameChange): Promise<Epoch | undefined> {
-    const held = this.#running.get(row.uid);
+    const held = this.#running.get(row.uid)?.done;
     if (held !== undefined) return held;
     if (this.#running.size >= MAX_RUNNING) {
       throw new ConnectError(`${MAX_RUNNING} changes of names are under way`, Code.ResourceExhausted);
     }
     const running = this.#untilDone(row, change).finally(() => this.#running.delete(row.uid));
-    this.#running.set(row.uid, running);
+    this.#running.set(row.uid, { names: new Set(namesOf(change)), done: running });
     return running;
   }
 

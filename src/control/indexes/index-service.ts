@@ -51,7 +51,11 @@ export function createIndexService(options: IndexServiceOptions): ServiceImpl<ty
   const { topology, hasher, names } = options;
   const queues: Queues = new Map();
   const alone = <T>(uid: string, work: () => Promise<T>): Promise<T> =>
-    inTurn(queues, uid, options.maxCreations ?? 1_000, work);
+    inTurn(queues, uid, options.maxCreations ?? 1_000, async () => {
+      // A new index must not take a name from under a change that was accepted before.
+      if (!topology.current().indexes.some((index) => index.uid === uid)) await names.settled(uid);
+      return work();
+    });
   return {
     ensureIndex: ({ uid, primaryKey, writer, replacedPrimaryKey }) =>
       alone(uid, () => ensureIndex(options, { uid, primaryKey, writer }, replacedPrimaryKey)),
