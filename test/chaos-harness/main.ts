@@ -75,6 +75,7 @@ async function run(seed: number): Promise<RunRow> {
     restMs: 120_000,
   });
   for (const [answer, count] of report.refusals) console.log(`  ${count} times ${answer}`);
+  for (const outcome of report.outcomes) console.log(`  ${outcome}`);
   for (const { kind, detail } of report.violations) console.log(`VIOLATION ${kind}: ${detail}`);
   if (report.violations.length === 0 && options.keep !== true)
     rmSync(folder, { recursive: true, force: true });

@@ -17,6 +17,8 @@ export class Operations {
   #busy = false;
   /** How many were carried out to their end. */
   completed = 0;
+  /** What became of each. */
+  readonly outcomes: string[] = [];
 
   constructor(known: readonly Operation[], recorder: Recorder) {
     this.#known = known;
@@ -38,6 +40,7 @@ export class Operations {
         },
         (error: unknown) => `failed: ${String(error)}`,
       );
+      this.outcomes.push(`${chosen.name}: ${outcome}`);
       this.#recorder.event(`operation ${chosen.name}: ${outcome}`);
       return true;
     } finally {

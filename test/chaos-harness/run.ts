@@ -53,6 +53,8 @@ export interface RunReport {
   readonly injected: Readonly<Record<PlannedFault["kind"], number>>;
   /** Operations on the fleet that were carried out to their end. */
   readonly operations: number;
+  /** What became of each operation. */
+  readonly outcomes: readonly string[];
   /** What clients were told instead of what they asked for, and how often. */
   readonly refusals: ReadonlyMap<string, number>;
   /** Milliseconds from the last fault until the fleet had come to rest. */
@@ -138,12 +140,13 @@ class Run {
       ...this.#deaths,
       ...checkVacuity(figures, this.#options.minimum(durationMs)),
     ];
-    const { completed } = this.#operations;
+    const { completed, outcomes } = this.#operations;
     return {
       violations,
       figures,
       injected,
       operations: completed,
+      outcomes,
       refusals: refusalsIn(history),
       restedAfterMs,
     };
