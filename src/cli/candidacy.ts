@@ -193,6 +193,11 @@ async function lead(
         documentsPerSecond: config.replica_check_documents_per_second,
       },
       stall: { stallMs: config.node_stall_seconds * 1_000 },
+      copies: {
+        shardsPerNode: config.copy_shards_per_node,
+        copies: config.copies_at_once,
+        patienceMs: config.workflow_patience_seconds * 1_000,
+      },
       repair: {
         isOn: config.automatic_repair,
         settleMs: config.repair_delay_seconds * 1_000,

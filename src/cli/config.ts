@@ -108,6 +108,12 @@ export const configSchema = z
     repair_delay_seconds: z.number().int().min(0).max(86_400).default(5),
     /** Documents that an automatic repair copies in a second, at most; 0 for as fast as the nodes' queues allow. */
     repair_documents_per_second: z.number().int().min(0).max(1_000_000).default(0),
+    /** Shards that are copied to one node, or away from it, at a time. */
+    copy_shards_per_node: z.number().int().min(1).max(4_096).default(8),
+    /** Copies of shards under way at a time, over all indexes. */
+    copies_at_once: z.number().int().min(1).max(1_000).default(4),
+    /** Seconds that a change of the fleet may stand still before it is given up. */
+    workflow_patience_seconds: z.number().int().min(60).max(31_536_000).default(3_600),
     /** Seconds that a node may be away before what it held is made anew on others; 0 for never. */
     node_grace_seconds: z.number().int().min(0).max(31_536_000).default(600),
     /** Seconds in which a node that finishes none of its tasks, although others have, is given up; 0 for never. */
