@@ -1,5 +1,5 @@
 // Grows a fleet of real nodes and shrinks it back while clients write and search, and shows what they noticed.
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { table } from "../../src/cli/output.js";
 import { DEFAULT_MASTER_KEY, nodeBackend } from "../support/nodes.js";
@@ -16,6 +16,7 @@ interface Options {
   readonly writes: number;
   readonly documentsPerWrite: number;
   readonly searches: number;
+  readonly dump?: string;
   readonly json?: boolean;
 }
 
@@ -31,6 +32,7 @@ const program = new Command("elastic")
   .option("--writes <count>", "write requests a second", Number, 5)
   .option("--documents-per-write <count>", "documents of a write request", Number, 10)
   .option("--searches <count>", "searches a second", Number, 10)
+  .option("--dump <file>", "write every request and log line there, to look into a run")
   .option("--json", "print one JSON document")
   .parse();
 const options = program.opts<Options>();
@@ -43,13 +45,14 @@ const documents = Array.from({ length: options.documents }, (_, id) => ({
   ...corpus[id % corpus.length],
   id,
 }));
-const result = await runElastic({
+const { epoch, logs, seen, ...result } = await runElastic({
   ...options,
   nodeKey: DEFAULT_MASTER_KEY,
   corpus: documents,
   progress: (text) => process.stderr.write(`${new Date().toISOString().slice(11, 19)} ${text}\n`),
 });
 
+if (options.dump !== undefined) writeFileSync(options.dump, JSON.stringify({ epoch, seen, logs }));
 if (options.json === true)
   console.log(JSON.stringify({ backend: nodeBackend.kind, options, ...result }, null, 2));
 else {

@@ -1,7 +1,7 @@
 import type { MiroirClient } from "../../src/client/index.js";
 import type { Topology } from "../../src/gen/miroir/v1/topology_pb.js";
 import { WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
-import { type ElasticFleet, startElasticFleet } from "./fleet-processes.js";
+import { type ElasticFleet, type LogLine, startElasticFleet } from "./fleet-processes.js";
 import { movedReplicas } from "./moves.js";
 import { type OpenLoad, type SeenRequest, startOpenLoad } from "./open-load.js";
 import { type PauseMoment, pauseMoments, quantile, writePauses } from "./pauses.js";
@@ -57,6 +57,11 @@ export interface ElasticResult {
   readonly differences: number;
   /** What was not as it should be. */
   readonly faults: readonly string[];
+  /** Every request and log line, to look into a run. */
+  readonly seen: readonly SeenRequest[];
+  readonly logs: readonly LogLine[];
+  /** What to add to a request's times for milliseconds since the Unix epoch. */
+  readonly epoch: number;
 }
 
 const INDEX = "films";
@@ -234,6 +239,9 @@ async function conclude(
     wrong,
     differences,
     faults,
+    seen: load.seen,
+    logs: fleet.logs(),
+    epoch: epochOf(0),
   };
 }
 
