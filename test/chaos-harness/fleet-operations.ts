@@ -8,6 +8,8 @@ import type { Operation } from "./operations.js";
 
 /** How long an operation is followed, in milliseconds; what takes longer goes on by itself. */
 const FOLLOW_MS = 60_000;
+/** How long an operation is tried that is refused, in milliseconds. */
+const PATIENCE_MS = 15_000;
 
 /** The operations of a run. Nodes beyond the first ones, and those that were removed, can be added; so many always stay. */
 export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: number): readonly Operation[] {
@@ -21,9 +23,13 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
     );
   const spare = (): number =>
     fleet.nodes.findIndex((node) => members().every((member) => member.url !== node.url));
-  const change = async (
+  /** As an operator would, tries again for a while: another change may be under way, or nobody leads. */
+  const change = (
     call: (cluster: MiroirClient["cluster"]) => Promise<{ readonly change?: FleetChange | undefined }>,
-  ) => (await onLeader(fleet, ({ cluster }) => call(cluster))).change;
+  ): Promise<FleetChange | undefined> =>
+    eventually("a change of the fleet", PATIENCE_MS, async () =>
+      onLeader(fleet, ({ cluster }) => call(cluster)),
+    ).then((answer) => answer.change);
   return [
     {
       name: "add node",

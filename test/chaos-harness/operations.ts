@@ -38,7 +38,8 @@ export class Operations {
           if (!told.startsWith("FAILED")) this.completed++;
           return told;
         },
-        (error: unknown) => `failed: ${String(error)}`,
+        (error: Error) =>
+          `failed: ${String(error)}${error.cause === undefined ? "" : `: ${String(error.cause)}`}`,
       );
       this.outcomes.push(`${chosen.name}: ${outcome}`);
       this.#recorder.event(`operation ${chosen.name}: ${outcome}`);
