@@ -55,7 +55,14 @@ function movesOf({ drops, moves }: IndexPlan) {
 function nodeChange(topology: Topology, { group, id, zone }: Node, plan: FleetPlan) {
   const before = replicasOn(topology, id);
   const moves = plan.indexes.flatMap((index) => index.moves);
-  const taken = moves.filter(({ to }) => to === id).length;
+  // A replica that is written anew where it is counts as copied, not as another one.
+  const taken = plan.indexes.reduce((sum, index) => {
+    const placement = topology.indexes.find(({ instance }) => instance === index.instance)?.placement;
+    const added = index.moves.filter(
+      ({ shard, to }) => to === id && placement?.[shard]?.nodeIds.includes(id) !== true,
+    );
+    return sum + added.length;
+  }, 0);
   const moved = moves.filter(({ from }) => from === id).length;
   const dropped = plan.indexes.flatMap((index) => index.drops).filter(({ from }) => from === id).length;
   return {
