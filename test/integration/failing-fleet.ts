@@ -17,8 +17,10 @@ const SHARDS = 6;
 
 /** Three nodes with two copies of one index, to which things happen. */
 export class FailingFleet {
-  /** Documents that were added and acknowledged. */
+  /** Documents that were added. */
   written = 0;
+  /** Those of them whose tasks have succeeded: every search has to find them. */
+  #certain = 0;
 
   private constructor(
     readonly fleet: Fleet,
@@ -45,14 +47,15 @@ export class FailingFleet {
   }
 
   /** Adds documents and waits until they are there. */
-  async write(count: number, more: Readonly<Record<string, unknown>> = {}): Promise<void> {
+  async write(count: number, more: () => Readonly<Record<string, unknown>> = () => ({})): Promise<void> {
     const documents = Array.from({ length: count }, () => {
       const id = this.written++;
-      return { id, title: `common film ${id}`, ...more };
+      return { id, title: `common film ${id}`, ...more() };
     });
     const path = `/indexes/${INDEX}/documents?primaryKey=id`;
     const { taskUid } = await this.fleet.api.ok<{ taskUid: number }>("POST", path, documents);
     await this.fleet.api.waitForTask(taskUid);
+    this.#certain += count;
   }
 
   /** How many of the documents a search finds. */
@@ -115,7 +118,7 @@ export class FailingFleet {
     let isOver = false;
     const searching = (async () => {
       while (!isOver) {
-        const wanted = this.written;
+        const wanted = this.#certain;
         try {
           const total = await this.found();
           if (total < wanted) wrong.push(`${total} of ${wanted} documents`);

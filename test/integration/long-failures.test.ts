@@ -117,14 +117,15 @@ describe.runIf(isAsked && hasRealNode)("a node whose disk is full", () => {
     const { fleet } = started;
     const folder = started.folderOf(1);
     await fleet.node(1).stop();
-    if (!mounted(folder, 40)) return context.skip();
+    if (!mounted(folder, 30)) return context.skip();
     try {
       await fleet.node(1).restart();
       await started.settled();
       const searches = started.watch();
       const words = () => Array.from({ length: 60 }, () => Math.random().toString(36).slice(2)).join(" ");
+      const text = () => ({ text: words() });
       for (let round = 0; round < 20 && (await nodeIsWhole(started)); round += 1) {
-        await started.write(400, { text: words() });
+        await started.write(400, text);
       }
       expect(await nodeIsWhole(started)).toBe(false);
       await started.write(5);
