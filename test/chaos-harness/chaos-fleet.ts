@@ -1,7 +1,6 @@
 /** The processes of a run: nodes, control replicas, proxies and a store, with a relay on every link between two of them. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { findMeilisearchBinary } from "../../src/nodes/find-binary.js";
 import { launchNode, type NodeProcess } from "../../src/nodes/launch.js";
 import { findFreePort } from "../../src/nodes/ports.js";
 import { DEFAULT_MASTER_KEY } from "../support/nodes.js";
@@ -109,7 +108,6 @@ export class ChaosFleet {
         Array.from({ length: count }, (_, at) =>
           launchNode({
             kind: nodeKind === "real" ? "binary" : "embedded",
-            ...(nodeKind === "real" ? { binaryPath: findMeilisearchBinary() ?? "meilisearch" } : {}),
             dataDir: join(this.#folder, `node-${at}`),
             masterKey: NODE_KEY,
           }),
