@@ -17,7 +17,7 @@ export interface StepReport {
   readonly killedAt: readonly string[];
   /** Every step of every copy in the order in which the store held them; the same one after the other is one. */
   readonly steps: readonly SeenStep[];
-  /** Every generation of the index that the store held, in that order. */
+  /** Every generation of the index that the store held, from the one on at which the first copy was planned. */
   readonly generations: readonly bigint[];
 }
 
@@ -81,10 +81,10 @@ export class StepKiller {
     let last: string | undefined;
     while (!this.#stopped) {
       const { copy, generation } = await this.index();
-      if (this.#generations.at(-1) !== generation) this.#generations.push(generation);
       // The end is one only of a copy that was seen before.
       if (copy !== undefined || last !== undefined) {
         last = copy?.id ?? last;
+        if (this.#generations.at(-1) !== generation) this.#generations.push(generation);
         const step = copy === undefined ? "end" : ShardCopyStep[copy.step].toLowerCase();
         const newest = this.#steps.at(-1);
         if (newest?.copy !== last || newest?.step !== step) this.#steps.push({ copy: last ?? "", step });
