@@ -9,6 +9,7 @@ import { IndexService } from "../../../src/gen/miroir/v1/indexes_pb.js";
 import { KeyService } from "../../../src/gen/miroir/v1/keys_pb.js";
 import { ResourceService } from "../../../src/gen/miroir/v1/resources_pb.js";
 import { TaskService } from "../../../src/gen/miroir/v1/tasks_pb.js";
+import { WorkflowService } from "../../../src/gen/miroir/v1/workflows_pb.js";
 import {
   type ControlRefusalCode,
   ControlRefusedError,
@@ -50,6 +51,7 @@ const SERVICES = {
   resources: ResourceService,
   cluster: ClusterService,
   copies: CopyService,
+  workflows: WorkflowService,
 } as const;
 
 const METHODS: ReadonlyMap<string, readonly [service: keyof typeof SERVICES, method: DescMethod]> = new Map(
@@ -125,7 +127,11 @@ export function linkControl(
       answer.catch(() => undefined);
     }
   };
-  const attempt = async (name: string, request: object, signal: AbortSignal | undefined): Promise<unknown> => {
+  const attempt = async (
+    name: string,
+    request: object,
+    signal: AbortSignal | undefined,
+  ): Promise<unknown> => {
     let last: unknown;
     for (const _ of link.replicas()) {
       const replica = at(link, preferred);
@@ -146,7 +152,8 @@ export function linkControl(
     signal: AbortSignal | undefined,
   ): Promise<unknown> => {
     await process.timers.sleep(1 + seeded.below(2));
-    if (replica === undefined || !replica.process.alive()) throw new NotServingError("no control process there");
+    if (replica === undefined || !replica.process.alive())
+      throw new NotServingError("no control process there");
     if (seeded.chance(link.faults.unavailable)) throw new ControlUnavailableError("no connection");
     await replica.process.timers.sleep(0);
     const services = replica.services();
@@ -185,7 +192,8 @@ function at(link: ControlLink, position: number): ControlReplica | undefined {
   return replicas[position % Math.max(1, replicas.length)];
 }
 
-async function invoke(
+/** Calls a method of whatever service has one of that name. */
+export async function invoke(
   services: LeaderServices,
   name: string,
   request: object,

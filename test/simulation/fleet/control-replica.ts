@@ -74,7 +74,15 @@ export class ControlReplica {
     const { name, config, logger, store, transport } = this.options;
     const { signal } = this.stop;
     const world = this.process;
-    const common = { config, pace: PACE, world, logger, store: store(world), transport: transport(world), metrics: this.metrics };
+    const common = {
+      config,
+      pace: PACE,
+      world,
+      logger,
+      store: store(world),
+      transport: transport(world),
+      metrics: this.metrics,
+    };
     while (!signal.aborted) {
       const holder = `${name}/${++this.candidacies}/${world.random.next()}`;
       try {

@@ -7,7 +7,13 @@ import type { ShardHasher } from "../../../src/placement/shard.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
 import type { VirtualWorld } from "../virtual-world.js";
-import { type ControlFaults, type ControlLink, linkControl, RELIABLE_CONTROL } from "./control-link.js";
+import {
+  type ControlFaults,
+  type ControlLink,
+  invoke,
+  linkControl,
+  RELIABLE_CONTROL,
+} from "./control-link.js";
 import { ControlReplica } from "./control-replica.js";
 import { SimulatedMeilisearch } from "./node.js";
 import { NodeNetwork } from "./node-network.js";
@@ -19,6 +25,8 @@ import { StoreWatch } from "./store-watch.js";
 /** How a fleet is laid out. */
 export interface FleetShape {
   readonly nodes: number;
+  /** Servers beside them, which operators may add. */
+  readonly spares: number;
   readonly groups: number;
   readonly copies: number;
   readonly shards: number;
@@ -48,7 +56,7 @@ export class Fleet {
     private readonly planted: PlantedFault,
   ) {
     this.nodes = new Map(
-      Array.from({ length: shape.nodes }, (_, at) => {
+      Array.from({ length: shape.nodes + shape.spares }, (_, at) => {
         const id = `node-${at}`;
         const tuning = { maxBatchMs: shape.maxBatchMs, maxBatch: 8 };
         return [id, new SimulatedMeilisearch(id, `master-key-of-${id}`, world, tuning)] as const;
@@ -116,7 +124,9 @@ export class Fleet {
       name,
       world: this.world,
       config: configSchema.parse({
-        nodes: [...this.nodes.values()].map(({ id, masterKey }) => ({ url: `http://${id}`, key: masterKey })),
+        nodes: [...this.nodes.values()]
+          .slice(0, shape.nodes)
+          .map(({ id, masterKey }) => ({ url: `http://${id}`, key: masterKey })),
         groups: shape.groups,
         replication_factor: shape.copies,
         shards: shape.shards,
@@ -125,9 +135,25 @@ export class Fleet {
         repair_delay_seconds: 0,
       }),
       logger: this.logger(name),
-      store: (process) => linkStore(this.planted.store(this.watch.store), this.storeLink, this.world, process),
+      store: (process) =>
+        linkStore(this.planted.store(this.watch.store), this.storeLink, this.world, process),
       transport: (process) => this.network.transport(name, process),
     });
+  }
+
+  /** An operator's call to whoever leads; rejects where nobody does, and where it is refused. */
+  async operate(method: string, request: object): Promise<unknown> {
+    await this.world.timers.sleep(1);
+    const leader = this.controls.find((control) => control.services() !== undefined);
+    const services = leader?.services();
+    if (leader === undefined || services === undefined) throw new Error("no control process leads");
+    await leader.process.timers.sleep(0);
+    return invoke(services, method, request, undefined);
+  }
+
+  /** A server that the fleet was started without; undefined where there is none. */
+  spare(): SimulatedMeilisearch | undefined {
+    return [...this.nodes.values()][this.shape.nodes];
   }
 
   /** Ends all topology streams, as a network that was interrupted does. */

@@ -6,6 +6,14 @@ export class Injector {
   kills = 0;
   /** Ends and pauses of proxies, which hand their indexes over. */
   handOvers = 0;
+  operations = 0;
+  /** Nodes that were killed with a batch in the index and not in the task log. */
+  betweenCommits = 0;
+  /**
+   * Whether this run's nodes fail by what they hold, one of them, rather than by being away: together that is more than two copies can bear.
+   */
+  private isDamaging = false;
+  private damaged = false;
   private readonly pending = new Set<() => void>();
 
   constructor(
@@ -17,34 +25,39 @@ export class Injector {
   /** Faults begin now, and new ones come until a moment. */
   start(until: number): void {
     const { seeded, clock, timers } = this.world;
-    const some = () => seeded.pick([0, 0, 0.01, 0.05]);
-    this.fleet.network.faults = {
-      refuse: some(),
-      notSent: some(),
-      loseAnswer: some(),
-      delay: some(),
-      maxDelayMs: seeded.pick([10, 1_000, 10_000]),
-    };
-    this.fleet.setControlFaults({
-      unavailable: some(),
-      loseAnswer: some(),
-      streamDelayMs: seeded.pick([3, 3, 50, 800]),
-    });
-    if (seeded.chance(0.3)) {
-      this.fleet.storeLink.faults = {
-        unavailable: some(),
-        loseAnswer: seeded.pick([0, 0.01]),
-        delay: seeded.pick([0, 0.01]),
-        maxDelayMs: seeded.pick([100, 15_000]),
-      };
-    }
-    const pauseMs = seeded.pick([700, 2_000, 5_000]);
+    this.isDamaging = seeded.chance(0.25);
+    this.disturbNetworks();
+    const pauseMs = seeded.pick([500, 1_200, 3_000]);
     const next = (): void => {
       if (clock.monotonic() >= until) return;
       this.disturb();
       timers.after(seeded.below(pauseMs), next);
     };
     timers.after(seeded.below(pauseMs), next);
+  }
+
+  private disturbNetworks(): void {
+    const { seeded } = this.world;
+    const some = () => seeded.pick([0, 0, 0.01, 0.05]);
+    if (!this.isDamaging) {
+      const maxDelayMs = seeded.pick([10, 1_000, 10_000]);
+      this.fleet.network.faults = {
+        refuse: some(),
+        notSent: some(),
+        loseAnswer: some(),
+        delay: some(),
+        maxDelayMs,
+      };
+    }
+    const streamDelayMs = seeded.pick([3, 3, 50, 800]);
+    this.fleet.setControlFaults({ unavailable: some(), loseAnswer: some(), streamDelayMs });
+    if (seeded.chance(0.7)) return;
+    this.fleet.storeLink.faults = {
+      unavailable: some(),
+      loseAnswer: seeded.pick([0, 0.01]),
+      delay: seeded.pick([0, 0.01]),
+      maxDelayMs: seeded.pick([100, 15_000]),
+    };
   }
 
   /** Takes back whatever is still in place. */
@@ -54,12 +67,19 @@ export class Injector {
   }
 
   private disturb(): void {
-    const { seeded } = this.world;
-    seeded.pick([
-      () => this.killNode(),
-      () => this.killNode(),
-      () => this.stopNode(),
-      () => this.partition(),
+    const ofNodes = this.isDamaging
+      ? [() => this.damageNode(), () => this.damageNode(), () => this.fillDisk()]
+      : [
+          () => this.killNode(),
+          () => this.killNode(),
+          () => this.killBetweenCommits(),
+          () => this.stopNode(),
+          () => this.partition(),
+        ];
+    this.world.seeded.pick([
+      ...ofNodes,
+      () => this.operate(),
+      () => this.operate(),
       () => this.killProxy(),
       () => this.killProxy(),
       () => this.endProxy(),
@@ -84,6 +104,40 @@ export class Injector {
     return 20 + seeded.below(seeded.pick([500, 4_000, 12_000]));
   }
 
+  /** An operator changes the fleet while all of this happens, or takes back what was begun. */
+  private operate(): void {
+    const { seeded } = this.world;
+    const { shape } = this.fleet;
+    const spare = this.fleet.spare();
+    const nodeId = `node-${seeded.below(shape.nodes)}`;
+    const [method, request] = seeded.pick<readonly [string, object]>([
+      ["drainNode", { nodeId }],
+      ["drainNode", { nodeId }],
+      ["rebalance", {}],
+      ["setReplication", { replicationFactor: 1 + seeded.below(3) }],
+      ["repair", {}],
+      ["cancelWorkflow", {}],
+      ...(spare === undefined
+        ? []
+        : [["addNode", { node: { url: `http://${spare.id}`, key: spare.masterKey } }] as const]),
+    ]);
+    const done = method === "cancelWorkflow" ? this.cancelWorkflow() : this.fleet.operate(method, request);
+    done.then(
+      () => {
+        this.operations++;
+        this.say(`— operator: ${method} ${JSON.stringify(request)}`);
+      },
+      (error: unknown) => this.say(`— operator: ${method} ${JSON.stringify(request)}: ${String(error)}`),
+    );
+  }
+
+  private async cancelWorkflow(): Promise<void> {
+    const { workflows } = (await this.fleet.operate("listWorkflows", {})) as { workflows: { id: string }[] };
+    const id = workflows.at(-1)?.id;
+    if (id === undefined) throw new Error("there is no workflow");
+    await this.fleet.operate("cancelWorkflow", { id });
+  }
+
   private killNode(): void {
     const node = this.world.seeded.pick([...this.fleet.nodes.values()]);
     if (!node.up) return;
@@ -93,6 +147,61 @@ export class Injector {
     this.later(this.duration(), () => {
       node.start();
       this.say(`— ${node.id} is back`);
+    });
+  }
+
+  /** Kills a node when its next batch is in the index and not yet in the task log: it runs twice. */
+  private killBetweenCommits(): void {
+    const node = this.world.seeded.pick([...this.fleet.nodes.values()]);
+    const downMs = this.duration();
+    node.queue.onCommit = () => {
+      this.kills++;
+      this.betweenCommits++;
+      node.kill();
+      this.say(`— ${node.id} is killed between the commits of a batch`);
+      this.later(downMs, () => {
+        node.start();
+        this.say(`— ${node.id} is back`);
+      });
+    };
+    this.pending.add(() => {
+      node.queue.onCommit = undefined;
+    });
+  }
+
+  /** A node comes back with an older state of its disk, with nothing, or without what it had not yet run. Never the only copy of anything. */
+  private damageNode(): void {
+    const { seeded } = this.world;
+    if (this.damaged) return;
+    const node = seeded.pick([...this.fleet.nodes.values()]);
+    const disk = seeded.pick(["old", "empty", "payloads-lost"] as const);
+    if (!node.up || !this.fleet.watch.canLose(node.id)) return;
+    this.damaged = true;
+    if (disk === "old") node.keepCopy();
+    this.later(disk === "old" ? this.duration() : 0, () => {
+      if (!node.up || !this.fleet.watch.canLose(node.id)) return;
+      this.kills++;
+      node.kill();
+      this.say(`— ${node.id} is killed, and its disk is ${disk}`);
+      this.later(this.duration(), () => {
+        node.start(disk);
+        this.say(`— ${node.id} is back, its disk ${disk}`);
+      });
+    });
+  }
+
+  /** A node's disk is full for a while: its writes fail, and its peers' do not. */
+  private fillDisk(): void {
+    const node = this.world.seeded.pick([...this.fleet.nodes.values()]);
+    if (this.damaged || !this.fleet.watch.canLose(node.id)) return;
+    this.damaged = true;
+    node.queue.full = true;
+    // What runs behind a failed task is seen for a moment on the one replica, until the control plane has read of the failure.
+    this.fleet.network.showsFailures = true;
+    this.say(`— ${node.id} has a full disk`);
+    this.later(this.duration(), () => {
+      node.queue.full = false;
+      this.say(`— ${node.id} has room again`);
     });
   }
 

@@ -14,5 +14,7 @@ for (let seed = Number(from); seed < Number(from) + Number(count); seed++) {
   if (report.findings.length > 0 || mode !== "") process.stdout.write(`${JSON.stringify(report, null, 1)}\n`);
 }
 const seconds = (performance.now() - started) / 1_000;
-process.stdout.write(`${count} runs in ${seconds.toFixed(1)} s (${((seconds * 1_000) / Number(count)).toFixed(1)} ms each), ${(virtual / Number(count) / 1000).toFixed(1)} virtual s each\n`);
+process.stdout.write(
+  `${count} runs in ${seconds.toFixed(1)} s (${((seconds * 1_000) / Number(count)).toFixed(1)} ms each), ${(virtual / Number(count) / 1000).toFixed(1)} virtual s each\n`,
+);
 process.exit(0);

@@ -123,7 +123,10 @@ export interface FetchQuery {
 }
 
 /** One page of an index's documents: all of one moment. */
-export function fetchDocuments(index: PhysicalIndex, query: FetchQuery): { results: Fields[]; total: number } {
+export function fetchDocuments(
+  index: PhysicalIndex,
+  query: FetchQuery,
+): { results: Fields[]; total: number } {
   const { filter, ids, fields, sort, offset = 0, limit = 20 } = query;
   const wanted = ids === undefined ? undefined : new Set(ids.map(String));
   const test = filter === undefined || filter === null ? () => true : filterTest(filter, index);
@@ -137,7 +140,10 @@ export function fetchDocuments(index: PhysicalIndex, query: FetchQuery): { resul
     found.sort((a, b) => (String(a[field]) < String(b[field]) ? -sign : sign));
   }
   const page = found.slice(offset, offset + limit);
-  return { results: fields === undefined ? page : page.map((document) => only(document, fields)), total: found.length };
+  return {
+    results: fields === undefined ? page : page.map((document) => only(document, fields)),
+    total: found.length,
+  };
 }
 
 function only(document: Fields, fields: readonly string[]): Fields {

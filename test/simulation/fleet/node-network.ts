@@ -34,6 +34,8 @@ export class NodeNetwork {
   faults: NetworkFaults = NO_FAULTS;
   /** Late executions that have not happened yet. */
   late = 0;
+  /** Whether some node fails tasks that its peers do not fail, which reads from there show until that is known. */
+  showsFailures = false;
   /** Requests of stopped nodes, executed when they go on. */
   private readonly stopped = new Map<string, (() => void)[]>();
   /** Pairs `client>node` between which nothing passes. */
@@ -86,10 +88,10 @@ export class NodeNetwork {
     await timers.sleep(1 + seeded.below(MAX_LATENCY_MS), request.signal).catch((cause: unknown) => {
       throw new NodeUnavailableError(address.id, "not-sent", "given up", { cause });
     });
+    const body = await wholeBody(request);
     const held = this.stopped.get(id);
     if (held !== undefined) {
       this.late++;
-      const body = await wholeBody(request);
       held.push(() => this.executeLater(node, address, request, body, 0));
       await timers.sleep(request.timeoutMs ?? 30_000, request.signal).catch(() => undefined);
       throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
@@ -104,11 +106,11 @@ export class NodeNetwork {
     if (dice < refuse + notSent + delay) {
       if (seeded.chance(0.7)) {
         this.late++;
-        this.executeLater(node, address, request, await wholeBody(request), seeded.below(maxDelayMs + 1));
+        this.executeLater(node, address, request, body, seeded.below(maxDelayMs + 1));
       }
       throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
     }
-    const answer = node.execute(request, await wholeBody(request), address.key ?? "");
+    const answer = node.execute(request, body, address.key ?? "");
     await timers.sleep(1 + seeded.below(MAX_LATENCY_MS));
     if (!node.up || request.signal?.aborted || dice < refuse + notSent + delay + loseAnswer) {
       throw new NodeUnavailableError(address.id, "unknown", "the connection broke");

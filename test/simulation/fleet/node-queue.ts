@@ -11,7 +11,10 @@ export interface Work {
    * @param index the task's index, created where the sender's key allows that; undefined for a task about none
    * @throws NodeFault
    */
-  run(index: PhysicalIndex | undefined): { readonly index?: PhysicalIndex | undefined; readonly details?: object };
+  run(index: PhysicalIndex | undefined): {
+    readonly index?: PhysicalIndex | undefined;
+    readonly details?: object;
+  };
 }
 
 /** A task in a node's log. */
@@ -26,7 +29,12 @@ export interface QueuedTask {
   startedAt: string | null;
   finishedAt: string | null;
   details: object | null;
-  error: { readonly code: string; readonly message: string; readonly type: string; readonly link: string } | null;
+  error: {
+    readonly code: string;
+    readonly message: string;
+    readonly type: string;
+    readonly link: string;
+  } | null;
   readonly work: Work;
 }
 
@@ -71,9 +79,9 @@ const COMMIT_GAP_MS = 4;
 export class NodeQueue {
   /** The next batch fails on this node: its disk is full. */
   full = false;
-  /** How often a batch was committed to the index and its node killed before the tasks were final. */
-  killedBetween = 0;
-  private batch: { committed: boolean } | undefined;
+  /** Called once when the next batch of documents is committed to the index and its tasks are not final yet. */
+  onCommit: (() => void) | undefined;
+  private batch: object | undefined;
   private isUp = true;
   private ticks = 0;
   private readonly random: SeededRandom;
@@ -98,13 +106,7 @@ export class NodeQueue {
   /** The process ends; a batch that was not committed is as if it had never begun. */
   kill(): void {
     this.isUp = false;
-    if (this.batch?.committed === true) this.killedBetween++;
     this.batch = undefined;
-  }
-
-  /** Whether a batch is committed to the index and not to the task log. */
-  betweenCommits(): boolean {
-    return this.batch?.committed === true;
   }
 
   /** The process begins on a database, its own one as a rule. */
@@ -152,13 +154,18 @@ export class NodeQueue {
       task.status = "processing";
       task.startedAt = startedAt;
     }
-    const batch = { committed: false };
+    const batch = {};
     this.batch = batch;
     const { timers } = this.world;
     timers.after(this.random.below(this.tuning.maxBatchMs), () => {
       if (this.batch !== batch) return;
       const verdicts = this.commit(tasks);
-      batch.committed = true;
+      const { onCommit } = this;
+      if (onCommit !== undefined && tasks[0]?.work.kind === "documents") {
+        this.onCommit = undefined;
+        onCommit();
+        if (this.batch !== batch) return;
+      }
       timers.after(this.random.below(COMMIT_GAP_MS + 1), () => {
         if (this.batch !== batch) return;
         this.batch = undefined;

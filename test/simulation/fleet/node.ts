@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { NodeRequest, NodeResponse } from "../../../src/meilisearch/transport.js";
 import { parseShardCode } from "../../../src/placement/injected-fields.js";
+import { DEFAULT_CLIENT_SETTINGS } from "../../../src/settings/canonical-settings.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import {
   type FetchQuery,
@@ -134,7 +135,8 @@ export class SimulatedMeilisearch {
       default:
         return refusal(404, "not_found", `no route ${method} ${path}`);
     }
-    if (name !== "" && !/^[\w-]+$/.test(name)) return refusal(400, "invalid_index_uid", "not a uid of an index");
+    if (name !== "" && !/^[\w-]+$/.test(name))
+      return refusal(400, "invalid_index_uid", "not a uid of an index");
     if (name === "") return method === "POST" ? this.create(text()) : this.listIndexes(query);
     if (section === "settings") return this.settings(method, name, text(), mayCreate);
     if (section === "documents") return this.documents(request, name, action, query, body, mayCreate);
@@ -143,7 +145,8 @@ export class SimulatedMeilisearch {
       return this.enqueue("indexDeletion", name, null, false, { kind: "alone", run: () => ({}) });
     if (index === undefined) return indexNotFound(name);
     if (section === "stats") return json(200, { numberOfDocuments: index.documents.size, isIndexing: false });
-    if (section === "") return json(200, { uid: name, createdAt: index.createdAt, primaryKey: index.primaryKey });
+    if (section === "")
+      return json(200, { uid: name, createdAt: index.createdAt, primaryKey: index.primaryKey });
     return refusal(404, "not_found", `no route ${method} ${path}`);
   }
 
@@ -188,12 +191,14 @@ export class SimulatedMeilisearch {
   ): NodeResponse {
     if (method === "GET") {
       const index = this.database.indexes.get(name);
-      return index === undefined ? indexNotFound(name) : json(200, index.settings);
+      return index === undefined
+        ? indexNotFound(name)
+        : json(200, { ...DEFAULT_CLIENT_SETTINGS, ...index.settings });
     }
     return this.enqueue("settingsUpdate", name, null, mayCreate, {
       kind: "alone",
       run: (index) => ({
-        index: index && { ...index, settings: { ...index.settings, ...patch } },
+        index: index && { ...index, settings: patched(index.settings, patch) },
         details: patch,
       }),
     });
@@ -219,7 +224,9 @@ export class SimulatedMeilisearch {
         : json(200, document);
     }
     if (action === "" && method !== "DELETE") return this.add(method, name, query, body, mayCreate);
-    const remove = (run: (index: PhysicalIndex) => { gone: readonly string[]; details: object }): NodeResponse =>
+    const remove = (
+      run: (index: PhysicalIndex) => { gone: readonly string[]; details: object },
+    ): NodeResponse =>
       this.enqueue("documentDeletion", name, metadata, false, {
         kind: "documents",
         run: (index) => {
@@ -300,7 +307,9 @@ export class SimulatedMeilisearch {
     const matching = this.database.tasks.filter(test);
     const ordered = isReversed ? matching : matching.reverse();
     const rest =
-      from === undefined ? ordered : ordered.filter((task) => (isReversed ? task.uid >= from : task.uid <= from));
+      from === undefined
+        ? ordered
+        : ordered.filter((task) => (isReversed ? task.uid >= from : task.uid <= from));
     const results = rest.slice(0, limit).map(printed);
     const next = rest[limit]?.uid ?? null;
     return json(200, { results, total: matching.length, limit, from: results[0]?.uid ?? null, next });
@@ -322,7 +331,11 @@ export class SimulatedMeilisearch {
   private listIndexes(query: URLSearchParams): NodeResponse {
     const offset = Number(query.get("offset") ?? 0);
     const limit = Number(query.get("limit") ?? 20);
-    const all = [...this.database.indexes].map(([uid, { createdAt, primaryKey }]) => ({ uid, createdAt, primaryKey }));
+    const all = [...this.database.indexes].map(([uid, { createdAt, primaryKey }]) => ({
+      uid,
+      createdAt,
+      primaryKey,
+    }));
     return json(200, { results: all.slice(offset, offset + limit), offset, limit, total: all.length });
   }
 
@@ -342,6 +355,14 @@ export class SimulatedMeilisearch {
 export function clientFields(fields: Fields): Fields {
   const { _miroir_shard, _miroir_seq, ...rest } = fields;
   return rest;
+}
+
+/** What is set to null goes back to its default. */
+function patched(
+  settings: PhysicalIndex["settings"],
+  patch: PhysicalIndex["settings"],
+): PhysicalIndex["settings"] {
+  return Object.fromEntries(Object.entries({ ...settings, ...patch }).filter(([, value]) => value !== null));
 }
 
 function parseDocuments(body: string): readonly Fields[] {

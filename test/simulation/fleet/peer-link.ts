@@ -52,8 +52,11 @@ export function linkPeers(
           yield create(ForwardRequestSchema, { message: { case: "body", value } });
         }
         progress = "sent";
+        yield create(ForwardRequestSchema, { message: { case: "end", value: {} } });
       }
-      const answers = peer.peerService.forward(messages(), contextOf("forward", call.signal))[Symbol.asyncIterator]();
+      const answers = peer.peerService
+        .forward(messages(), contextOf("forward", call.signal))
+        [Symbol.asyncIterator]();
       try {
         for (;;) {
           const next = await Promise.race([answers.next(), peer.broken]);

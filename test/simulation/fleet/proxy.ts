@@ -9,10 +9,10 @@ import type { ShardHasher } from "../../../src/placement/shard.js";
 import type { ControlTransport } from "../../../src/proxy/control-transport.js";
 import { DEFAULT_PROXY_CONFIG } from "../../../src/proxy/http/config.js";
 import type { ProxyMetrics } from "../../../src/proxy/http/metrics.js";
+import { createHealth } from "../../../src/proxy/http/read-services.js";
 import type { RouteAnswer, RouteHandler, RouteRequest } from "../../../src/proxy/http/route-table.js";
 import { WriteRouter } from "../../../src/proxy/http/write-routing.js";
 import { createPeerService } from "../../../src/proxy/peers/peer-service.js";
-import { createHealth } from "../../../src/proxy/http/read-services.js";
 import { documentQueryOf } from "../../../src/proxy/read/document-query.js";
 import { createDocumentService, type DocumentService } from "../../../src/proxy/read/documents.js";
 import { createNodeRefusals } from "../../../src/proxy/read/node-refusals.js";
@@ -21,7 +21,11 @@ import { createShardReader } from "../../../src/proxy/read/shard-reader.js";
 import { createTopologyClient, type TopologyClient } from "../../../src/proxy/topology/topology-client.js";
 import type { TopologySource } from "../../../src/proxy/topology/topology-view.js";
 import { WriterChoice } from "../../../src/proxy/topology/writer-choice.js";
-import { type DocumentWriteKind, defaultWriteConfig, type WriteResult } from "../../../src/proxy/write/types.js";
+import {
+  type DocumentWriteKind,
+  defaultWriteConfig,
+  type WriteResult,
+} from "../../../src/proxy/write/types.js";
 import { WriteGates } from "../../../src/proxy/write/write-gates.js";
 import { noWriteMetrics } from "../../../src/proxy/write/write-metrics.js";
 import { createWriteService, type WriteService } from "../../../src/proxy/write/write-service.js";
@@ -116,7 +120,12 @@ export class SimulatedProxy implements Peer {
       metrics: noWriteMetrics,
       hasher,
     });
-    const writers = new WriterChoice({ session, proxyId: id, state: () => topology.state(), directory: topology });
+    const writers = new WriterChoice({
+      session,
+      proxyId: id,
+      state: () => topology.state(),
+      directory: topology,
+    });
     // The routes' metrics; no more of them is used here.
     const metrics = METRICS as unknown as ProxyMetrics;
     const router = new WriteRouter({ ...writing, writers, config: DEFAULT_PROXY_CONFIG, metrics });

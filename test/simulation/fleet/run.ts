@@ -1,6 +1,6 @@
+import { ReplicaState, type Topology } from "../../../src/gen/miroir/v1/topology_pb.js";
 import { physicalName } from "../../../src/placement/physical-name.js";
 import type { ShardHasher } from "../../../src/placement/shard.js";
-import { ReplicaState, type Topology } from "../../../src/gen/miroir/v1/topology_pb.js";
 import { checkHistory } from "../../chaos-harness/checker/check-history.js";
 import { createVirtualWorld, type VirtualWorld } from "../virtual-world.js";
 import { RELIABLE_CONTROL } from "./control-link.js";
@@ -23,7 +23,12 @@ export interface RunReport {
   readonly reads: number;
   readonly failedReads: number;
   readonly kills: number;
+  readonly betweenCommits: number;
   readonly handOvers: number;
+  /** Changes of the fleet that operators asked for and got. */
+  readonly operations: number;
+  /** Copies that switched: shards moved, replicas repaired. */
+  readonly switches: number;
   readonly terms: number;
   readonly generations: number;
   readonly epochs: number;
@@ -42,6 +47,8 @@ export interface RunOptions {
 const LIMIT_MS = 600_000;
 /** Quiet time before the last reads: longer than any lease, grace or back-off. */
 const SETTLE_MS = 9_000;
+/** Quiet time in which whatever begins by itself would have begun: a repair, a hand-over. */
+const REST_MS = 2_500;
 const INDEX = "movies";
 
 /** One run: clients, faults and operations drawn from the seed, then healing, then judgement. The same seed gives the same run. */
@@ -51,7 +58,13 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     options.say === undefined
       ? silent
       : (line: string) => options.say?.(`${String(Math.round(world.clock.monotonic())).padStart(7)} ${line}`);
-  const fleet = await Fleet.start(world, drawShape(world), options.hasher, say, options.planted ?? NO_PLANTED_FAULT);
+  const fleet = await Fleet.start(
+    world,
+    drawShape(world),
+    options.hasher,
+    say,
+    options.planted ?? NO_PLANTED_FAULT,
+  );
   const run = new Run(seed, world, fleet, say);
   try {
     return await run.report();
@@ -66,6 +79,7 @@ function drawShape({ seeded }: VirtualWorld): FleetShape {
   const copies = groups === 2 ? 1 + seeded.below(2) : seeded.pick([1, 2, 2, 2, 3]);
   return {
     nodes,
+    spares: seeded.below(2),
     groups,
     copies: Math.min(copies, nodes / groups),
     shards: 2 + seeded.below(4),
@@ -116,7 +130,10 @@ class Run {
       reads: history.filter(({ kind }) => kind === "read").length,
       failedReads: history.filter(({ kind }) => kind === "failed-read").length,
       kills: injector.kills,
+      betweenCommits: injector.betweenCommits,
       handOvers: injector.handOvers,
+      operations: injector.operations,
+      switches: this.fleet.watch.switches,
       terms: this.fleet.watch.terms,
       generations: Number(topology?.indexes[0]?.generation ?? 1n) - 1,
       epochs: this.fleet.watch.changes,
@@ -169,21 +186,37 @@ class Run {
     await this.pass(SETTLE_MS);
     // A last write makes sure that the index has a writer that knows where it stands.
     if (!(await this.until("a write after healing", () => this.lastWrite()))) return;
-    await this.world.runUntil(
-      () => this.workload.idle() && this.fleet.network.late === 0 && [...this.fleet.nodes.values()].every((node) => node.queue.idle()),
-      LIMIT_MS,
-    );
-    await this.pass(3_000);
+    await this.comeToRest();
+  }
+
+  /** Passes the time until nothing is under way anywhere: no task, no copy, no change of the topology. */
+  private async comeToRest(): Promise<void> {
+    const { network, nodes, watch } = this.fleet;
+    for (let changes = -1; changes !== watch.changes; ) {
+      changes = watch.changes;
+      await this.world.runUntil(
+        () =>
+          this.workload.idle() &&
+          network.late === 0 &&
+          watch.copies() === 0 &&
+          [...nodes.values()].every((node) => node.queue.idle()),
+        LIMIT_MS,
+      );
+      await this.pass(REST_MS);
+    }
   }
 
   private async lastWrite(): Promise<boolean> {
-    return (await this.workload.write(0, this.world.seeded.below(this.fleet.shape.proxies))) === "acknowledged";
+    return (
+      (await this.workload.write(0, this.world.seeded.below(this.fleet.shape.proxies))) === "acknowledged"
+    );
   }
 
   private async readAtRest(): Promise<void> {
     for (let at = 0; at < this.fleet.shape.proxies; at++) {
       await this.until("reads at rest", () => this.workload.readListing(0, at, "final"));
     }
+    await this.comeToRest();
   }
 
   /** Lets time pass until `attempt` succeeds; tells and records it where it does not. */
@@ -219,7 +252,9 @@ class Run {
     for (const { id, tasks } of this.fleet.nodes.values()) {
       for (const { uid, type, indexUid, customMetadata, status, details, error, ...times } of tasks) {
         const told = JSON.stringify({ details, error: error?.code });
-        const when = [times.enqueuedAt, times.startedAt, times.finishedAt].map((time) => time?.slice(17, 23) ?? "-");
+        const when = [times.enqueuedAt, times.startedAt, times.finishedAt].map(
+          (time) => time?.slice(17, 23) ?? "-",
+        );
         this.say(`${id} ${uid} ${type} ${indexUid} ${customMetadata} ${status} ${when.join(" ")} ${told}`);
       }
     }
@@ -252,7 +287,10 @@ class Run {
     }
     for (const [nodeId, state] of states) {
       if (state === ReplicaState.STALE && this.fleet.nodes.get(nodeId)?.indexes.has(name)) {
-        this.findings.push({ kind: "stale-name", detail: `the stale replica on ${nodeId} bears the name ${name}` });
+        this.findings.push({
+          kind: "stale-name",
+          detail: `the stale replica on ${nodeId} bears the name ${name}`,
+        });
       }
     }
   }

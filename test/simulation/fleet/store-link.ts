@@ -56,8 +56,7 @@ export function linkStore(
         const value: unknown = Reflect.get(target, member);
         if (typeof value !== "function") return value;
         const method = value.bind(target) as Call;
-        return (...parameters: unknown[]) =>
-          carry(`${name}.${String(member)}`, () => method(...parameters));
+        return (...parameters: unknown[]) => carry(`${name}.${String(member)}`, () => method(...parameters));
       },
     });
   const tables = new Map<string, object>();

@@ -1,8 +1,15 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
-import { ReplicaState, TopologySchema } from "../../../src/gen/miroir/v1/topology_pb.js";
+import {
+  type Index,
+  ReplicaState,
+  ShardCopyStep,
+  TopologySchema,
+} from "../../../src/gen/miroir/v1/topology_pb.js";
 import type { FencingToken, LeaseTable, TaskStore, TopologyRow } from "../../../src/store/task-store.js";
 import type { Finding } from "./finding.js";
+
+const SWITCHED = ShardCopyStep.SWITCHED;
 
 type Method = (...parameters: unknown[]) => Promise<unknown>;
 
@@ -11,18 +18,38 @@ export class StoreWatch {
   readonly findings: Finding[] = [];
   /** Changes of the topology that were stored. */
   changes = 0;
+  /** Copies that have switched. */
+  switches = 0;
   /** Leader terms that began. */
   terms = 0;
   /** The store, as all control processes are to use it. */
   readonly store: TaskStore;
   private highestTerm = 0;
   private saved = { term: 0, counter: 0 };
+  private indexes: readonly Index[] = [];
 
   constructor(store: TaskStore) {
     this.store = { ...store, lease: this.watchLease(store.lease) };
     for (const name of ["topology", "tasks", "nodeCursors", "nodeSettingsVersions", "workflows"] as const) {
       Object.assign(this.store, { [name]: this.watchTable(name, store[name]) });
     }
+  }
+
+  /** Whether every shard that a node holds has another copy in sync, by the topology stored last. */
+  canLose(nodeId: string): boolean {
+    return this.indexes.every(({ placement, replicas }) => {
+      const others = new Set(
+        replicas
+          .filter((replica) => replica.nodeId !== nodeId && replica.state === ReplicaState.IN_SYNC)
+          .map((replica) => replica.nodeId),
+      );
+      return placement.every(({ nodeIds }) => nodeIds.some((id) => others.has(id)));
+    });
+  }
+
+  /** Copies that are under way. */
+  copies(): number {
+    return this.indexes.filter(({ copy }) => copy !== undefined).length;
   }
 
   private watchLease(table: LeaseTable): LeaseTable {
@@ -77,7 +104,12 @@ export class StoreWatch {
       });
     }
     this.saved = { term, counter };
-    for (const index of fromBinary(TopologySchema, row.document).indexes) {
+    const before = new Map(this.indexes.map((index) => [index.instance, index.copy]));
+    this.indexes = fromBinary(TopologySchema, row.document).indexes;
+    for (const { instance, copy } of this.indexes) {
+      if (copy?.step === SWITCHED && before.get(instance)?.step !== SWITCHED) this.switches++;
+    }
+    for (const index of this.indexes) {
       const good = new Set(
         index.replicas
           .filter(({ state }) => state === ReplicaState.IN_SYNC || state === ReplicaState.SUSPECT)
@@ -94,5 +126,7 @@ export class StoreWatch {
 }
 
 function isFence(value: unknown): value is FencingToken {
-  return typeof value === "object" && value !== null && "scope" in value && "term" in value && "holder" in value;
+  return (
+    typeof value === "object" && value !== null && "scope" in value && "term" in value && "holder" in value
+  );
 }

@@ -1,7 +1,13 @@
 import { MeilisearchError } from "../../../src/meilisearch/errors.js";
 import { statusName } from "../../../src/tasks/task-names.js";
 import { documentOf, keysOfGroup, SLOTS } from "../../chaos-harness/documents.js";
-import type { HistoryRecord, ReadVia, SeenTask, WriteKind, WriteRecord } from "../../chaos-harness/history.js";
+import type {
+  HistoryRecord,
+  ReadVia,
+  SeenTask,
+  WriteKind,
+  WriteRecord,
+} from "../../chaos-harness/history.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import type { Fleet } from "./fleet.js";
 import { type ClientWrite, NotConnectedError, type ReadAnswer } from "./proxy.js";
@@ -20,7 +26,7 @@ export class Workload {
   readonly history: HistoryRecord[] = [];
   /** Writes that were made while another one to a common key was under way. */
   overlapping = 0;
-  /** Reads by proxies that were cut off from the control plane, which nothing is promised of. */
+  /** Reads by proxies that were cut off from the control plane, and from replicas before their failures were known: nothing is promised of them. */
   outdatedReads = 0;
   private writes = 0;
   private readonly underWay = new Map<number, readonly string[]>();
@@ -113,22 +119,29 @@ export class Workload {
   ): Promise<WriteRecord["outcome"] | "not-connected"> {
     const id = ++this.writes;
     const start = this.now();
-    if ([...this.underWay.values()].some((others) => others.some((key) => keys.includes(key)))) this.overlapping++;
+    if ([...this.underWay.values()].some((others) => others.some((key) => keys.includes(key))))
+      this.overlapping++;
     this.underWay.set(id, keys);
     this.open++;
     const record = { kind: "write", id, client, write, keys, slot, proxy, start } as const;
     try {
       const { taskUid } = await this.fleet.proxy(proxy).write(request);
       const end = this.now();
-      this.say(`write ${id} (${write} ${keys.join(" ")}) from ${Math.round(start)}: accepted as task ${taskUid}`);
+      this.say(
+        `write ${id} (${write} ${keys.join(" ")}) from ${Math.round(start)}: accepted as task ${taskUid}`,
+      );
       const known = { ...record, end, outcome: "acknowledged", answer: "202", taskUid } as const;
-      this.follow(known).catch((error: unknown) => this.say(`following task ${taskUid} broke: ${String(error)}`));
+      this.follow(known).catch((error: unknown) =>
+        this.say(`following task ${taskUid} broke: ${String(error)}`),
+      );
       return "acknowledged";
     } catch (error) {
       if (error instanceof NotConnectedError) return "not-connected";
       const outcome = isRefusal(error) ? "refused" : "unknown";
       const answer = error instanceof MeilisearchError ? `${error.status} ${error.body.code}` : String(error);
-      this.say(`write ${id} (${write} ${keys.join(" ")}) from ${Math.round(start)}: ${outcome}: ${String(error)}`);
+      this.say(
+        `write ${id} (${write} ${keys.join(" ")}) from ${Math.round(start)}: ${outcome}: ${String(error)}`,
+      );
       this.history.push({ ...record, end: this.now(), outcome, answer });
       return outcome;
     } finally {
@@ -180,12 +193,17 @@ export class Workload {
     const { seeded } = this.world;
     const fetched = async (query: object) => {
       const { found, isCurrent } = await this.fleet.proxy(at).list({ limit: 100, ...query });
-      return { found: found.map((document) => [String(document.id), JSON.stringify(document)] as const), isCurrent };
+      return {
+        found: found.map((document) => [String(document.id), JSON.stringify(document)] as const),
+        isCurrent,
+      };
     };
     if (via === "final" || seeded.chance(0.5)) return this.read(client, at, via, KEYS, () => fetched({}));
     if (seeded.chance(0.5)) {
       const group = seeded.below(GROUPS_IN_USE);
-      return this.read(client, at, "group-search", keysOfGroup(0, group), () => fetched({ filter: `g = ${group}` }));
+      return this.read(client, at, "group-search", keysOfGroup(0, group), () =>
+        fetched({ filter: `g = ${group}` }),
+      );
     }
     const ids = KEYS.filter(() => seeded.chance(0.4));
     return this.read(client, at, "fetch", ids, () => fetched({ ids }));
@@ -202,7 +220,7 @@ export class Workload {
     this.open++;
     try {
       const { found, isCurrent } = await work();
-      if (!isCurrent) {
+      if (!isCurrent || (this.fleet.network.showsFailures && via !== "final")) {
         this.outdatedReads++;
         return false;
       }
