@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { addControlCommand, addHealthcheckCommand, addProxyCommand } from "./commands.js";
+import { addCompareCommand } from "./ctl/compare.js";
 import { addControlListCommand } from "./ctl/control.js";
 import { addElectCommand } from "./ctl/elect.js";
 import { addGroupCommands } from "./ctl/groups.js";
@@ -44,6 +45,7 @@ Exit codes: 0 done; 1 failed; 2 wrong command line or configuration; 3 a server 
   addTopologyCommands(ctl);
   addVerifyCommand(ctl);
   addElectCommand(ctl);
+  addCompareCommand(ctl);
   addNodeCommands(ctl);
   addGroupCommands(ctl);
   addReplicaCommands(ctl);

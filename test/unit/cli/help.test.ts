@@ -48,6 +48,7 @@ describe("the command line", () => {
   it("has these commands", () => {
     expect(all.map(([path]) => path).sort()).toEqual([
       "control",
+      "ctl compare",
       "ctl control list",
       "ctl elect",
       "ctl explain",
