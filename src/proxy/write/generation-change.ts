@@ -1,4 +1,5 @@
 import { physicalName } from "../../placement/physical-name.js";
+import type { TestFaults } from "../../runtime/test-faults.js";
 import type { World } from "../../runtime/world.js";
 import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
 import type { PeerCalls } from "../peers/peer-calls.js";
@@ -25,6 +26,7 @@ export interface WriterContext {
   readonly config: WriteConfig;
   readonly logger: WriteLogger;
   readonly metrics: WriteMetrics;
+  readonly testFaults?: TestFaults | undefined;
   /** Aborts when the proxy gives up its writes. */
   readonly closed: AbortSignal;
 }

@@ -16,10 +16,11 @@ export class Lane {
    * Runs `work` when everything before it is done.
    *
    * @param signal takes the work back as long as it has not begun
+   * @param isOwn Miroir's own work, of which there is little: it waits in a full lane, too
    * @throws MeilisearchError 503 at once where the lane is full (invariant 12)
    */
-  async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    if (this.count >= this.maxQueued) {
+  async run<T>(signal: AbortSignal, work: () => Promise<T>, isOwn = false): Promise<T> {
+    if (!isOwn && this.count >= this.maxQueued) {
       throw writesOverloaded(`${this.count} writes to the index are waiting, as many as may`);
     }
     this.count++;

@@ -218,6 +218,11 @@ export class WriteCore {
     await this.laneOf(indexUid).run(this.context.closed, work);
   }
 
+  /** Runs a step of a copy in an index's lane, be it full or not: an index has one copy at a time. */
+  async copyTurn(indexUid: string, work: () => Promise<void>): Promise<void> {
+    await this.laneOf(indexUid).run(this.context.closed, work, true);
+  }
+
   writerOf(instance: string): IndexWriter {
     const known = this.writers.get(instance);
     if (known !== undefined) return known;

@@ -101,6 +101,7 @@ export interface WriteServiceOptions {
   readonly config: WriteConfig;
   readonly logger: WriteLogger;
   readonly metrics: WriteMetrics;
+  readonly testFaults?: TestFaults;
   /** What copies of shards are told besides. */
   readonly copies?: CopyRunnerOptions;
   /** The hash function of shards, where it is loaded already; loaded otherwise. */

@@ -1,5 +1,7 @@
 import { MeilisearchError } from "../../../meilisearch/errors.js";
+import { NodeUnavailableError } from "../../../meilisearch/transport.js";
 import { shardCondition } from "../../../merge/shard-filter.js";
+import { ControlUnavailableError } from "../../control-transport.js";
 import type { IndexWriter } from "../index-writer.js";
 import type { LaneWatch } from "../lane-watch.js";
 import type { Standing } from "../standing.js";
@@ -16,6 +18,9 @@ import { waitUntilDone } from "./node-queue.js";
 const MAX_LISTED_KEYS = 1_000_000;
 /** Pause where nothing can be read for the moment. Milliseconds. */
 const PAUSE_MS = 50;
+/** How long steps may fail before the copy is begun anew, and the pause behind one that did. Milliseconds. */
+const PATIENCE_MS = 30_000;
+const AFTER_FAILURE_MS = 500;
 /** A target does not hold the index under its name, although it has run all that it was sent. */
 export class TargetLostError extends Error {
   override readonly name = "TargetLostError";
@@ -50,6 +55,8 @@ class Filling {
   readonly #run: CopyRun;
   readonly #units: readonly CopyUnit[];
   #lost: Error | undefined;
+  /** When a step came through last, in monotonic milliseconds. */
+  #wellAt: number;
 
   constructor(run: CopyRun, units: readonly CopyUnit[]) {
     const { index } = run.look();
@@ -61,6 +68,7 @@ class Filling {
     });
     this.#rounds = new CopyRounds(run, this.#tracker, () => this.#check());
     this.#watch = this.#watchWrites();
+    this.#wellAt = run.core.context.world.clock.monotonic();
   }
 
   async finish(atEnd: (writer: IndexWriter, standing: Standing) => Promise<void>): Promise<void> {
@@ -69,21 +77,48 @@ class Filling {
     await this.#run.inLane(async (writer) => writer.watch(this.#watch));
     try {
       await this.#waitForNodes();
-      for (;;) {
-        this.#check();
-        await followTasks(this.#run, this.#tracker);
-        await this.#listNext();
+      while (!(await this.#patiently(() => this.#step(atEnd)))) {
         progress.documentsLeft = this.#tracker.left();
         await progress.report();
-        if (this.#tracker.isDone()) {
-          if (await this.#end(atEnd)) return;
-        } else if (!(await this.#rounds.next())) {
-          await core.context.world.timers.sleep(PAUSE_MS, core.context.closed);
-        }
       }
     } finally {
       const writer = core.writerOf(instance);
       if (writer.isWatchedBy(this.#watch)) writer.watch(undefined);
+    }
+  }
+
+  /** One step; true once it was the last. */
+  async #step(atEnd: (writer: IndexWriter, standing: Standing) => Promise<void>): Promise<boolean> {
+    const { world, closed } = this.#run.core.context;
+    this.#check();
+    await followTasks(this.#run, this.#tracker);
+    await this.#listNext();
+    if (this.#tracker.isDone()) return this.#end(atEnd);
+    if (!(await this.#rounds.next())) await world.timers.sleep(PAUSE_MS, closed);
+    return false;
+  }
+
+  /**
+   * Takes what a node or the control plane fails to answer for what passes, for a while: what was learnt so far stays true as long as no
+   * write has passed unseen.
+   */
+  async #patiently(step: () => Promise<boolean>): Promise<boolean> {
+    const { world, closed } = this.#run.core.context;
+    try {
+      const isLast = await step();
+      this.#wellAt = world.clock.monotonic();
+      return isLast;
+    } catch (error) {
+      this.#check();
+      const passes =
+        error instanceof NodeUnavailableError ||
+        error instanceof MeilisearchError ||
+        error instanceof ControlUnavailableError ||
+        error instanceof CopyWaitsError;
+      if (!passes || world.clock.monotonic() - this.#wellAt >= PATIENCE_MS) throw error;
+      this.#run.progress.lastError = error.message;
+      await world.timers.sleep(AFTER_FAILURE_MS, closed);
+      return false;
     }
   }
 

@@ -110,7 +110,7 @@ export class CopyRun {
   ): Promise<T> {
     const { uid } = this.look().index;
     let done: { readonly value: T } | undefined;
-    await this.core.background(uid, async () => {
+    await this.core.copyTurn(uid, async () => {
       // Under another name by now, its writes wait in another lane.
       if (this.look().index.uid !== uid) throw new CopyWaitsError("the index has another name now");
       const { clock } = this.core.context.world;
