@@ -141,6 +141,16 @@ describe("making nodes ready", () => {
     expect(fresh?.status.kind).toBe("ready");
   });
 
+  it("goes on without a known node that cannot be used, but not where that holds for all", async () => {
+    await bootstrap({ configured: [0, 1].map((at) => ({ url: url(at), key })) });
+    const known = [0, 1].map((at) => ({ id: `node-${at}`, url: url(at), group: 0 }));
+    const wrong = { url: url(1), key: "not-the-key-at-all" };
+    const found = await bootstrap({ configured: [{ url: url(0), key }, wrong], known });
+    expect(found.map(({ status }) => status.kind)).toEqual(["ready", "down"]);
+    expect(found[1]?.status).toMatchObject({ error: expect.stringContaining("refuses the configured key") });
+    await expect(bootstrap({ configured: [wrong], known })).rejects.toMatchObject({ code: "foreign_key" });
+  });
+
   it("takes nodes without a master key as they are, and tells them apart", async (context) => {
     const addresses = open.flatMap((node) => (node === undefined ? [] : [node.url]));
     if (addresses.length < 2) return context.skip();

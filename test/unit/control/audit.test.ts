@@ -212,6 +212,23 @@ describe("the audit of node logs", () => {
     expect((await harness.finished(0)).status).toBe(TaskStatus.SUCCEEDED);
   });
 
+  it("compares what a node touched that was killed at work, before its copy is read again", async () => {
+    const [a, b] = await write(0);
+    const [first, second] = nodes.nodes;
+    if (first === undefined || second === undefined) throw new Error("no node");
+    first.documents = [{ id: "1", _miroir_seq: "((" }];
+    // The same counts and status, and another document.
+    second.documents = [{ id: "1", _miroir_seq: "()" }];
+    second.down = true;
+    await eventually(() => expect(harness.topology.current().nodes[1]?.state).toBe(NodeState.UNREACHABLE));
+    second.down = false;
+    await eventually(() => expect(harness.topology.current().nodes[1]?.state).toBe(NodeState.SUSPECT));
+    expect(replicas()).toEqual([ReplicaState.IN_SYNC, ReplicaState.IN_SYNC]);
+    second.finish([b], done);
+    first.finish([a], done);
+    await eventually(() => expect(replicas()).toEqual([ReplicaState.IN_SYNC, ReplicaState.SUSPECT]));
+  });
+
   it("gives up a node that finishes nothing although another one has, and none that is as slow as the others", async () => {
     const [a] = await write(0);
     await new Promise((resolve) => setTimeout(resolve, 500));

@@ -22,6 +22,8 @@ export class SimulatedNode {
   readonly tasks = new Map<number, NodeTaskRecord>();
   /** Settings by physical index; what a settings change sends is merged in. */
   readonly settings = new Map<string, Record<string, unknown>>();
+  /** What every list of documents gives, whatever the filter. */
+  documents: readonly { readonly id: string; readonly _miroir_seq: string }[] = [];
   /** Answers nothing while true. */
   down = false;
   requests = 0;
@@ -77,12 +79,18 @@ export class SimulatedNode {
     if (route === "/version") return answer(200, { pkgVersion: "1.50.0", commitSha: "", commitDate: "" });
     if (route === "/tasks" && method === "GET") return answer(200, this.#list(new URLSearchParams(query)));
     if (route === "/tasks" && method === "DELETE") return answer(202, { taskUid: this.#prune(query) });
-    if (route.endsWith("/documents/fetch")) return answer(200, { results: [], total: 0 });
+    if (route.endsWith("/documents/fetch")) return answer(200, this.#documents(sent));
     if (route.startsWith("/keys")) return this.#key(method, route.slice(6), sent);
     const index = /^\/indexes(?:\/([^/]+))?(\/settings)?$/.exec(route);
     if (index === null)
       return answer(404, { message: `no ${method} ${route}`, code: "not_found", type: "invalid_request" });
     return this.#index(method, index[1] ?? String(sent.uid), index[2] !== undefined, sent);
+  }
+
+  #documents({ ids, offset, limit }: Record<string, unknown>): unknown {
+    const asked = Array.isArray(ids) ? this.documents.filter(({ id }) => ids.includes(id)) : this.documents;
+    const from = Number(offset ?? 0);
+    return { results: asked.slice(from, from + Number(limit ?? 20)), total: asked.length };
   }
 
   #index(method: string, uid: string, isSettings: boolean, sent: Record<string, unknown>): NodeResponse {
