@@ -158,11 +158,11 @@ export class SimulatedNode {
       fields?: string[];
       limit: number;
     };
-    const code = /_miroir_shard = "([^"]+)"/.exec(filter?.[0] ?? "")?.[1];
+    const codes = [...(filter?.[0] ?? "").matchAll(/"([^"]+)"/g)].map(([, code]) => code);
     const matching = [...index.documents]
       .filter(([id]) => ids === undefined || ids.includes(id))
       .map(([, document]) => document.fields)
-      .filter((document) => code === undefined || document._miroir_shard === code);
+      .filter(({ _miroir_shard: code }) => codes.length === 0 || codes.includes(String(code)));
     const results = matching
       .slice(0, limit)
       .map((document) =>
