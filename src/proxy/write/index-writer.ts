@@ -13,7 +13,16 @@ import {
 import type { LaneWatch } from "./lane-watch.js";
 import { reasonOf } from "./node-calls.js";
 import { controlAway, indexBlocked, noQuorum } from "./refusals.js";
-import { allShards, holders, losable, type Standing, standingOf, targetsOf } from "./standing.js";
+import {
+  allShards,
+  holders,
+  keepers,
+  losable,
+  recipients,
+  type Standing,
+  standingOf,
+  targetsOf,
+} from "./standing.js";
 import { waitForTopology } from "./topology-wait.js";
 import { type Round, sendRounds } from "./write-rounds.js";
 import {
@@ -144,6 +153,7 @@ export class IndexWriter {
       shards: write.touched,
       keys: await write.keys?.(),
       overwrites: write.overwrites === true,
+      passesBy: write.onlyWhereFilled === true,
     };
     const sequence = this.state.nextSequence();
     watch.sending(sequence, touch);
@@ -160,7 +170,9 @@ export class IndexWriter {
   private async sendAs(write: IndexWrite, sequence: number): Promise<SentWrite> {
     const { context, state } = this;
     const targets = new Map(
-      [...targetsOf(readyStanding(state), write.touched)].filter(([id]) => write.only?.has(id) ?? true),
+      [
+        ...targetsOf(readyStanding(state), write.touched, write.onlyWhereFilled ? keepers : recipients),
+      ].filter(([id]) => write.only?.has(id) ?? true),
     );
     const { session } = context.lease;
     const sending: Sending = {

@@ -2,6 +2,7 @@ import type { Task } from "../../gen/miroir/v1/tasks_pb.js";
 import type { NodeTransport } from "../../meilisearch/transport.js";
 import { createShardHasher, type ShardHasher } from "../../placement/shard.js";
 import { createSharedAbort } from "../../runtime/abort.js";
+import type { TestFaults } from "../../runtime/test-faults.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlTransport } from "../control-transport.js";
 import type { PeerCalls } from "../peers/peer-calls.js";
@@ -129,6 +130,7 @@ export function createWriteService(options: WriteServiceOptions): WriteService {
     config,
     logger,
     metrics,
+    testFaults: options.testFaults,
     closed: closing.signal,
   };
   const uids = createTaskUids(control, lease.session, world, {
