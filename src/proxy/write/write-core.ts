@@ -52,6 +52,7 @@ export interface Dispatch {
   readonly asAdmin?: IndexWrite["asAdmin"];
   readonly keys?: IndexWrite["keys"];
   readonly overwrites?: IndexWrite["overwrites"];
+  readonly onlyWhereFilled?: IndexWrite["onlyWhereFilled"];
   readonly request: IndexWrite["request"];
   /** Frees what the requests need; called when nothing will be sent any more. */
   readonly release?: () => Promise<void>;
@@ -297,6 +298,7 @@ export class WriteCore {
         asAdmin: dispatch.asAdmin,
         keys: dispatch.keys,
         overwrites: dispatch.overwrites,
+        onlyWhereFilled: dispatch.onlyWhereFilled,
         request: dispatch.request,
       };
       const sent = await writer.sendInRounds(write, dispatch.rounds?.(standing) ?? [dispatch.touched]);
@@ -443,6 +445,7 @@ export class WriteCore {
     if (known !== undefined) return known;
     for (const [uid, lane] of this.lanes) if (lane.length === 0) this.lanes.delete(uid);
     const lane = new Lane(this.context.config.maxLaneQueue);
+    if (this.context.testFaults?.unorderedWrites === true) return lane;
     this.lanes.set(indexUid, lane);
     return lane;
   }
