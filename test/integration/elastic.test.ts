@@ -123,7 +123,7 @@ describe("a fleet under writes and searches", () => {
     expect(await copiesUnderWay()).toBe(0);
   }, 60_000);
 
-  it("gets a second group, more copies, fewer, and gives the group up", async () => {
+  it("gets a second group, fewer copies, more, and gives the group up; its last node stays", async () => {
     const nodes = spare.nodes.map(({ masterKey = "", url }) => ({ url, key: masterKey }));
     const added = await client.cluster.addGroup({ nodes });
     expect(await ended(added.change?.workflowId)).toBe("COMPLETED");
@@ -133,6 +133,17 @@ describe("a fleet under writes and searches", () => {
     expect(await ended(fewer.change?.workflowId)).toBe("COMPLETED");
     const counts = await held();
     expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBe(2 * SHARDS);
+    const drained = await client.cluster.drainNode({ nodeId: first });
+    expect(await ended(drained.change?.workflowId)).toBe("COMPLETED");
+    await expect(client.cluster.drainNode({ nodeId: second })).rejects.toThrow(
+      `${second} is the last node of group ${added.group}`,
+    );
+    await expect(client.cluster.setReplication({ replicationFactor: 2 })).rejects.toThrow(
+      /1 node for 2 replicas/,
+    );
+    const back = await client.cluster.addNode({ node: nodes[0] ?? {} });
+    expect(back.nodeId).toBe(first);
+    expect(await ended(back.change?.workflowId)).toBe("COMPLETED");
     const more = await client.cluster.setReplication({ replicationFactor: 2 });
     expect(await ended(more.change?.workflowId)).toBe("COMPLETED");
     const removed = await client.cluster.removeGroup({ group: added.group });
