@@ -109,7 +109,7 @@ export const configSchema = z
     /** Documents that an automatic repair copies in a second, at most; 0 for as fast as the nodes' queues allow. */
     repair_documents_per_second: z.number().int().min(0).max(1_000_000).default(0),
     /** Shards that are copied to one node, or away from it, at a time. */
-    copy_shards_per_node: z.number().int().min(1).max(4_096).default(8),
+    copy_shards_per_node: z.number().int().min(1).max(4_096).default(16),
     /** Copies of shards under way at a time, over all indexes. */
     copies_at_once: z.number().int().min(1).max(1_000).default(4),
     /** Seconds that a change of the fleet may stand still before it is given up. */
