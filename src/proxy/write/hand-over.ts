@@ -1,5 +1,6 @@
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
 import { rankWriters } from "../../placement/writer.js";
+import { linkAbort } from "../../runtime/abort.js";
 import type { IndexView, WriterDirectory, WritingProxy } from "../topology/topology-view.js";
 import type { WriterName } from "./generation-change.js";
 import type { OpenSettings } from "./open-settings.js";
@@ -20,6 +21,8 @@ const BALANCE_PATIENCE_MS = 500;
 const CONCURRENT = 4;
 /** How long their writes under way are waited for; there are none by then. Milliseconds. */
 const STOP_PATIENCE_MS = 1_000;
+/** How long a proxy that stops hands indexes over. Milliseconds. */
+const STOP_MS = 5_000;
 
 /**
  * Gives indexes that this proxy writes to others (invariant 7): on request, when it stops, and one by one to proxies that have come since. An
@@ -44,8 +47,25 @@ export class HandOvers {
     return done ?? { reason: "writes to the index are under way" };
   }
 
-  /** Gives all indexes away that can go at once; the others are taken over from this proxy when it is gone. */
+  /**
+   * Gives all indexes away that can go at once; the others are taken over from this proxy when it is gone. Resolves after a few seconds also where
+   * the control plane does not answer: what is under way then goes on until the proxy closes.
+   */
   async all(signal: AbortSignal): Promise<void> {
+    const over = linkAbort(signal);
+    const timer = this.core.context.world.timers.after(STOP_MS, () => over.abort());
+    const aborted = new Promise<void>((resolve) => {
+      over.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    try {
+      if (!over.signal.aborted) await Promise.race([this.#giveAll(over.signal), aborted]);
+    } finally {
+      timer.cancel();
+      over.unlink();
+    }
+  }
+
+  async #giveAll(signal: AbortSignal): Promise<void> {
     const { topology, lease } = this.core.context;
     const others = this.#others();
     const waiting = [...(topology.current()?.indexes.values() ?? [])].filter(

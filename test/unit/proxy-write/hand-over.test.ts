@@ -160,6 +160,17 @@ describe("an index", () => {
     await add("a", theirs, 3);
   });
 
+  it("keeps a proxy that stops no longer than a few seconds where the control plane does not answer", async () => {
+    const { world, control, writers, add, finish, serviceOf, join } = fleet();
+    for (const uid of UIDS) await add("a", uid, 1);
+    join();
+    control.faults = { unavailable: 1, loseAnswer: 0 };
+    const since = world.clock.monotonic();
+    await finish(serviceOf("a").drain(new AbortController().signal));
+    expect(world.clock.monotonic() - since).toBeLessThan(10_000);
+    expect(new Set(writers().values())).toEqual(new Set(["a"]));
+  });
+
   it("goes to another proxy when its own stops", async () => {
     const { writers, add, finish, serviceOf, join } = fleet();
     for (const uid of UIDS) await add("a", uid, 1);
