@@ -179,6 +179,8 @@ export class DocumentWrites {
       // Vectors can outlive the document that they came with.
       overwrites:
         request.kind === "replace" && request.skipCreation !== true && !hasEmbedders(index.settings),
+      // A part of a document alone may lack the vectors, or what they are made of.
+      onlyWhereFilled: request.kind === "update" && hasEmbedders(index.settings),
       release,
       request: (shards, name, metadata) => {
         const payload = nodePayload(batch, new Set(shards), firstSequence);

@@ -12,6 +12,11 @@ export interface IndexWrite {
   readonly keys?: (() => Promise<readonly string[] | undefined>) | undefined;
   /** Whether what becomes of the documents with these keys does not depend on what they were. False unless given. */
   readonly overwrites?: boolean | undefined;
+  /**
+   * Nodes that are still being filled with a shard do not get it: there it would make documents that lack what they need, and fail all that
+   * shares its batch. The copy brings what it made of the documents. False unless given.
+   */
+  readonly onlyWhereFilled?: boolean | undefined;
   /** Of the nodes that hold what is touched, the only ones to be sent it; all of them unless given. */
   readonly only?: ReadonlySet<string>;
   /**

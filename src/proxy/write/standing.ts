@@ -113,10 +113,13 @@ export function copies(standing: Standing, shard: number): number {
 /**
  * Of the members, which nodes get a write that touches `shards`, with the shards that it is about on each; all
  * members for `"all"`, with an empty list.
+ *
+ * @param receive who of the members receives a shard's writes; all that have anything to do with it unless given
  */
 export function targetsOf(
   standing: Standing,
   shards: readonly number[] | "all",
+  receive: (standing: Standing, shard: number) => readonly string[] = recipients,
 ): ReadonlyMap<string, readonly number[]> {
   const targets = new Map<string, number[]>();
   if (shards === "all") {
@@ -124,7 +127,7 @@ export function targetsOf(
     return targets;
   }
   for (const shard of shards) {
-    for (const nodeId of recipients(standing, shard)) {
+    for (const nodeId of receive(standing, shard)) {
       const list = targets.get(nodeId);
       if (list === undefined) targets.set(nodeId, [shard]);
       else list.push(shard);

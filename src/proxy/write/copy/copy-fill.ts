@@ -94,6 +94,7 @@ class Filling {
     await followTasks(this.#run, this.#tracker);
     await this.#listNext();
     if (this.#tracker.isDone()) return this.#end(atEnd);
+    if (this.#rounds.isRestless()) return this.#holdToEnd(atEnd);
     if (!(await this.#rounds.next())) await world.timers.sleep(PAUSE_MS, closed);
     return false;
   }
@@ -125,7 +126,12 @@ class Filling {
   #watchWrites(): LaneWatch {
     const tracker = this.#tracker;
     return {
-      sending: (sequence, touch) => tracker.sending(sequence, touch),
+      sending: (sequence, touch) => {
+        // Behind the switch the targets are filled, and get it.
+        const passesBy = touch.passesBy && this.#run.step === "copying";
+        if (passesBy) this.#rounds.unsettled();
+        tracker.sending(sequence, { ...touch, passesBy });
+      },
       settled: (sequence, touch, outcome) => {
         if (outcome.kind === "lost") {
           this.#lost = outcome.cause;
@@ -199,6 +205,15 @@ class Filling {
         await waitUntilDone(this.#run.core.context, this.#run.node(nodeId), () => this.#check());
       }
     }
+  }
+
+  /** Holds writes back for a moment, where they bring as much to copy as is copied meanwhile. */
+  async #holdToEnd(atEnd: (writer: IndexWriter, standing: Standing) => Promise<void>): Promise<boolean> {
+    return this.#run.inLane(async (writer, standing) => {
+      if (!(await this.#rounds.holding(writer))) return false;
+      await atEnd(writer, standing);
+      return true;
+    });
   }
 
   async #end(atEnd: (writer: IndexWriter, standing: Standing) => Promise<void>): Promise<boolean> {

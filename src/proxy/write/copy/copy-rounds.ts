@@ -16,6 +16,8 @@ const MAX_QUEUE = 1_000;
 const HOLD_AFTER_MS = 3_000;
 const HOLD_MS = 1_000;
 const HOLD_PAUSE_MS = 20;
+/** Documents that count as little. */
+const LITTLE = 1_000;
 
 /** Compares documents of sources and targets, some at a time, and sends the targets what differs. */
 export class CopyRounds {
@@ -27,6 +29,9 @@ export class CopyRounds {
   #notBefore = 0;
   /** When documents could be read last, or none had to be. */
   #chosenAt: number;
+  #passedBy = false;
+  /** Since when little has been left. */
+  #littleSince: number;
 
   /** @param check throws where what the tracker knows is not the whole truth any more */
   constructor(run: CopyRun, tracker: CopyTracker, check: () => void) {
@@ -34,6 +39,7 @@ export class CopyRounds {
     this.#tracker = tracker;
     this.#check = check;
     this.#chosenAt = run.core.context.world.clock.monotonic();
+    this.#littleSince = this.#chosenAt;
   }
 
   /** Reads some documents on both sides, and sends what differs. False where none can be read now. */
@@ -42,8 +48,9 @@ export class CopyRounds {
     if (clock.monotonic() < this.#notBefore) return false;
     const round = this.#choose();
     if (round === undefined) {
-      if (clock.monotonic() - this.#chosenAt >= HOLD_AFTER_MS) await this.#hold();
-      return false;
+      if (clock.monotonic() - this.#chosenAt < HOLD_AFTER_MS) return false;
+      await this.#run.inLane((writer) => this.holding(writer));
+      return true;
     }
     if (await this.#isBusy(round)) return false;
     await this.#copy(round, (send) => this.#run.inLane(send));
@@ -61,23 +68,40 @@ export class CopyRounds {
     return round;
   }
 
+  /** A write passed the targets by, so that what it touched has to be copied. */
+  unsettled(): void {
+    this.#passedBy = true;
+  }
+
+  /** Whether little is left for a while, and writes bring more all the time. */
+  isRestless(): boolean {
+    const { clock } = this.#run.core.context.world;
+    if (!this.#passedBy || this.#tracker.left() > LITTLE || this.#tracker.unlisted().length > 0) {
+      this.#littleSince = clock.monotonic();
+    }
+    return clock.monotonic() - this.#littleSince >= HOLD_AFTER_MS;
+  }
+
   /**
-   * Holds writes back for a moment, where they touch documents so often that these can never be read: nodes catch up meanwhile, and what
-   * they have finished is copied at once.
+   * Copies for a moment what nodes have finished, in the lane, where writes would touch documents so often that these could never be read:
+   * nodes catch up meanwhile.
+   *
+   * @returns whether nothing is left
    */
-  async #hold(): Promise<void> {
+  async holding(writer: IndexWriter): Promise<boolean> {
     const { world, closed } = this.#run.core.context;
-    await this.#run.inLane(async (writer) => {
-      const until = world.clock.monotonic() + HOLD_MS;
-      while (world.clock.monotonic() < until) {
-        this.#check();
-        await followTasks(this.#run, this.#tracker);
-        const round = this.#choose();
-        if (round !== undefined) return this.#copy(round, (send) => send(writer));
-        await world.timers.sleep(HOLD_PAUSE_MS, closed);
-      }
-    });
+    const until = world.clock.monotonic() + HOLD_MS;
+    while (world.clock.monotonic() < until) {
+      this.#check();
+      await followTasks(this.#run, this.#tracker);
+      if (this.#tracker.isDone()) return true;
+      const round = this.#choose();
+      if (round === undefined) await world.timers.sleep(HOLD_PAUSE_MS, closed);
+      else await this.#copy(round, (send) => send(writer));
+    }
     this.#chosenAt = world.clock.monotonic();
+    this.#littleSince = world.clock.monotonic();
+    return false;
   }
 
   /** @param inLane runs the sending in the lane */

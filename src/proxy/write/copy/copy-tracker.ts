@@ -1,4 +1,12 @@
-import { type CopyUnit, forgetKey, soilKey, touchKey, type UnitState, unlistedUnit } from "./copy-unit.js";
+import {
+  type CopyUnit,
+  forgetKey,
+  relistUnit,
+  soilKey,
+  touchKey,
+  type UnitState,
+  unlistedUnit,
+} from "./copy-unit.js";
 import { type FinishedWrite, LaneWrites, type Touch } from "./lane-writes.js";
 
 /** Documents to be looked at on both sides, and copied where they differ. */
@@ -73,13 +81,13 @@ export class CopyTracker {
   sending(sequence: number, touch: Touch): void {
     const { keys, shards } = this.#writes.begin(sequence, touch);
     for (const state of this.#touched(shards)) {
-      if (keys === undefined) {
-        if (!this.#has("ignores-keyless")) state.swept = sequence;
-        continue;
-      }
-      for (const key of keys)
+      if (keys === undefined && !this.#has("ignores-keyless")) state.swept = sequence;
+      for (const key of keys ?? []) {
         if (this.options.shardOf(key) === state.unit.shard) touchKey(state, key, sequence);
+      }
     }
+    // What a target is not told of it has to be brought.
+    if (touch.passesBy) this.#spoil({ ...touch, keys }, () => true);
   }
 
   /**
@@ -252,8 +260,7 @@ export class CopyTracker {
     for (const state of this.#touched(touch.shards)) {
       if (!concerns(state.unit)) continue;
       if (touch.keys === undefined) {
-        state.dirty = undefined;
-        state.spoils++;
+        relistUnit(state);
         continue;
       }
       for (const key of touch.keys) {

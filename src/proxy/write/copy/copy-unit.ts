@@ -18,7 +18,7 @@ export interface UnitState {
   swept: number;
   /** Keys on their way to the target. */
   readonly flying: Set<string>;
-  /** Keys of writes that failed on one side while the documents were not listed: they may be in no listing. */
+  /** Keys of writes that one side alone may have run by the time of the next listing: they may be in no listing. */
   readonly missed: Set<string>;
   /** How often a failed write may have touched any key. */
   spoils: number;
@@ -51,6 +51,13 @@ export function soilKey({ dirty, missed, foundAt }: UnitState, key: string, last
   }
   dirty.set(key, last);
   foundAt.set(key, last);
+}
+
+/** Any document may differ: they are listed again, with those that a listing may not show yet. */
+export function relistUnit(state: UnitState): void {
+  for (const key of state.foundAt.keys()) state.missed.add(key);
+  state.dirty = undefined;
+  state.spoils++;
 }
 
 /** A document needs no more looking at. */

@@ -5,6 +5,8 @@ export interface Touch {
   readonly keys: readonly string[] | undefined;
   /** Whether what becomes of the documents does not depend on what they were: they are replaced or deleted. */
   readonly overwrites: boolean;
+  /** Nodes that are still being filled do not get it. */
+  readonly passesBy: boolean;
 }
 
 /** A write that a node has finished. */

@@ -131,13 +131,13 @@ class CopyModel {
     const keys = KEYS.filter(() => random.chance(0.3));
     const pickOne: readonly [Touch, Change][] = [
       [
-        { shards: "all", keys: undefined, overwrites: false },
+        { shards: "all", keys: undefined, overwrites: false, passesBy: false },
         (documents) => {
           for (const [key, document] of documents) if ((document.v ?? 0) % 2 === 0) documents.delete(key);
         },
       ],
       [
-        { shards: [random.below(SHARDS)], keys: undefined, overwrites: false },
+        { shards: [random.below(SHARDS)], keys: undefined, overwrites: false, passesBy: false },
         (documents, shards) => {
           for (const [key, document] of documents)
             if (shards.includes(shardOf(key))) documents.set(key, { ...document, v: (document.v ?? 0) + 1 });
@@ -150,7 +150,7 @@ class CopyModel {
         },
       ],
       [
-        touchOf(keys, false),
+        touchOf(keys, false, random.chance(0.5)),
         (documents) => {
           for (const key of keys) documents.set(key, { ...documents.get(key), u: value });
         },
@@ -178,7 +178,7 @@ class CopyModel {
     const isLost = this.random.chance(0.05);
     this.#tracker.sending(sequence, touch);
     const tasks = new Map<string, number>();
-    for (const node of [this.#source, this.#target]) {
+    for (const node of touch.passesBy ? [this.#source] : [this.#source, this.#target]) {
       const fails = this.random.chance(0.08);
       if (!isLost)
         tasks.set(
@@ -232,8 +232,8 @@ class CopyModel {
   }
 }
 
-function touchOf(keys: readonly string[], overwrites: boolean): Touch {
-  return { shards: [...new Set(keys.map(shardOf))], keys, overwrites };
+function touchOf(keys: readonly string[], overwrites: boolean, passesBy = false): Touch {
+  return { shards: [...new Set(keys.map(shardOf))], keys, overwrites, passesBy };
 }
 
 function print(node: ModelNode, key: string): string | undefined {

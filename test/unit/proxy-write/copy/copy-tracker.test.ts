@@ -5,8 +5,8 @@ import { runCopyModel } from "./copy-model.js";
 const RUNS = Number(process.env.MIROIR_COPY_MODEL_RUNS ?? 5_000);
 
 const unit = { shard: 0, from: "s", to: "t" };
-const touch = (...keys: string[]) => ({ shards: [0], keys, overwrites: false });
-const anything = { shards: "all", keys: undefined, overwrites: false } as const;
+const touch = (...keys: string[]) => ({ shards: [0], keys, overwrites: false, passesBy: false });
+const anything = { shards: "all", keys: undefined, overwrites: false, passesBy: false } as const;
 
 function list(tracker: CopyTracker, ...keys: string[]): void {
   for (const listing of tracker.unlisted()) tracker.list(listing, keys);
