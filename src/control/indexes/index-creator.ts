@@ -26,6 +26,13 @@ export class IndexCreationError extends Error {
   override readonly name = "IndexCreationError";
 }
 
+/** A node has left the fleet while an index was being created on it. */
+class NodeGoneError extends Error {
+  constructor(readonly nodeId: string) {
+    super(`node ${nodeId} has left the fleet`);
+  }
+}
+
 /** What index is to be created. */
 export interface NewIndex {
   readonly uid: string;
@@ -214,6 +221,11 @@ export class IndexCreator {
       if (taskUid === undefined) await this.#close(instance);
       return { kind: "created", created: { index, topology, nodeTasks } };
     } catch (error) {
+      if (error instanceof NodeGoneError) {
+        await this.#remove(instance, nodeIds);
+        await this.#close(instance);
+        return { kind: "failed", failures: new Map([[error.nodeId, error]]) };
+      }
       // The workflow stays open: whether the topology was stored is not always known here, but it is after a restart.
       const published = this.#options.topology.current().indexes.some((index) => index.instance === instance);
       if (!published) await this.#remove(instance, nodeIds);
@@ -277,6 +289,8 @@ export class IndexCreator {
       if (draft.indexes.some((other) => other.uid === uid)) {
         throw new IndexCreationError(`index ${uid} exists already`);
       }
+      const gone = [...choice.replicas.keys()].find((id) => !draft.nodes.some((node) => node.id === id));
+      if (gone !== undefined) throw new NodeGoneError(gone);
       const at = draft.indexes.findIndex((other) => other.uid > uid);
       draft.indexes.splice(at === -1 ? draft.indexes.length : at, 0, index);
     });

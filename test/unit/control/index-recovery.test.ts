@@ -127,3 +127,31 @@ describe("a node that is down when the control plane starts", () => {
     await indexes.ensureIndex({ uid: "later", session: "s" });
   });
 });
+
+describe("an index that is created while a node leaves the fleet", () => {
+  it("goes to the nodes that are left", async () => {
+    let leave: (() => Promise<unknown>) | undefined;
+    class LeavingNodes extends SimulatedNodes {
+      override async request(...call: Parameters<SimulatedNodes["request"]>) {
+        const now = call[1].path === "/indexes" ? leave : undefined;
+        if (now !== undefined) leave = undefined;
+        // Placed by the topology of before, and published after this.
+        await now?.();
+        return await super.request(...call);
+      }
+    }
+    nodes = new LeavingNodes(3);
+    const { indexes, topology } = await start();
+    let left = false;
+    leave = async () => {
+      left = true;
+      await topology.change("a node leaves", (draft) => {
+        draft.nodes = draft.nodes.filter(({ id }) => id !== "node-2");
+        for (const group of draft.groups) group.nodeIds = group.nodeIds.filter((id) => id !== "node-2");
+      });
+    };
+    const { index } = await indexes.ensureIndex({ uid: "films", session: "s" });
+    expect(left).toBe(true);
+    expect(index?.replicas.map(({ nodeId }) => nodeId)).toEqual(["node-0", "node-1"]);
+  });
+});
