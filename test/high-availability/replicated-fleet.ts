@@ -68,9 +68,10 @@ export async function startReplicatedFleet(options: ReplicatedFleetOptions): Pro
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    for (let at = 0; at < options.replicas; at++) {
-      replicas.push(await startReplica(options, nodes, join(folder, `control-${at}`)));
-    }
+    const starting = Array.from({ length: options.replicas }, (_, at) =>
+      startReplica(options, nodes, join(folder, `control-${at}`)),
+    );
+    replicas.push(...(await Promise.all(starting)));
     for (let at = 0; at < options.proxies; at++) {
       proxies.push(
         await runProxy({

@@ -21,7 +21,7 @@ export interface StepReport {
   readonly generations: readonly bigint[];
 }
 
-const LOOK_MS = 1;
+const LOOK_MS = 5;
 const SETTLED_MS = 20_000;
 
 /**

@@ -38,7 +38,7 @@ const PATIENCE_MS = 120_000;
  */
 export async function killAtEveryStep(options: KilledWorkflow): Promise<KilledWorkflowOutcome> {
   const { fleet, indexUid, storeUrl, steps, killAt = steps } = options;
-  const client = createMiroirClient({ baseUrl: `http://${fleet.replicas[0]?.address}` });
+  const client = createMiroirClient({ baseUrl: `http://${(await fleet.untilLed()).address}` });
   const cleanedBefore = await cleanUps(fleet);
   const killer = await StepKiller.start(fleet, storeUrl, indexUid, killAt);
   const id = await options.begin(client);

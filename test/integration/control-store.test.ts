@@ -214,6 +214,30 @@ describeWithRedis("control planes on one Redis", () => {
     const status = await miroir(["ctl", "status", "--json", "--server", control(1).address]);
     expect(status.stderr).toBe("");
     expect(JSON.parse(status.stdout)).toMatchObject({ proxies: [{ proxyId: "proxy-0" }] });
+    const ask = async (method: string) => {
+      const answer = await request(`http://${control(1).address}/miroir.v1.${method}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: "{}",
+      });
+      return { status: answer.statusCode, text: await answer.body.text() };
+    };
+    for (const [method, part] of [
+      ["TaskService/ListTasks", `"uid":"${taskUid}"`],
+      ["IndexService/ListIndexes", '"uid":"films"'],
+      ["TopologyService/GetTopology", '"contentHash"'],
+    ] as const) {
+      const { status: code, text } = await ask(method);
+      expect({ method, code }).toEqual({ method, code: 200 });
+      expect(text).toContain(part);
+    }
+    const pointed = await ask("ClusterService/GetStatus");
+    expect(pointed.status).toBe(503);
+    expect(JSON.parse(pointed.text)).toMatchObject({
+      code: "unavailable",
+      message: `this control process stands by; ${control(0).address} leads`,
+      details: [{ type: "miroir.v1.NotLeader", debug: { leaderAddress: control(0).address } }],
+    });
     const listed = await miroir(["ctl", "control", "list", "--json", "--server", control(1).address]);
     expect(JSON.parse(listed.stdout)).toMatchObject({
       replicas: [

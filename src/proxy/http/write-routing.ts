@@ -41,6 +41,8 @@ export interface RoutedWrite {
   readonly write: (begun?: Readable) => Promise<WriteResult>;
 }
 
+/** With less than this left of the lease a write is not begun: what is on its way at the end of a lease has no certain outcome. Milliseconds. */
+const LAST_MS = 200;
 /** Pause before a proxy that did not take a write is asked again, where nothing else happens. Milliseconds. */
 const PAUSE_MS = 50;
 
@@ -130,7 +132,10 @@ export class WriteRouter {
     // Another proxy can make the write also while this one may not.
     if (choice.kind === "peer") return choice;
     const state = lease.state();
-    if (state.kind === "held") return choice;
+    if (state.kind === "held") {
+      if ((state.leftMs ?? Number.POSITIVE_INFINITY) > LAST_MS) return choice;
+      return { kind: "unknown", reason: "the write lease is about to end and has not been renewed" };
+    }
     // Where the control plane fails over, the next leader grants a lease soon; where it is gone for long, nobody is kept waiting.
     const { endedAt = Number.NEGATIVE_INFINITY, reason } = state;
     if (world.clock.monotonic() - endedAt >= config.leaseHoldMs) throw noWriteLease(reason);

@@ -66,7 +66,8 @@ export class HeldLease implements WriteLease, WriterDirectory {
   }
 
   state(): ReturnType<WriteLease["state"]> {
-    if (this.#clock.monotonic() < this.#until) return { kind: "held" };
+    const leftMs = this.#until - this.#clock.monotonic();
+    if (leftMs > 0) return { kind: "held", leftMs };
     const none = { kind: "none", reason: this.#reason } as const;
     return Number.isFinite(this.#until) ? { ...none, endedAt: this.#until } : none;
   }

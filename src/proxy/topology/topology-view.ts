@@ -144,6 +144,13 @@ export interface WriterDirectory {
   onWritersChange(listener: () => void): () => void;
 }
 
+/** A valid write lease. */
+export interface RunningLease {
+  readonly kind: "held";
+  /** Milliseconds until it ends, unless it is renewed; absent where it does not end by itself. */
+  readonly leftMs?: number;
+}
+
 /** No valid write lease. */
 export interface LostLease {
   readonly kind: "none";
@@ -161,5 +168,5 @@ export interface WriteLease {
    * `held`: this proxy may write the indexes of which it is the writer. `none`: no valid lease (control plane away, topology refused);
    * such writes are answered 503 with `Retry-After`.
    */
-  state(): { readonly kind: "held" } | LostLease;
+  state(): RunningLease | LostLease;
 }

@@ -124,12 +124,12 @@ describe("write leases", () => {
     const b = proxy("b").client;
     await world.advance(100);
     for (const client of [a, b]) {
-      expect(client.state()).toEqual({ kind: "held" });
+      expect(client.state()).toMatchObject({ kind: "held" });
       expect(known(client)).toEqual(["a", "b"]);
     }
     await world.advance(60_000);
     for (const client of [a, b]) {
-      expect(client.state()).toEqual({ kind: "held" });
+      expect(client.state()).toMatchObject({ kind: "held" });
       expect(client.writers()).toMatchObject({ complete: true });
     }
   });
@@ -217,14 +217,14 @@ describe("write leases", () => {
     simulation.reachable = false;
     breakStreams();
     await world.advance(1_000);
-    expect(client.state()).toEqual({ kind: "held" });
+    expect(client.state()).toMatchObject({ kind: "held" });
     await world.advance(2_500);
     expect(client.state()).toMatchObject({ kind: "none", reason: expect.stringContaining("ran out") });
     expect(client.current()).toBeDefined();
     expect(client.connection().kind).toBe("waiting");
     simulation.reachable = true;
     await world.advance(6_000);
-    expect(client.state()).toEqual({ kind: "held" });
+    expect(client.state()).toMatchObject({ kind: "held" });
   });
 
   it("end with a half-open connection, which its silence shows", async () => {
@@ -236,7 +236,7 @@ describe("write leases", () => {
     expect(client.state().kind).toBe("none");
     network.silent = false;
     await world.advance(8_000);
-    expect(client.state()).toEqual({ kind: "held" });
+    expect(client.state()).toMatchObject({ kind: "held" });
   });
 
   for (let seed = 1; seed <= 8; seed++) {
