@@ -34,9 +34,14 @@ export interface ControlFaults {
 /** A control plane that always answers. */
 export const RELIABLE_CONTROL: ControlFaults = { unavailable: 0, loseAnswer: 0, streamDelayMs: 3 };
 
+/** How often a topology is followed by the one before it, as by a message from another time. */
+const REPLAY_CHANCE = 0.03;
+
 /** What is between proxies and control processes. */
 export interface ControlLink {
   faults: ControlFaults;
+  /** Topologies count as acknowledged once they are sent, as a planted fault. */
+  readonly forgesAcks: boolean;
   /** In the order in which proxies try them. */
   readonly replicas: () => readonly ControlReplica[];
 }
@@ -90,7 +95,10 @@ export function linkControl(
       return refusedStream();
     }
     const latency = () => 1 + seeded.below(link.faults.streamDelayMs);
-    const stream = openStream({ service, proxy: process, server: replica.process, latency }, signal);
+    const replays = () => seeded.chance(REPLAY_CHANCE);
+    const { forgesAcks } = link;
+    const ends = { service, proxy: process, server: replica.process, latency, replays, forgesAcks };
+    const stream = openStream(ends, signal);
     open.add(stream);
     const ended = replica.onKill(() => stream.break());
     async function* messages() {

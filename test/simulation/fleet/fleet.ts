@@ -6,6 +6,7 @@ import { type Topology, TopologySchema } from "../../../src/gen/miroir/v1/topolo
 import type { ShardHasher } from "../../../src/placement/shard.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
+import type { EpochRecord } from "../../chaos-harness/history.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import {
   type ControlFaults,
@@ -17,10 +18,12 @@ import {
 import { ControlReplica } from "./control-replica.js";
 import { SimulatedMeilisearch } from "./node.js";
 import { NodeNetwork } from "./node-network.js";
-import { NO_PLANTED_FAULT, type PlantedFault } from "./planted-faults.js";
+import type { PlantedFault } from "./planted-faults.js";
 import { SimulatedProxy } from "./proxy.js";
 import { linkStore, RELIABLE_STORE, type StoreLink } from "./store-link.js";
 import { StoreWatch } from "./store-watch.js";
+import { editTopology } from "./topology-editor.js";
+import { withoutFence } from "./unfenced-store.js";
 
 /** How a fleet is laid out. */
 export interface FleetShape {
@@ -42,6 +45,8 @@ export class Fleet {
   readonly storeLink: StoreLink = { faults: RELIABLE_STORE };
   readonly controlLink: ControlLink;
   readonly watch: StoreWatch;
+  /** Every topology that a proxy has taken. */
+  readonly epochs: EpochRecord[] = [];
   private readonly controls: ControlReplica[] = [];
   private readonly proxies: SimulatedProxy[] = [];
   private readonly links: { breakStreams(): void }[] = [];
@@ -53,18 +58,19 @@ export class Fleet {
     private readonly hasher: ShardHasher,
     private readonly store: TaskStore,
     private readonly say: (line: string) => void,
-    private readonly planted: PlantedFault,
+    readonly planted: PlantedFault,
   ) {
     this.nodes = new Map(
       Array.from({ length: shape.nodes + shape.spares }, (_, at) => {
         const id = `node-${at}`;
         const tuning = { maxBatchMs: shape.maxBatchMs, maxBatch: 8 };
-        return [id, new SimulatedMeilisearch(id, `master-key-of-${id}`, world, tuning)] as const;
+        const { sameNames = false, hiddenLosses = false } = planted;
+        return [id, new SimulatedMeilisearch(id, `master-key-of-${id}`, world, tuning, { sameNames, hiddenLosses })] as const;
       }),
     );
-    this.network = new NodeNetwork(world, this.nodes);
-    this.watch = new StoreWatch(store);
-    this.controlLink = { faults: RELIABLE_CONTROL, replicas: () => this.controls };
+    this.network = new NodeNetwork(world, this.nodes, planted.masterKeys === true);
+    this.watch = new StoreWatch(planted.unfencedStore === true ? withoutFence(store) : store);
+    this.controlLink = { faults: RELIABLE_CONTROL, forgesAcks: planted.forgedAcks === true, replicas: () => this.controls };
     for (let at = 0; at < shape.controls; at++) this.startControl(at);
     for (let at = 0; at < shape.proxies; at++) this.startProxy(at);
   }
@@ -75,7 +81,7 @@ export class Fleet {
     shape: FleetShape,
     hasher: ShardHasher,
     say: (line: string) => void,
-    planted: PlantedFault = NO_PLANTED_FAULT,
+    planted: PlantedFault = {},
   ): Promise<Fleet> {
     const store = await openSqliteTaskStore({ path: ":memory:", clock: world.clock, timers: world.timers });
     return new Fleet(world, shape, hasher, store, say, planted);
@@ -111,9 +117,24 @@ export class Fleet {
       },
       transport: (process) => this.network.transport(id, process),
       peer: (session) => this.proxies.find((proxy) => proxy.session === session),
-      ...this.planted.proxy,
+      planted: this.planted,
     });
     this.proxies[at] = proxy;
+    proxy.topology.onChange(({ epoch }) => {
+      const now = this.world.clock.monotonic();
+      const { clusterId: cluster, term, counter } = epoch;
+      this.epochs.push({
+        kind: "epoch",
+        process: id,
+        run,
+        start: now,
+        end: now,
+        cluster,
+        term: Number(term),
+        counter: Number(counter),
+        contentHash: proxy.topology.topology()?.contentHash ?? "",
+      });
+    });
     return proxy;
   }
 
@@ -136,7 +157,7 @@ export class Fleet {
       }),
       logger: this.logger(name),
       store: (process) =>
-        linkStore(this.planted.store(this.watch.store), this.storeLink, this.world, process),
+        linkStore(this.watch.store, this.storeLink, this.world, process),
       transport: (process) => this.network.transport(name, process),
     });
   }
@@ -154,6 +175,12 @@ export class Fleet {
   /** A server that the fleet was started without; undefined where there is none. */
   spare(): SimulatedMeilisearch | undefined {
     return [...this.nodes.values()][this.shape.nodes];
+  }
+
+  /** Edits the stored topology as the planted fault says; resolves true where there was anything to edit. */
+  async editTopology(): Promise<boolean> {
+    const { topologyEdit } = this.planted;
+    return topologyEdit !== undefined && editTopology(this.watch.store, topologyEdit);
   }
 
   /** Ends all topology streams, as a network that was interrupted does. */

@@ -27,6 +27,8 @@ export class Injector {
     const { seeded, clock, timers } = this.world;
     this.isDamaging = seeded.chance(0.25);
     this.disturbNetworks();
+    if (this.fleet.planted.strangerWrites === true) this.writeAsStranger(until);
+    if (this.fleet.planted.topologyEdit !== undefined) this.editTopology(until);
     const pauseMs = seeded.pick([500, 1_200, 3_000]);
     const next = (): void => {
       if (clock.monotonic() >= until) return;
@@ -34,6 +36,36 @@ export class Injector {
       timers.after(seeded.below(pauseMs), next);
     };
     timers.after(seeded.below(pauseMs), next);
+  }
+
+  /** Edits the topology once, as soon as there is anything to edit. */
+  private editTopology(until: number): void {
+    const { clock, timers, seeded } = this.world;
+    if (clock.monotonic() >= until + 20_000) return;
+    this.fleet.editTopology().then(
+      (done) => {
+        if (done) this.say("— the stored topology is edited");
+        else timers.after(20 + seeded.below(40), () => this.editTopology(until));
+      },
+      () => timers.after(20, () => this.editTopology(until)),
+    );
+  }
+
+  /** Copies documents from node to node as it finds them, past the writer. */
+  private writeAsStranger(until: number): void {
+    const { clock, timers, seeded } = this.world;
+    if (clock.monotonic() >= until) return;
+    const [from, to] = [seeded.pick([...this.fleet.nodes.values()]), seeded.pick([...this.fleet.nodes.values()])];
+    const name = [...from.indexes.keys()][0];
+    const documents = [...(from.indexes.get(name ?? "")?.documents.values() ?? [])];
+    timers.after(seeded.below(400), () => {
+      if (!to.up || name === undefined || !to.indexes.has(name)) return;
+      const path = `/indexes/${name}/documents?primaryKey=id`;
+      const held = new Set(to.indexes.get(name)?.documents.keys());
+      const body = JSON.stringify(documents.filter(({ id }) => held.has(String(id))));
+      to.execute({ method: "POST", path }, body, to.masterKey);
+    });
+    timers.after(100 + seeded.below(600), () => this.writeAsStranger(until));
   }
 
   private disturbNetworks(): void {

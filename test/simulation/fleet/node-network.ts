@@ -44,6 +44,8 @@ export class NodeNetwork {
   constructor(
     private readonly world: VirtualWorld,
     private readonly nodes: ReadonlyMap<string, SimulatedMeilisearch>,
+    /** Whether proxies show the master key with everything, as a planted fault. */
+    private readonly givesMasterKeys = false,
   ) {}
 
   /** SIGSTOP: the node takes requests and answers none. */
@@ -77,14 +79,16 @@ export class NodeNetwork {
   private async carry(
     client: string,
     { timers }: ProcessWorld,
-    address: NodeAddress,
+    sent: NodeAddress,
     request: NodeRequest,
   ): Promise<NodeResponse> {
     const { seeded } = this.world;
     // By its address: an id is only what Miroir calls it.
-    const id = new URL(address.url).hostname;
+    const id = new URL(sent.url).hostname;
     const node = this.nodes.get(id);
-    if (node === undefined) throw new NodeUnavailableError(address.id, "not-sent", "no such host");
+    const key = this.givesMasterKeys && client.startsWith("proxy") ? node?.masterKey : sent.key;
+    const address = key === undefined ? sent : { ...sent, key };
+    if (node === undefined) throw new NodeUnavailableError(sent.id, "not-sent", "no such host");
     await timers.sleep(1 + seeded.below(MAX_LATENCY_MS), request.signal).catch((cause: unknown) => {
       throw new NodeUnavailableError(address.id, "not-sent", "given up", { cause });
     });

@@ -26,6 +26,14 @@ import {
 /** What a node comes back with. */
 export type Disk = "kept" | "old" | "empty" | "payloads-lost";
 
+/** Ways in which a node is no help, as planted faults. */
+export interface NodeFaults {
+  /** All generations of an index have one name, and renames do nothing. */
+  readonly sameNames?: boolean;
+  /** Bodies that a power cut took are reported as indexed. */
+  readonly hiddenLosses?: boolean;
+}
+
 /**
  * A Meilisearch server as Miroir meets it: keys, indexes, documents and the task log, over the requests that Miroir makes.
  * What it does in crashes and batches is what was measured on real ones.
@@ -34,12 +42,15 @@ export class SimulatedMeilisearch {
   readonly queue: NodeQueue;
   private database = emptyDatabase();
   private backup: Database | undefined;
+  /** By the one name of an index: the name that it was to get last. */
+  private readonly lastNames = new Map<string, string>();
 
   constructor(
     readonly id: string,
     readonly masterKey: string,
     private readonly world: VirtualWorld,
     tuning: QueueTuning,
+    private readonly faults: NodeFaults = {},
   ) {
     this.queue = new NodeQueue(this.database, world, tuning);
   }
@@ -79,7 +90,7 @@ export class SimulatedMeilisearch {
   /** Executes a request whose body has arrived whole; `key` is what its sender has shown. */
   execute(request: NodeRequest, body: string, key: string): NodeResponse {
     try {
-      return this.answer(request, body, key);
+      return this.faults.sameNames === true ? this.answerUnderOneName(request, body, key) : this.answer(request, body, key);
     } catch (error) {
       if (error instanceof NodeFault) return refusal(400, error.code, error.message);
       throw error;
@@ -88,7 +99,7 @@ export class SimulatedMeilisearch {
 
   /** The documents of a shard under a physical name, by id, without the injected fields; undefined without the index. */
   shardContents(name: string, shard: number): Map<string, string> | undefined {
-    const index = this.database.indexes.get(name);
+    const index = this.database.indexes.get(this.faults.sameNames === true ? oneName(name) : name);
     if (index === undefined) return undefined;
     const contents = new Map<string, string>();
     for (const [id, fields] of index.documents) {
@@ -103,9 +114,26 @@ export class SimulatedMeilisearch {
     for (const [at, task] of this.database.tasks.entries()) {
       if (isFinal(task) || task.type !== "documentAdditionOrUpdate") continue;
       const details = { receivedDocuments: 0, indexedDocuments: 0 };
-      const work: Work = { kind: "documents", run: (index) => ({ index, details }) };
+      const told = (index: PhysicalIndex | undefined) => (this.faults.hiddenLosses ? task.work.run(index).details : undefined);
+      const work: Work = { kind: "documents", run: (index) => ({ index, details: told(index) ?? details }) };
       this.database.tasks[at] = { ...task, work };
     }
+  }
+
+  /** {@link answer} where names say nothing of generations; which one was asked for last is only told. */
+  private answerUnderOneName(request: NodeRequest, body: string, key: string): NodeResponse {
+    if (request.path.startsWith("/swap-indexes")) {
+      const [, to = ""] = (JSON.parse(body) as [{ indexes: [string, string] }])[0].indexes;
+      const run = () => {
+        this.lastNames.set(oneName(to), to);
+        return {};
+      };
+      return this.enqueue("indexSwap", null, null, false, { kind: "alone", run });
+    }
+    const answer = this.answer({ ...request, path: oneName(request.path) }, oneName(body), key);
+    if (!/^\/indexes\?/.test(request.path)) return answer;
+    const text = answer.body.toString().replace(PHYSICAL_NAMES, (name) => this.lastNames.get(name) ?? name);
+    return { ...answer, body: Buffer.from(text) };
   }
 
   private answer(request: NodeRequest, body: string, key: string): NodeResponse {
@@ -355,6 +383,13 @@ export class SimulatedMeilisearch {
 export function clientFields(fields: Fields): Fields {
   const { _miroir_shard, _miroir_seq, ...rest } = fields;
   return rest;
+}
+
+const PHYSICAL_NAMES = /\bm[a-z2-7]{8}_\d+\b/g;
+
+/** A text in which every physical name bears the first generation. */
+function oneName(text: string): string {
+  return text.replace(PHYSICAL_NAMES, (name) => name.replace(/_\d+$/, "_1"));
 }
 
 /** What is set to null goes back to its default. */

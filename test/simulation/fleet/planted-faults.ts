@@ -1,12 +1,88 @@
-import type { TaskStore } from "../../../src/store/task-store.js";
-import type { SimulatedProxyOptions } from "./proxy.js";
+import type { TestFaults } from "../../../src/runtime/test-faults.js";
+import type { TopologySource, TopologyView } from "../../../src/proxy/topology/topology-view.js";
+import type { TrackerFault } from "../../../src/proxy/write/copy/copy-tracker.js";
 
-/** What is switched off in a fleet, so that its checker has something to find. */
+/** What is switched off in a fleet, so that its checker has something to find. Nothing where a member is absent. */
 export interface PlantedFault {
-  readonly name: string;
-  readonly proxy: Partial<Pick<SimulatedProxyOptions, "readersSource">>;
-  store(store: TaskStore): TaskStore;
+  /** Switched off in the proxies' own code. */
+  readonly proxies?: TestFaults;
+  /** Switched off in the rule of copies. */
+  readonly copies?: ReadonlySet<TrackerFault>;
+  /** What readers take a topology for. */
+  readonly readersView?: (view: TopologyView) => TopologyView;
+  /** The store takes writes of leaders that are none any more. */
+  readonly unfencedStore?: boolean;
+  /** Proxies are taken to have acknowledged what was only sent to them. */
+  readonly forgedAcks?: boolean;
+  /** Proxies write with the nodes' master keys. */
+  readonly masterKeys?: boolean;
+  /** The generation is no part of an index's name on a node. */
+  readonly sameNames?: boolean;
+  /** Somebody else than the writer brings replicas into line. */
+  readonly strangerWrites?: boolean;
+  /** Bodies that a power cut took are reported as indexed. */
+  readonly hiddenLosses?: boolean;
+  /** Somebody edits the stored topology: marks last copies stale, or takes back a copy that has switched. */
+  readonly topologyEdit?: "last-copies-stale" | "switch-taken-back";
 }
 
-/** A fleet as it is. */
-export const NO_PLANTED_FAULT: PlantedFault = { name: "none", proxy: {}, store: (store) => store };
+const READ_ALL = (view: TopologyView): TopologyView => withReplicas(view, () => "in_sync");
+
+/** By the name under which a run is asked for. */
+export const PLANTED_FAULTS: Readonly<Record<string, PlantedFault>> = {
+  "1 any epoch is taken": { proxies: { anyTopology: true } },
+  "2 acts before proxies have acknowledged": { forgedAcks: true },
+  "3 no fence in the store": { unfencedStore: true },
+  "4 acknowledged by one replica": { proxies: { earlyAcknowledgement: true } },
+  "5 readers see every replica": { readersView: READ_ALL },
+  "6 no order of writes": { proxies: { unorderedWrites: true } },
+  "7 no rename at hand-over": { sameNames: true },
+  "7 master key for writes": { masterKeys: true },
+  "8 others than the writer write": { strangerWrites: true },
+  "9 a switch is taken back": { topologyEdit: "switch-taken-back" },
+  "13 restarted nodes are trusted": { readersView: trusting },
+  "dirty keys cleared before the source finished": { copies: new Set(["reads-before-finished", "skips-recheck"]) },
+  "counts of indexed documents ignored": { hiddenLosses: true, readersView: trusting },
+  "the last replica in sync marked stale": { topologyEdit: "last-copies-stale" },
+  "killed between the commits of a batch": { readersView: trusting },
+};
+
+/** The topology as readers see it, through a planted fault. */
+export function readersSource(source: TopologySource, change: (view: TopologyView) => TopologyView): TopologySource {
+  const seen = new WeakMap<TopologyView, TopologyView>();
+  const changed = (view: TopologyView): TopologyView => {
+    const known = seen.get(view) ?? change(view);
+    seen.set(view, known);
+    return known;
+  };
+  return {
+    current: () => {
+      const view = source.current();
+      return view && changed(view);
+    },
+    onChange: (listener) => source.onChange((view) => listener(changed(view))),
+    waitFor: async (predicate, signal) => changed(await source.waitFor((view) => predicate(changed(view)), signal)),
+  };
+}
+
+/** Suspicions, of nodes and of replicas, are not heeded. */
+function trusting(view: TopologyView): TopologyView {
+  const nodes = new Map(
+    [...view.nodes].map(([id, node]) => [id, node.state === "suspect" ? { ...node, state: "active" as const } : node]),
+  );
+  return { ...withReplicas(view, (state) => (state === "suspect" ? "in_sync" : state)), nodes };
+}
+
+type ReplicaState = TopologyView extends { indexes: ReadonlyMap<string, { replicas: ReadonlyMap<string, infer S> }> }
+  ? S
+  : never;
+
+function withReplicas(view: TopologyView, change: (state: ReplicaState) => ReplicaState): TopologyView {
+  const indexes = new Map(
+    [...view.indexes].map(([uid, index]) => [
+      uid,
+      { ...index, replicas: new Map([...index.replicas].map(([id, state]) => [id, change(state)] as const)) },
+    ]),
+  );
+  return { ...view, indexes, byInstance: new Map([...indexes.values()].map((index) => [index.instance, index])) };
+}

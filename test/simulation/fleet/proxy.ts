@@ -19,7 +19,6 @@ import { createNodeRefusals } from "../../../src/proxy/read/node-refusals.js";
 import { createReplicaSelection } from "../../../src/proxy/read/replica-selection.js";
 import { createShardReader } from "../../../src/proxy/read/shard-reader.js";
 import { createTopologyClient, type TopologyClient } from "../../../src/proxy/topology/topology-client.js";
-import type { TopologySource } from "../../../src/proxy/topology/topology-view.js";
 import { WriterChoice } from "../../../src/proxy/topology/writer-choice.js";
 import {
   type DocumentWriteKind,
@@ -31,6 +30,7 @@ import { noWriteMetrics } from "../../../src/proxy/write/write-metrics.js";
 import { createWriteService, type WriteService } from "../../../src/proxy/write/write-service.js";
 import type { VirtualWorld } from "../virtual-world.js";
 import { linkPeers, type Peer } from "./peer-link.js";
+import { type PlantedFault, readersSource } from "./planted-faults.js";
 import { createProcessWorld, type ProcessWorld } from "./process-world.js";
 
 /** What a simulated proxy runs on. */
@@ -44,8 +44,7 @@ export interface SimulatedProxyOptions {
   readonly transport: (process: ProcessWorld) => NodeTransport;
   /** Another proxy, by the session of its process. */
   readonly peer: (session: string) => Peer | undefined;
-  /** What readers go by; the proxy's own topology unless given. */
-  readonly readersSource?: (source: TopologySource) => TopologySource;
+  readonly planted: PlantedFault;
 }
 
 /** The proxy is gone: nobody knows what became of the request. */
@@ -107,6 +106,7 @@ export class SimulatedProxy implements Peer {
       address: `http://${id}`,
       peer: { address: () => id, key: session },
       version: "simulated",
+      testFaults: options.planted.proxies ?? {},
       backOff: { firstMs: 50, maxMs: 500 },
     });
     this.topology = topology;
@@ -118,6 +118,8 @@ export class SimulatedProxy implements Peer {
       transport,
       config: { ...defaultWriteConfig("/nowhere"), nodeTimeoutMs: 2_000, controlTimeoutMs: 1_000 },
       metrics: noWriteMetrics,
+      testFaults: options.planted.proxies ?? {},
+      copies: options.planted.copies === undefined ? {} : { faults: options.planted.copies },
       hasher,
     });
     const writers = new WriterChoice({
@@ -137,7 +139,8 @@ export class SimulatedProxy implements Peer {
       handOver: (...request) => this.writes.handOver(...request),
       isStopping: () => this.isStopping,
     });
-    const source = options.readersSource?.(topology) ?? topology;
+    const { readersView } = options.planted;
+    const source = readersView === undefined ? topology : readersSource(topology, readersView);
     const health = createHealth(this.process, source, transport);
     const selection = createReplicaSelection(health, "few");
     const reader = createShardReader(

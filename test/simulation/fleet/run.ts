@@ -8,7 +8,7 @@ import type { Finding } from "./finding.js";
 import { Fleet, type FleetShape, silent } from "./fleet.js";
 import { Injector } from "./injector.js";
 import { NO_FAULTS } from "./node-network.js";
-import { NO_PLANTED_FAULT, type PlantedFault } from "./planted-faults.js";
+import type { PlantedFault } from "./planted-faults.js";
 import { RELIABLE_STORE } from "./store-link.js";
 import { Workload } from "./workload.js";
 
@@ -63,7 +63,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     drawShape(world),
     options.hasher,
     say,
-    options.planted ?? NO_PLANTED_FAULT,
+    options.planted ?? {},
   );
   const run = new Run(seed, world, fleet, say);
   try {
@@ -117,7 +117,8 @@ class Run {
     if (topology !== undefined) this.compareReplicas(topology);
     if (this.say !== silent) this.tellLogs();
     const { history, overlapping } = this.workload;
-    const findings = [...this.findings, ...this.fleet.watch.findings, ...checkHistory(history)];
+    const seen = checkHistory([...history, ...this.fleet.epochs]);
+    const findings = [...this.findings, ...this.fleet.watch.findings, ...seen];
     const writes = history.filter((record) => record.kind === "write");
     const count = (outcome: string) => writes.filter((write) => write.outcome === outcome).length;
     return {

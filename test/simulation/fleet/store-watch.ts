@@ -8,6 +8,7 @@ import {
 } from "../../../src/gen/miroir/v1/topology_pb.js";
 import type { FencingToken, LeaseTable, TaskStore, TopologyRow } from "../../../src/store/task-store.js";
 import type { Finding } from "./finding.js";
+import { isFence } from "./unfenced-store.js";
 
 const SWITCHED = ShardCopyStep.SWITCHED;
 
@@ -123,10 +124,4 @@ export class StoreWatch {
       });
     }
   }
-}
-
-function isFence(value: unknown): value is FencingToken {
-  return (
-    typeof value === "object" && value !== null && "scope" in value && "term" in value && "holder" in value
-  );
 }

@@ -17,6 +17,10 @@ export interface StreamEnds {
   readonly server: ProcessWorld;
   /** Milliseconds that the next message takes. */
   readonly latency: () => number;
+  /** Whether the snapshot before the one that is sent now comes once more behind it. */
+  readonly replays: () => boolean;
+  /** Whether whatever is sent counts as acknowledged at once. */
+  readonly forgesAcks: boolean;
 }
 
 /** An open stream, with the way to break its connection. */
@@ -52,7 +56,14 @@ export function openStream(ends: StreamEnds, signal: AbortSignal): LinkedStream 
     url: "http://simulated",
     requestSignal: call.signal,
   });
-  void serve(service.subscribe(toServer, context), down, toProxy);
+  void serve(service.subscribe(toServer, context), down, toProxy, (message) => {
+    const sent = message.message;
+    if (!ends.forgesAcks || (sent.case !== "snapshot" && sent.case !== "delta")) return;
+    const { nonce } = sent.value;
+    const epoch = sent.case === "snapshot" ? sent.value.topology?.epoch : sent.value.changes?.epoch;
+    if (epoch === undefined) return;
+    toServer.push(create(SubscribeRequestSchema, { message: { case: "ack", value: { nonce, epoch } } }));
+  }, ends.replays);
   return {
     send: (message) => {
       const whole = create(SubscribeRequestSchema, message);
@@ -68,11 +79,19 @@ async function serve(
   responses: ReturnType<ServiceImpl<typeof TopologyService>["subscribe"]>,
   down: Pipe,
   toProxy: Queue<SubscribeResponse>,
+  onSent: (message: SubscribeResponse) => void,
+  replays: () => boolean,
 ): Promise<void> {
+  let former: SubscribeResponse | undefined;
   try {
     for await (const message of responses) {
       const whole = create(SubscribeResponseSchema, message);
       down.carry(() => toProxy.push(whole));
+      onSent(whole);
+      if (whole.message.case !== "snapshot") continue;
+      const again = former;
+      if (again !== undefined && replays()) down.carry(() => toProxy.push(again));
+      former = whole;
     }
     down.carry(() => toProxy.end());
   } catch (error) {
