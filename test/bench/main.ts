@@ -7,6 +7,7 @@ import { type Fleet, startFleet } from "../support/fleet.js";
 import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { nodeBackend, startNodes } from "../support/nodes.js";
 import { referenceLoad } from "../unit/store/fill-store.js";
+import { benchForwarding } from "./forwarding.js";
 import { benchIngest } from "./ingest.js";
 import { benchRename } from "./rename.js";
 import { benchSearch } from "./search.js";
@@ -59,6 +60,14 @@ program
   .option("--tasks <count>", "finished tasks of the index", Number, 100_000)
   .option("--json", "print one JSON document")
   .action(runRename);
+program
+  .command("forwarding")
+  .description("small writes: through the proxy that writes their index, and through another one")
+  .action(async () => {
+    const rows = await benchForwarding();
+    const lines = rows.map(({ asked, p50Ms, p90Ms }) => [asked, format(p50Ms), format(p90Ms)]);
+    console.log(table(["ASKED", "P50 MS", "P90 MS"], lines));
+  });
 await program.parseAsync();
 process.exit(0);
 
