@@ -1,6 +1,14 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { losable, type Standing, targetsOf } from "../../../src/proxy/write/standing.js";
+import {
+  copies,
+  holders,
+  keepers,
+  losable,
+  recipients,
+  type Standing,
+  targetsOf,
+} from "../../../src/proxy/write/standing.js";
 
 const NODES = ["n0", "n1", "n2", "n3", "n4"];
 
@@ -87,5 +95,51 @@ describe("who gets a write", () => {
         expect(new Set(targetsOf(standing, "all").keys())).toEqual(standing.members);
       }),
     );
+  });
+});
+
+describe("nodes that join and leave", () => {
+  /** Shard 0: n0 serves, n1 joins, n2 leaves. Shard 1: n1 serves, n3 is to serve once it is filled as a whole. */
+  const standing: Standing = {
+    uid: "movies",
+    instance: "aaaaaaaa",
+    generation: 1n,
+    primaryKey: "id",
+    members: new Set(["n0", "n1", "n2", "n3"]),
+    suspects: new Set(),
+    joiners: new Set(["n3"]),
+    placement: [["n0"], ["n1", "n3"]],
+    joining: [["n1"], []],
+    leaving: [["n2"], []],
+    shardsByNode: new Map([
+      ["n0", [0]],
+      ["n1", [1]],
+      ["n3", [1]],
+    ]),
+    familyShards: 2,
+    nodes: new Map(),
+  };
+
+  it("receive writes and do not count", () => {
+    expect(recipients(standing, 0)).toEqual(["n0", "n1", "n2"]);
+    expect(holders(standing, 0)).toEqual(["n0"]);
+    expect(keepers(standing, 0)).toEqual(["n0", "n2"]);
+    expect(recipients(standing, 1)).toEqual(["n1", "n3"]);
+    expect(holders(standing, 1)).toEqual(["n1"]);
+    expect(copies(standing, 1)).toBe(2);
+    expect([...targetsOf(standing, [0, 1])]).toEqual([
+      ["n0", [0]],
+      ["n1", [0, 1]],
+      ["n2", [0]],
+      ["n3", [1]],
+    ]);
+    expect([...targetsOf(standing, [0, 1], keepers).keys()]).toEqual(["n0", "n2", "n1"]);
+  });
+
+  it("can always be lost, where they serve nothing else", () => {
+    expect(losable(standing, ["n3"])).toEqual(new Set(["n3"]));
+    expect(losable(standing, ["n2"])).toEqual(new Set(["n2"]));
+    // It is the last copy of shard 1: the one that joins does not count.
+    expect(losable(standing, ["n1"])).toEqual(new Set());
   });
 });
