@@ -13,8 +13,6 @@ import type { VerifyService } from "../gen/miroir/v1/verify_pb.js";
 import type { WorkflowService } from "../gen/miroir/v1/workflows_pb.js";
 import { createShardHasher } from "../placement/shard.js";
 import type { TaskStore } from "../store/task-store.js";
-import { AntiEntropy } from "./anti-entropy/anti-entropy.js";
-import { Auditor } from "./audit/auditor.js";
 import { createBackups } from "./backups/backups.js";
 import { createFleetOperations, type FleetOperations } from "./cluster/fleet-operations.js";
 import type { ControlPlaneOptions } from "./control-plane-options.js";
@@ -37,13 +35,9 @@ import { bootstrapNodes } from "./nodes/bootstrap-nodes.js";
 import { enterNodes, nodesToBootstrap } from "./nodes/enter-nodes.js";
 import type { FleetNodes } from "./nodes/fleet-nodes.js";
 import { NodeDirectory } from "./nodes/node-directory.js";
-import { createNodeFleet } from "./nodes/node-fleet.js";
-import { type NodeHealth, NodeMonitor } from "./nodes/node-monitor.js";
-import { NodeReturn } from "./nodes/node-return.js";
+import type { NodeHealth } from "./nodes/node-monitor.js";
+import { NodeWatch } from "./nodes/node-watch.js";
 import { OrphanCollection } from "./nodes/orphan-collection.js";
-import { StalledNodes } from "./nodes/stalled-nodes.js";
-import { clearSettledNodes, nodesToSettle, REPLICAS } from "./nodes/suspicions.js";
-import { VersionWatch } from "./nodes/version-watch.js";
 import { AutoRepair } from "./repair/auto-repair.js";
 import { createResourceService } from "./resources/resource-service.js";
 import { DriftCheck } from "./settings/drift-check.js";
@@ -140,41 +134,18 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   });
   const featuresOf = (nodeId: string) =>
     switchFeatures([admin(nodeId)], enabledFeatures(topology.current()), logger);
-  const monitor: NodeMonitor = new NodeMonitor({
-    world,
+  const hasher = await createShardHasher();
+  const watch: NodeWatch = new NodeWatch({
+    ...common,
     transport,
     directory,
-    topology,
-    logger,
-    ...config.monitor,
-    onReturn: (nodeId) => returning.onReturn(nodeId),
-  });
-  const auditor: Auditor = new Auditor({
-    ...common,
-    admin,
-    tuning: config.audit ?? {},
-    registry: () => registry,
-    suspect: (nodeId, reason) => monitor.suspect(nodeId, reason),
-    lostTouch: (nodeId) => monitor.lostTouch(nodeId),
-    reconcileSettings: (instance) => settings.reconcile(instance),
-  });
-  const hasher = await createShardHasher();
-  const antiEntropy = new AntiEntropy({
-    ...common,
-    transport,
-    admin,
     hasher,
-    openTasks: () => auditor.openTaskCounts(),
-    doubted: () => monitor.doubted(),
-    tuning: config.antiEntropy,
-  });
-  const returning = new NodeReturn({
-    ...common,
-    auditor,
-    monitor: () => monitor,
-    antiEntropy,
+    config,
+    registry: () => registry,
+    reconcileSettings: (instance) => settings.reconcile(instance),
     switchFeatures: featuresOf,
   });
+  const { antiEntropy, auditor, fleet: nodes, monitor } = watch;
   const creator = new IndexCreator({
     ...common,
     admin,
@@ -222,26 +193,11 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
   });
   let endListening: (() => void) | undefined;
   let servingSince: number | undefined;
-  const nodes = createNodeFleet({
-    ...common,
-    transport,
-    directory,
-    monitor,
-    auditor,
-    nodeKey: config.nodeKey,
-    switchFeatures: featuresOf,
-  });
   const workflows = new FleetWorkflowEngine({
     ...common,
     nodes: () => nodes,
     progressOf: (copyId) => copies.of(copyId),
     tuning: config.copies,
-  });
-  const versions = new VersionWatch(metrics, logger);
-  const stalled = new StalledNodes({
-    ...common,
-    openTasks: () => auditor.openTaskCounts(),
-    tuning: config.stall,
   });
   /** Work that is in the store before it begins, and goes on under the next leader. */
   const recordedWork = [names, compaction, removal, backups, exports, workflows];
@@ -311,10 +267,7 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
         enabledFeatures(topology.current()),
         logger,
       );
-      const ids = nodes.map((node) => node.id);
-      await auditor.start(ids);
-      for (const id of nodesToSettle(topology.current())) await monitor.suspect(id, REPLICAS);
-      monitor.start(ids);
+      await watch.start(nodes.map((node) => node.id));
       for (const created of await creator.recover()) {
         await recordCreation({ registry, creator, world }, created, created.taskUid);
       }
@@ -326,18 +279,15 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       retention.start();
       drift.start();
       orphans.start();
-      antiEntropy.start();
+      watch.startComparing();
       autoRepair.start();
-      stalled.start();
-      versions.published(topology.current());
       servingSince = world.clock.monotonic();
       endListening = topology.onChange((change) => {
         lookup.published(change.topology);
         copies.published(change.topology);
-        versions.published(change.topology);
         webhooks.published(change.topology);
         settle(change);
-        clearSettledNodes(monitor, change.topology, logger);
+        watch.published(change.topology);
       });
     },
     async stop() {
@@ -346,12 +296,8 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
       await retention.stop();
       await drift.stop();
       await orphans.stop();
-      await antiEntropy.stop();
       await autoRepair.stop();
-      await stalled.stop();
-      await monitor.stop();
-      await returning.stop();
-      await auditor.stop();
+      await watch.stop();
       await settings.stop();
       await webhooks.stop();
       await updatedAt.flush().catch((error: unknown) => {

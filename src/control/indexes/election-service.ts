@@ -11,9 +11,6 @@ export function createElection(
 ): Pick<ServiceImpl<typeof IndexService>, "electReplicas"> {
   return {
     async electReplicas({ lostNodeIds, indexUids, acceptLoss }) {
-      if (lostNodeIds.length === 0) {
-        throw new ConnectError("lost_node_ids: name the nodes that are gone for good", Code.InvalidArgument);
-      }
       const current = topology.current();
       const unknown = indexUids.find((uid) => !current.indexes.some((index) => index.uid === uid));
       if (unknown !== undefined) throw new ConnectError(`there is no index ${unknown}`, Code.NotFound);

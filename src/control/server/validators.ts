@@ -43,6 +43,7 @@ import {
 import type { ApiKey } from "../../gen/miroir/v1/topology_pb.js";
 import { addClusterValidators } from "./cluster-validators.js";
 import { addCopyValidators } from "./copy-validators.js";
+import { addFailureValidators } from "./failure-validators.js";
 import { checkName, checkWriter, MAX_NAME } from "./field-checks.js";
 import { type Faults, ValidatorTable } from "./validation.js";
 
@@ -65,7 +66,7 @@ const INDEX_UID = /^[a-zA-Z0-9_-]{1,512}$/;
 
 /** The bounds of every request of Miroir's services, as the proto files state them. */
 export function createValidators(): ValidatorTable {
-  return addCopyValidators(addClusterValidators(new ValidatorTable()))
+  return addFailureValidators(addCopyValidators(addClusterValidators(new ValidatorTable())))
     .add(AllocateTaskUidsRequestSchema, ({ count, session }, faults) => {
       faults.check(count >= 1 && count <= 10_000, "count", "must be 1 to 10,000");
       checkSession(session, faults);
