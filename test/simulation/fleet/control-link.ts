@@ -34,7 +34,7 @@ export interface ControlFaults {
 /** A control plane that always answers. */
 export const RELIABLE_CONTROL: ControlFaults = { unavailable: 0, loseAnswer: 0, streamDelayMs: 3 };
 
-/** How often a topology is followed by the one before it, as by a message from another time. */
+/** How often a topology is followed by one from before, as by a message from another time. */
 const REPLAY_CHANCE = 0.03;
 
 /** What is between proxies and control processes. */

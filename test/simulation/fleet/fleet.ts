@@ -65,12 +65,19 @@ export class Fleet {
         const id = `node-${at}`;
         const tuning = { maxBatchMs: shape.maxBatchMs, maxBatch: 8 };
         const { sameNames = false, hiddenLosses = false } = planted;
-        return [id, new SimulatedMeilisearch(id, `master-key-of-${id}`, world, tuning, { sameNames, hiddenLosses })] as const;
+        return [
+          id,
+          new SimulatedMeilisearch(id, `master-key-of-${id}`, world, tuning, { sameNames, hiddenLosses }),
+        ] as const;
       }),
     );
     this.network = new NodeNetwork(world, this.nodes, planted.masterKeys === true);
     this.watch = new StoreWatch(planted.unfencedStore === true ? withoutFence(store) : store);
-    this.controlLink = { faults: RELIABLE_CONTROL, forgesAcks: planted.forgedAcks === true, replicas: () => this.controls };
+    this.controlLink = {
+      faults: RELIABLE_CONTROL,
+      forgesAcks: planted.forgedAcks === true,
+      replicas: () => this.controls,
+    };
     for (let at = 0; at < shape.controls; at++) this.startControl(at);
     for (let at = 0; at < shape.proxies; at++) this.startProxy(at);
   }
@@ -156,8 +163,7 @@ export class Fleet {
         repair_delay_seconds: 0,
       }),
       logger: this.logger(name),
-      store: (process) =>
-        linkStore(this.watch.store, this.storeLink, this.world, process),
+      store: (process) => linkStore(this.watch.store, this.storeLink, this.world, process),
       transport: (process) => this.network.transport(name, process),
     });
   }

@@ -55,7 +55,10 @@ export class Injector {
   private writeAsStranger(until: number): void {
     const { clock, timers, seeded } = this.world;
     if (clock.monotonic() >= until) return;
-    const [from, to] = [seeded.pick([...this.fleet.nodes.values()]), seeded.pick([...this.fleet.nodes.values()])];
+    const [from, to] = [
+      seeded.pick([...this.fleet.nodes.values()]),
+      seeded.pick([...this.fleet.nodes.values()]),
+    ];
     const name = [...from.indexes.keys()][0];
     const documents = [...(from.indexes.get(name ?? "")?.documents.values() ?? [])];
     timers.after(seeded.below(400), () => {

@@ -48,7 +48,7 @@ export class SimulatedMeilisearch {
   constructor(
     readonly id: string,
     readonly masterKey: string,
-    private readonly world: VirtualWorld,
+    world: VirtualWorld,
     tuning: QueueTuning,
     private readonly faults: NodeFaults = {},
   ) {
@@ -90,7 +90,9 @@ export class SimulatedMeilisearch {
   /** Executes a request whose body has arrived whole; `key` is what its sender has shown. */
   execute(request: NodeRequest, body: string, key: string): NodeResponse {
     try {
-      return this.faults.sameNames === true ? this.answerUnderOneName(request, body, key) : this.answer(request, body, key);
+      return this.faults.sameNames === true
+        ? this.answerUnderOneName(request, body, key)
+        : this.answer(request, body, key);
     } catch (error) {
       if (error instanceof NodeFault) return refusal(400, error.code, error.message);
       throw error;
@@ -114,7 +116,8 @@ export class SimulatedMeilisearch {
     for (const [at, task] of this.database.tasks.entries()) {
       if (isFinal(task) || task.type !== "documentAdditionOrUpdate") continue;
       const details = { receivedDocuments: 0, indexedDocuments: 0 };
-      const told = (index: PhysicalIndex | undefined) => (this.faults.hiddenLosses ? task.work.run(index).details : undefined);
+      const told = (index: PhysicalIndex | undefined) =>
+        this.faults.hiddenLosses ? task.work.run(index).details : undefined;
       const work: Work = { kind: "documents", run: (index) => ({ index, details: told(index) ?? details }) };
       this.database.tasks[at] = { ...task, work };
     }

@@ -1,6 +1,6 @@
-import type { TestFaults } from "../../../src/runtime/test-faults.js";
 import type { TopologySource, TopologyView } from "../../../src/proxy/topology/topology-view.js";
 import type { TrackerFault } from "../../../src/proxy/write/copy/copy-tracker.js";
+import type { TestFaults } from "../../../src/runtime/test-faults.js";
 
 /** What is switched off in a fleet, so that its checker has something to find. Nothing where a member is absent. */
 export interface PlantedFault {
@@ -41,14 +41,19 @@ export const PLANTED_FAULTS: Readonly<Record<string, PlantedFault>> = {
   "8 others than the writer write": { strangerWrites: true },
   "9 a switch is taken back": { topologyEdit: "switch-taken-back" },
   "13 restarted nodes are trusted": { readersView: trusting },
-  "dirty keys cleared before the source finished": { copies: new Set(["reads-before-finished", "skips-recheck"]) },
+  "dirty keys cleared before the source finished": {
+    copies: new Set(["reads-before-finished", "skips-recheck"]),
+  },
   "counts of indexed documents ignored": { hiddenLosses: true, readersView: trusting },
   "the last replica in sync marked stale": { topologyEdit: "last-copies-stale" },
   "killed between the commits of a batch": { readersView: trusting },
 };
 
 /** The topology as readers see it, through a planted fault. */
-export function readersSource(source: TopologySource, change: (view: TopologyView) => TopologyView): TopologySource {
+export function readersSource(
+  source: TopologySource,
+  change: (view: TopologyView) => TopologyView,
+): TopologySource {
   const seen = new WeakMap<TopologyView, TopologyView>();
   const changed = (view: TopologyView): TopologyView => {
     const known = seen.get(view) ?? change(view);
@@ -61,19 +66,25 @@ export function readersSource(source: TopologySource, change: (view: TopologyVie
       return view && changed(view);
     },
     onChange: (listener) => source.onChange((view) => listener(changed(view))),
-    waitFor: async (predicate, signal) => changed(await source.waitFor((view) => predicate(changed(view)), signal)),
+    waitFor: async (predicate, signal) =>
+      changed(await source.waitFor((view) => predicate(changed(view)), signal)),
   };
 }
 
 /** Suspicions, of nodes and of replicas, are not heeded. */
 function trusting(view: TopologyView): TopologyView {
   const nodes = new Map(
-    [...view.nodes].map(([id, node]) => [id, node.state === "suspect" ? { ...node, state: "active" as const } : node]),
+    [...view.nodes].map(([id, node]) => [
+      id,
+      node.state === "suspect" ? { ...node, state: "active" as const } : node,
+    ]),
   );
   return { ...withReplicas(view, (state) => (state === "suspect" ? "in_sync" : state)), nodes };
 }
 
-type ReplicaState = TopologyView extends { indexes: ReadonlyMap<string, { replicas: ReadonlyMap<string, infer S> }> }
+type ReplicaState = TopologyView extends {
+  indexes: ReadonlyMap<string, { replicas: ReadonlyMap<string, infer S> }>;
+}
   ? S
   : never;
 
@@ -84,5 +95,9 @@ function withReplicas(view: TopologyView, change: (state: ReplicaState) => Repli
       { ...index, replicas: new Map([...index.replicas].map(([id, state]) => [id, change(state)] as const)) },
     ]),
   );
-  return { ...view, indexes, byInstance: new Map([...indexes.values()].map((index) => [index.instance, index])) };
+  return {
+    ...view,
+    indexes,
+    byInstance: new Map([...indexes.values()].map((index) => [index.instance, index])),
+  };
 }

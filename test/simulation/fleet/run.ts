@@ -58,13 +58,7 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     options.say === undefined
       ? silent
       : (line: string) => options.say?.(`${String(Math.round(world.clock.monotonic())).padStart(7)} ${line}`);
-  const fleet = await Fleet.start(
-    world,
-    drawShape(world),
-    options.hasher,
-    say,
-    options.planted ?? {},
-  );
+  const fleet = await Fleet.start(world, drawShape(world), options.hasher, say, options.planted ?? {});
   const run = new Run(seed, world, fleet, say);
   try {
     return await run.report();

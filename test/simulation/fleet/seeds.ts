@@ -42,5 +42,7 @@ export function vacuity(totals: Totals, runs: number): string | undefined {
   );
   return rare.length === 0
     ? undefined
-    : rare.map(([name, least]) => `${name} ${totals[name as keyof Totals]} of ${(least * runs) / 100}`).join(", ");
+    : rare
+        .map(([name, least]) => `${name} ${totals[name as keyof Totals]} of ${(least * runs) / 100}`)
+        .join(", ");
 }

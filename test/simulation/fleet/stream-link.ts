@@ -17,7 +17,7 @@ export interface StreamEnds {
   readonly server: ProcessWorld;
   /** Milliseconds that the next message takes. */
   readonly latency: () => number;
-  /** Whether the snapshot before the one that is sent now comes once more behind it. */
+  /** Whether the last snapshot comes once more behind what is sent now. */
   readonly replays: () => boolean;
   /** Whether whatever is sent counts as acknowledged at once. */
   readonly forgesAcks: boolean;
@@ -56,14 +56,20 @@ export function openStream(ends: StreamEnds, signal: AbortSignal): LinkedStream 
     url: "http://simulated",
     requestSignal: call.signal,
   });
-  void serve(service.subscribe(toServer, context), down, toProxy, (message) => {
-    const sent = message.message;
-    if (!ends.forgesAcks || (sent.case !== "snapshot" && sent.case !== "delta")) return;
-    const { nonce } = sent.value;
-    const epoch = sent.case === "snapshot" ? sent.value.topology?.epoch : sent.value.changes?.epoch;
-    if (epoch === undefined) return;
-    toServer.push(create(SubscribeRequestSchema, { message: { case: "ack", value: { nonce, epoch } } }));
-  }, ends.replays);
+  void serve(
+    service.subscribe(toServer, context),
+    down,
+    toProxy,
+    (message) => {
+      const sent = message.message;
+      if (!ends.forgesAcks || (sent.case !== "snapshot" && sent.case !== "delta")) return;
+      const { nonce } = sent.value;
+      const epoch = sent.case === "snapshot" ? sent.value.topology?.epoch : sent.value.changes?.epoch;
+      if (epoch === undefined) return;
+      toServer.push(create(SubscribeRequestSchema, { message: { case: "ack", value: { nonce, epoch } } }));
+    },
+    ends.replays,
+  );
   return {
     send: (message) => {
       const whole = create(SubscribeRequestSchema, message);
@@ -88,10 +94,10 @@ async function serve(
       const whole = create(SubscribeResponseSchema, message);
       down.carry(() => toProxy.push(whole));
       onSent(whole);
-      if (whole.message.case !== "snapshot") continue;
+      if (whole.message.case === "lease") continue;
       const again = former;
       if (again !== undefined && replays()) down.carry(() => toProxy.push(again));
-      former = whole;
+      if (whole.message.case === "snapshot") former = whole;
     }
     down.carry(() => toProxy.end());
   } catch (error) {

@@ -1,6 +1,11 @@
 import { clone, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
-import { ReplicaState, ShardCopyStep, type Topology, TopologySchema } from "../../../src/gen/miroir/v1/topology_pb.js";
+import {
+  ReplicaState,
+  ShardCopyStep,
+  type Topology,
+  TopologySchema,
+} from "../../../src/gen/miroir/v1/topology_pb.js";
 import type { TaskStore } from "../../../src/store/task-store.js";
 import { contentHash } from "../../../src/topology/content-hash.js";
 
@@ -13,7 +18,8 @@ export async function editTopology(
   const lease = await store.lease.current(LEADER_SCOPE);
   if (row === undefined || lease === undefined || lease.term !== row.term) return false;
   const next = clone(TopologySchema, fromBinary(TopologySchema, row.document));
-  if (!(edit === "last-copies-stale" ? markAllStale(next) : takeSwitchBack(next)) || next.epoch === undefined) return false;
+  if (!(edit === "last-copies-stale" ? markAllStale(next) : takeSwitchBack(next)) || next.epoch === undefined)
+    return false;
   next.epoch.counter += 1n;
   next.contentHash = contentHash(next);
   const { clusterId, term, counter } = row;

@@ -5,7 +5,9 @@ type Method = (...parameters: unknown[]) => Promise<unknown>;
 
 /** Whether a parameter is the fence of a call. */
 export function isFence(value: unknown): value is FencingToken {
-  return typeof value === "object" && value !== null && "scope" in value && "term" in value && "holder" in value;
+  return (
+    typeof value === "object" && value !== null && "scope" in value && "term" in value && "holder" in value
+  );
 }
 
 /** A store that takes a leader's writes whoever leads by now, as a planted fault: every fence is made the present one. */
