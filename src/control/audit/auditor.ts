@@ -102,8 +102,8 @@ export class Auditor {
   }
 
   /**
-   * What the tasks touch that were open on a node when its connection broke, by instance of an index: shards, or `"all"` that the node
-   * holds. Asking forgets them.
+   * Whose documents the tasks touch that were open on a node when its connection broke, by instance of an index: shards, or `"all"` that
+   * the node holds. Asking forgets them.
    */
   async takeInterrupted(id: string): Promise<ReadonlyMap<string, readonly number[] | "all">> {
     const { tasks } = this.#options.store;
@@ -113,8 +113,8 @@ export class Auditor {
       const asked = uids.slice(at, at + LOOK_UP);
       const refs = asked.map((uid) => ({ nodeId: nodeId(id), nodeTaskUid: uid }));
       const found = (await tasks.findByNodeTasks(refs)).filter((uid) => uid !== undefined);
-      for (const { instance, nodeTasks } of await tasks.getMany(found)) {
-        if (instance === null) continue;
+      for (const { instance, nodeTasks, type } of await tasks.getMany(found)) {
+        if (instance === null || !type.startsWith("document")) continue;
         for (const { shards, ...task } of nodeTasks) {
           if (task.nodeId !== id || !asked.includes(task.nodeTaskUid)) continue;
           const known = touched.get(instance) ?? new Set();
