@@ -346,6 +346,8 @@ describe("health and reflection", () => {
         "miroir.v1.TaskService",
         "miroir.v1.TopologyService",
         "miroir.v1.VerifyService",
+        "miroir.v1.WorkflowService",
+        "miroir.v1.WorkflowService",
       ]);
       const files = new Map<string, FileDescriptorProto>();
       for (const symbol of names) {
