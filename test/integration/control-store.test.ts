@@ -223,7 +223,7 @@ describeWithRedis("control planes on one Redis", () => {
       return { status: answer.statusCode, text: await answer.body.text() };
     };
     for (const [method, part] of [
-      ["TaskService/ListTasks", `"uid":"${taskUid}"`],
+      ["TaskService/ListTasks", '"type":"TASK_TYPE_INDEX_CREATION"'],
       ["IndexService/ListIndexes", '"uid":"films"'],
       ["TopologyService/GetTopology", '"contentHash"'],
     ] as const) {
