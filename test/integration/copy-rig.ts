@@ -77,7 +77,7 @@ export async function startCopyRig(
     lease: { session, proxyId: "proxy-0", state: () => ({ kind: "held" }) },
     control: controlOf(harness),
     transport,
-    config: { ...defaultWriteConfig(tmpdir()), nodeTimeoutMs: 3_000 },
+    config: { ...defaultWriteConfig(tmpdir()), nodeTimeoutMs: 20_000 },
     logger: logger(),
     metrics: noWriteMetrics,
   });

@@ -12,17 +12,9 @@ import {
 } from "./index-write.js";
 import type { LaneWatch } from "./lane-watch.js";
 import { reasonOf } from "./node-calls.js";
-import { controlAway, indexBlocked, noQuorum } from "./refusals.js";
-import {
-  allShards,
-  holders,
-  keepers,
-  losable,
-  recipients,
-  type Standing,
-  standingOf,
-  targetsOf,
-} from "./standing.js";
+import { requireQuorum } from "./quorum.js";
+import { controlAway, indexBlocked } from "./refusals.js";
+import { keepers, losable, recipients, type Standing, standingOf, targetsOf } from "./standing.js";
 import { waitForTopology } from "./topology-wait.js";
 import { type Round, sendRounds } from "./write-rounds.js";
 import {
@@ -36,9 +28,6 @@ import {
   settleWrite,
 } from "./write-settlement.js";
 
-/** How long after an answer a node is taken to be there without asking. Milliseconds. */
-const RECENT_MS = 1_000;
-const PROBE_TIMEOUT_MS = 1_000;
 const BEING_TAKEN_OVER = "it is being taken over from another writer";
 
 /**
@@ -130,19 +119,7 @@ export class IndexWriter {
    * @throws MeilisearchError `miroir_no_quorum`
    */
   async checkQuorum(touched: readonly number[] | "all"): Promise<void> {
-    const standing = readyStanding(this.state);
-    const targets = targetsOf(standing, touched);
-    const silent = await this.silentAmong(standing, targets.keys(), targets.size > 1);
-    const needed = neededCopies(this.context, standing);
-    for (const shard of touched === "all" ? allShards(standing) : touched) {
-      const inSync = holders(standing, shard).filter((nodeId) => !standing.suspects.has(nodeId));
-      const counted = inSync.length > 0 ? inSync : holders(standing, shard);
-      const reachable = counted.filter((nodeId) => !silent.has(nodeId)).length;
-      if (reachable >= needed(shard)) continue;
-      throw noQuorum(
-        `shard ${shard} has ${reachable} in-sync ${reachable === 1 ? "copy" : "copies"} on nodes that answer, of ${needed(shard)} needed`,
-      );
-    }
+    await requireQuorum(this.context, this.state, touched);
   }
 
   /** Sends a write to every node that has to hold it, and settles what went wrong. */
@@ -329,41 +306,5 @@ export class IndexWriter {
       this.context.logger.warn({ err: error, instance: this.instance }, "settling a write was broken off");
       return { kind: "unknown", settled: settling };
     }
-  }
-
-  /**
-   * Nodes that do not answer, of those for which it matters before anything is sent: whom the topology calls unreachable, and, where others
-   * are written to at the same time, whoever holds the last good copy of a shard.
-   */
-  private async silentAmong(
-    standing: Standing,
-    nodeIds: Iterable<string>,
-    several: boolean,
-  ): Promise<ReadonlySet<string>> {
-    const now = this.context.world.clock.monotonic();
-    const asked = [...nodeIds].filter((nodeId) => {
-      if (standing.nodes.get(nodeId)?.state === "unreachable") return true;
-      if (!several || now - (this.state.heard.get(nodeId) ?? Number.NEGATIVE_INFINITY) < RECENT_MS)
-        return false;
-      return losable(standing, [nodeId]).size === 0;
-    });
-    const silent = new Set<string>();
-    await Promise.all(
-      asked.map(async (nodeId) => {
-        const node = standing.nodes.get(nodeId);
-        if (node === undefined) return;
-        try {
-          await this.context.calls.client(node.writeAddress).health(PROBE_TIMEOUT_MS);
-          this.state.heard.set(nodeId, this.context.world.clock.monotonic());
-        } catch (error) {
-          this.context.logger.warn(
-            { err: error, node: nodeId, index: standing.uid },
-            "a node that a write needs does not answer",
-          );
-          silent.add(nodeId);
-        }
-      }),
-    );
-    return silent;
   }
 }
