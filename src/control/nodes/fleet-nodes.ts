@@ -34,7 +34,7 @@ export interface FleetNodes {
   admit(wanted: NodeToAdmit): Promise<Node>;
   /**
    * Takes a node out of the fleet: nothing is asked of it any more, Miroir's keys and indexes there are deleted where it answers, and it
-   * leaves the topology; its group too where it was the last one there. A configured one stays away until it is admitted again.
+   * leaves the topology; its group too where it was the last one there, and copies to it that have not begun. A configured one stays away until it is admitted again.
    *
    * @throws NodeInUseError where an index still has a replica there
    */

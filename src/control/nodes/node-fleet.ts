@@ -5,6 +5,7 @@ import { MeilisearchError } from "../../meilisearch/errors.js";
 import { type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
 import type { World } from "../../runtime/world.js";
 import type { Auditor } from "../audit/auditor.js";
+import { cancelCopy, targetsOf } from "../copy/copy-steps.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { firstFree } from "./bootstrap-nodes.js";
 import { enterNode, indexesOn, takeOutNode } from "./enter-nodes.js";
@@ -166,6 +167,11 @@ async function forget(options: NodeFleetOptions, nodeId: string): Promise<void> 
   await topology.change(`node ${nodeId} leaves`, (draft) => {
     const used = indexesOn(draft, nodeId);
     if (used.length > 0) throw new NodeInUseError(nodeId, used);
+    // What was planned to it and has not begun never would.
+    for (const index of draft.indexes) {
+      if (index.copy !== undefined && targetsOf(index.copy).includes(nodeId))
+        cancelCopy(index, index.copy.id);
+    }
     takeOutNode(draft, nodeId);
   });
   await monitor.remove(nodeId);

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startCopy } from "../../../src/control/copy/start-copy.js";
 import { NodeState } from "../../../src/gen/miroir/v1/topology_pb.js";
 import { createNodeClient } from "../../../src/meilisearch/node-client.js";
 import { createUndiciTransport } from "../../../src/meilisearch/undici-transport.js";
@@ -117,6 +118,25 @@ describe("nodes that come and go", () => {
       name: "NodeInUseError",
       indexUids: ["movies"],
     });
+  });
+
+  it("takes copies back that were planned to a node that leaves", async () => {
+    await harness.control.nodes.admit({ url: url(1), key, group: 0 });
+    const [index] = harness.topology.current().indexes;
+    const move = { shard: 0, from: "node-0", to: "node-1" };
+    await harness.topology.change("a copy", (draft) =>
+      startCopy(draft, index?.instance ?? "", {
+        id: "copy-1",
+        workflowId: "",
+        moves: [move],
+        repairNodeIds: [],
+        maxDocumentsPerSecond: 0,
+      }),
+    );
+    expect(harness.topology.current().indexes[0]?.copy?.id).toBe("copy-1");
+    await harness.control.nodes.forget("node-1");
+    expect(nodeOf("node-1")).toBeUndefined();
+    expect(harness.topology.current().indexes[0]?.copy).toBeUndefined();
   });
 
   it("does not take a configured node back that was taken out", async () => {
