@@ -3,6 +3,7 @@ import { type FleetChange, type MiroirClient, type Node, NodeState } from "../..
 import { type Workflow, WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
 import { type ChaosFleet, NODE_KEY } from "./chaos-fleet.js";
 import { eventually, onLeader } from "./final-state.js";
+import { grouped } from "./grouped.js";
 import type { Observer } from "./observer.js";
 import type { Operation } from "./operations.js";
 
@@ -10,6 +11,9 @@ import type { Operation } from "./operations.js";
 const FOLLOW_MS = 60_000;
 /** How long an operation is tried that is refused, in milliseconds. */
 const PATIENCE_MS = 15_000;
+
+/** By how many shards an index grows. */
+const MORE_SHARDS = 3;
 
 /** The operations of a run. Nodes beyond the first ones, and those that were removed, can be added; so many always stay. */
 export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: number): readonly Operation[] {
@@ -39,7 +43,8 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
         // A server that belonged to the fleet comes back empty, as a new one would.
         await fleet.emptyNode(at);
         const node = { url: fleet.nodes[at]?.url ?? "", key: NODE_KEY };
-        return follow(fleet, await change((cluster) => cluster.addNode({ node })));
+        const group = smallestGroup(members());
+        return follow(fleet, await change((cluster) => cluster.addNode({ node, group })));
       },
     },
     {
@@ -69,6 +74,15 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
       run: async () => follow(fleet, await change((cluster) => cluster.repair({}))),
     },
     {
+      name: "reshard",
+      possible: () => (observer.topology?.indexes.length ?? 0) > 0,
+      run: async () => {
+        const smallest = observer.topology?.indexes.toSorted((a, b) => a.shards - b.shards)[0];
+        const request = { indexUid: smallest?.uid ?? "", shards: (smallest?.shards ?? 0) + MORE_SHARDS };
+        return follow(fleet, await change((cluster) => cluster.reshard(request)));
+      },
+    },
+    {
       name: "drain node and cancel",
       possible: () => staying().length > fewest,
       run: async () => {
@@ -80,6 +94,12 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
       },
     },
   ];
+}
+
+function smallestGroup(nodes: readonly Node[]): number {
+  const sizes = grouped(nodes, ({ group }) => group);
+  const [smallest] = [...sizes].toSorted(([, a], [, b]) => a.length - b.length);
+  return smallest?.[0] ?? 0;
 }
 
 /** Workflows that have not ended yet, in words. */
