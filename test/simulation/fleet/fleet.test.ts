@@ -5,10 +5,17 @@ import { simulate } from "./run.js";
 import { runSeeds, vacuity } from "./seeds.js";
 
 /** `npm run simulate` looks further than the suite does. */
-const RUNS = Number(process.env.MIROIR_SIMULATION_FLEETS ?? 30);
+const RUNS = Number(process.env.MIROIR_SIMULATION_FLEETS ?? 20);
 
-/** Planted faults with a seed that shows each soon. `npm run simulate -- --planted` goes through all of them. */
-const FOUND: readonly (readonly [fault: string, seed: number])[] = [];
+/** Planted faults that show in a run or two, with the seed to begin with. `npm run simulate -- --planted` goes through all of them. */
+const SOON_FOUND = [
+  ["1 any epoch is taken", 1],
+  ["4 acknowledged by one replica", 2],
+  ["5 readers see every replica", 5],
+  ["6 no order of writes", 4],
+] as const;
+/** Runs in which each of them has to be found. */
+const WITHIN = 20;
 
 const hasher = await createShardHasher();
 
@@ -26,10 +33,13 @@ describe("a simulated fleet", () => {
     expect(await simulate(4, { hasher })).toEqual(await simulate(4, { hasher }));
   });
 
-  it.each(FOUND)("is found wrong: %s", { timeout: 60_000 }, async (name, seed) => {
+  it.each(SOON_FOUND)("is found wrong: %s", { timeout: 120_000 }, async (name, first) => {
     const planted = PLANTED_FAULTS[name];
     if (planted === undefined) throw new Error(`no fault is called ${name}`);
-    const { findings } = await simulate(seed, { hasher, planted });
-    expect(findings).not.toEqual([]);
+    let found = false;
+    for (let seed = first; seed < first + WITHIN && !found; seed++) {
+      found = (await simulate(seed, { hasher, planted })).findings.length > 0;
+    }
+    expect(found).toBe(true);
   });
 });
