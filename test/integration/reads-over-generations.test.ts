@@ -3,6 +3,7 @@ import { Readable } from "node:stream";
 import pino from "pino";
 import { Registry } from "prom-client";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { MeilisearchError } from "../../src/meilisearch/errors.js";
 import { createUndiciTransport } from "../../src/meilisearch/undici-transport.js";
 import { rankWriters } from "../../src/placement/writer.js";
 import { createGrpcControlTransport } from "../../src/proxy/grpc-control-transport.js";
@@ -12,6 +13,7 @@ import { createWriteMetrics } from "../../src/proxy/write/write-metrics.js";
 import { createWriteService, type WriteService } from "../../src/proxy/write/write-service.js";
 import { createSystemWorld } from "../../src/runtime/world.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
+import { nodeBackend } from "../support/nodes.js";
 
 const world = createSystemWorld();
 const HAND_OVERS = 12;
@@ -150,7 +152,8 @@ const READS: readonly (readonly [method: string, path: string, body?: unknown])[
     },
   ],
   ["POST", "/multi-search", { federation: {}, queries: [{ indexUid: BOOKS, q: "1" }] }],
-  ["POST", `/indexes/${BOOKS}/fields`, {}],
+  // The embedded node does not serve it.
+  ...(nodeBackend().kind === "embedded" ? [] : [["POST", `/indexes/${BOOKS}/fields`, {}] as const]),
   ["GET", `/indexes/${BOOKS}/stats`],
   ["GET", "/stats"],
   ["GET", `/indexes/${BOOKS}/settings`],
@@ -171,7 +174,7 @@ describe("reads of an index that changes its generation again and again, under w
           failures.push(`${method} ${path}: ${answer.status} ${degraded ?? ""} ${answer.text}`);
         }
         counts.set(`${method} ${path}`, (counts.get(`${method} ${path}`) ?? 0) + 1);
-        await world.timers.sleep(5);
+        await world.timers.sleep(20);
       }
     };
     let written = 500;
@@ -195,8 +198,12 @@ describe("reads of an index that changes its generation again and again, under w
     for (let at = 0; at < HAND_OVERS; at++) {
       const { instance, writer: present } = await indexNow();
       const [from, to] = present.proxyId === one.name.proxyId ? [one, other] : [other, one];
-      const outcome = await from.writes.handOver(instance, to.name, 5_000);
-      if ("epoch" in outcome) handOvers++;
+      try {
+        if ("epoch" in (await from.writes.handOver(instance, to.name, 5_000))) handOvers++;
+      } catch (error) {
+        // On a busy machine a lease can end for a moment; the index then stays where it is.
+        if (!(error instanceof MeilisearchError)) throw error;
+      }
     }
     isOver = true;
     await clients;
