@@ -153,7 +153,7 @@ const READS: readonly (readonly [method: string, path: string, body?: unknown])[
   ],
   ["POST", "/multi-search", { federation: {}, queries: [{ indexUid: BOOKS, q: "1" }] }],
   // The embedded node does not serve it.
-  ...(nodeBackend().kind === "embedded" ? [] : [["POST", `/indexes/${BOOKS}/fields`, {}] as const]),
+  ...(nodeBackend.kind === "embedded" ? [] : [["POST", `/indexes/${BOOKS}/fields`, {}] as const]),
   ["GET", `/indexes/${BOOKS}/stats`],
   ["GET", "/stats"],
   ["GET", `/indexes/${BOOKS}/settings`],
