@@ -7,7 +7,7 @@ import type { NodeTransport } from "../meilisearch/transport.js";
 import { createUndiciTransport } from "../meilisearch/undici-transport.js";
 import type { World } from "../runtime/world.js";
 import { PROTOCOL } from "../topology/protocol.js";
-import { type Config, hostInUrl, splitHostPort } from "./config.js";
+import { type Config, hostInUrl, splitHostPort, storeLocation } from "./config.js";
 import { ControlProcess } from "./control-process.js";
 import { listenError } from "./listen-error.js";
 import { openConfiguredStore } from "./open-store.js";
@@ -31,7 +31,10 @@ export interface RunningControl {
   serving(): boolean;
   /** Rejects when the process cannot go on, such as with a store that was emptied; never resolves. */
   readonly failed: Promise<never>;
-  /** Gives the leader lease back at once, so that another process leads; ends when the calls under way have. */
+  /**
+   * Ends when the calls under way have. On a store that several processes share the leader lease goes back at once, so that another
+   * process leads; on one of its own, calls are answered first.
+   */
   close(): Promise<void>;
 }
 
@@ -65,8 +68,9 @@ export async function runControl(options: RunControlOptions): Promise<RunningCon
     ...(config.grpc_tls === undefined ? {} : { tls: serverTls(config.grpc_tls) }),
   });
   const close = async (): Promise<void> => {
-    // The lease goes back at once, not after the last caller has gone: whoever leads next takes their calls.
     const drained = server.close();
+    // Where others can lead, the lease goes back at once, not after the last caller has gone: whoever leads next takes their calls.
+    if (storeLocation(config).kind !== "redis") await drained;
     await process.stop();
     await drained;
     if (options.transport === undefined) await transport.close();
