@@ -1,6 +1,4 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
-import type { BackupsConfig } from "../control/backups/backups.js";
 import { createClusterService } from "../control/cluster/cluster-service.js";
 import { createControlPlane } from "../control/control-plane.js";
 import type { ControlPlaneConfig } from "../control/control-plane-options.js";
@@ -8,21 +6,18 @@ import { LEADER_SCOPE } from "../control/leader/leadership.js";
 import type { ReplicaIdentity } from "../control/leader/replica-seats.js";
 import type { LeaderServices } from "../control/server/replica-services.js";
 import type { ServerMetrics } from "../control/server/server-metrics.js";
-import type { RetentionTuning } from "../control/tasks/task-retention.js";
 import type { ProxyFleet } from "../control/topology/proxy-fleet.js";
 import { createTopologyService } from "../control/topology/subscribe.js";
 import { createTopologyControl, type TopologyControl } from "../control/topology/topology-control.js";
 import { ClusterLostError } from "../control/topology/topology-manager.js";
-import { type Epoch, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
+import type { Epoch } from "../gen/miroir/v1/topology_pb.js";
 import type { NodeTransport } from "../meilisearch/transport.js";
 import { createIpPolicy } from "../outbound/ip-policy.js";
 import { createUndiciOutbound } from "../outbound/undici-outbound.js";
-import { randomUuid } from "../runtime/uuid.js";
 import type { World } from "../runtime/world.js";
-import { inspectStore } from "../store/inspect.js";
 import type { Lease, TaskStore } from "../store/task-store.js";
-import { backupFolders, type Config } from "./config.js";
-import { storeOptions } from "./open-store.js";
+import type { Config } from "./config.js";
+import { controlPlaneConfig, initialTopology, leaderTimes } from "./control-plane-config.js";
 import { packageVersion } from "./options.js";
 
 /** What every candidacy of a process works with. */
@@ -73,7 +68,6 @@ export class WaitedInVainError extends Error {
 const ACKNOWLEDGE_WAIT_MS = 3_000;
 /** Milliseconds between two looks at who leads: those who ask a standby are sent there. */
 const WATCH_MS = 500;
-const HOUR_MS = 3_600_000;
 /** Milliseconds that each part of a term may take to end: longer than the store's deadline and the waits for proxies together. */
 const TAKE_DOWN_MS = 15_000;
 
@@ -178,33 +172,7 @@ async function lead(
     store,
     topology: control.topology,
     fence: () => control.leadership.fence(),
-    config: {
-      ...options.pace,
-      nodes: nodesOf(config),
-      nodeKey: config.node_key,
-      groups: config.groups,
-      retention: retentionOf(config),
-      webhook: webhookOf(config),
-      backups: backupsOf(config, world),
-      drift: { intervalMs: config.settings_check_seconds * 1_000 },
-      orphans: { graceMs: config.orphan_index_grace_hours * 3_600_000 },
-      antiEntropy: {
-        intervalMs: config.replica_check_seconds * 1_000,
-        documentsPerSecond: config.replica_check_documents_per_second,
-      },
-      stall: { stallMs: config.node_stall_seconds * 1_000 },
-      copies: {
-        shardsPerNode: config.copy_shards_per_node,
-        copies: config.copies_at_once,
-        patienceMs: config.workflow_patience_seconds * 1_000,
-      },
-      repair: {
-        isOn: config.automatic_repair,
-        settleMs: config.repair_delay_seconds * 1_000,
-        graceMs: config.node_grace_seconds * 1_000,
-        documentsPerSecond: config.repair_documents_per_second,
-      },
-    },
+    config: controlPlaneConfig(config, world, options.pace),
     logger,
     metrics: metrics.registry,
     acknowledged: (epoch) => acknowledgedByAll(control.fleet, epoch),
@@ -323,59 +291,4 @@ function aborted(signal: AbortSignal): Promise<void> {
 async function acknowledgedByAll(fleet: ProxyFleet, epoch: Epoch): Promise<void> {
   const signal = AbortSignal.timeout(ACKNOWLEDGE_WAIT_MS);
   await Promise.allSettled(fleet.proxies().map(({ session }) => fleet.waitForAck(epoch, session, signal)));
-}
-
-/** Today's configuration for the cluster that the store holds or was seen to hold; a fresh id for a fresh store. */
-async function initialTopology({
-  store,
-  config,
-  world,
-  clusterId: known,
-}: CandidacyOptions): Promise<{ readonly clusterId: string | undefined; readonly initial: Topology }> {
-  const stored = await store.topology.load();
-  const clusterId =
-    known ??
-    (stored === undefined ? undefined : fromBinary(TopologySchema, stored.document).epoch?.clusterId);
-  const nodesInGroup = Math.max(1, Math.floor(config.nodes.length / config.groups));
-  const initial = create(TopologySchema, {
-    epoch: { clusterId: clusterId ?? randomUuid(world.random) },
-    replicationFactor: config.replication_factor ?? Math.min(2, nodesInGroup),
-    defaultShards: config.shards,
-    minInSync: config.min_in_sync,
-  });
-  return { clusterId, initial };
-}
-
-/** How often the lease is renewed by the one that leads, and tried for by the others. */
-function leaderTimes(ttlMs: number) {
-  return { ttlMs, renewMs: ttlMs / 3, retryMs: Math.min(250, ttlMs / 10) };
-}
-
-function nodesOf(config: Config): Config["nodes"] {
-  return config.nodes.map((node) => ({ ...node, key: node.key ?? config.node_key }));
-}
-
-function backupsOf(config: Config, world: World): BackupsConfig {
-  const { dumps, snapshots } = backupFolders(config);
-  return {
-    dumpsFolder: dumps,
-    snapshotsFolder: snapshots,
-    version: packageVersion(),
-    describeStore: async () => {
-      const { backend, schema } = await inspectStore(storeOptions(config, world));
-      return { backend, schemaVersion: "version" in schema ? schema.version : 1 };
-    },
-  };
-}
-
-function webhookOf({ task_webhook_url: url, task_webhook_authorization_header: authorization }: Config) {
-  return url === undefined ? undefined : { url, authorization };
-}
-
-function retentionOf(config: Config): RetentionTuning {
-  return {
-    keepTasks: config.task_retention_max,
-    keepHistoryMs: config.history_retention_hours * HOUR_MS,
-    ...(config.task_retention_hours === 0 ? {} : { keepTasksMs: config.task_retention_hours * HOUR_MS }),
-  };
 }
