@@ -1,5 +1,6 @@
 import type { VirtualWorld } from "../virtual-world.js";
 import type { Fleet } from "./fleet.js";
+import type { Disk, SimulatedMeilisearch } from "./node.js";
 
 /** Draws faults from the seed and takes them back: of nodes, processes, their networks and the store. */
 export class Injector {
@@ -218,11 +219,18 @@ export class Injector {
       this.kills++;
       node.kill();
       this.say(`— ${node.id} is killed, and its disk is ${disk}`);
-      this.later(this.duration(), () => {
-        node.start(disk);
-        this.say(`— ${node.id} is back, its disk ${disk}`);
-      });
+      this.later(this.duration(), () => this.comeBack(node, disk));
     });
+  }
+
+  /** A disk is not exchanged in the moment between two looks at its node: before the node is missed, it is not there again. */
+  private comeBack(node: SimulatedMeilisearch, disk: Disk): void {
+    if (!this.fleet.watch.isMissed(node.id)) {
+      this.world.timers.after(200, () => this.comeBack(node, disk));
+      return;
+    }
+    node.start(disk);
+    this.say(`— ${node.id} is back, its disk ${disk}`);
   }
 
   /** A node's disk is full for a while: its writes fail, and its peers' do not. */

@@ -2,6 +2,8 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
 import {
   type Index,
+  type Node,
+  NodeState,
   ReplicaState,
   ShardCopyStep,
   TopologySchema,
@@ -28,6 +30,7 @@ export class StoreWatch {
   private highestTerm = 0;
   private saved = { term: 0, counter: 0 };
   private indexes: readonly Index[] = [];
+  private nodes: readonly Node[] = [];
 
   constructor(store: TaskStore) {
     this.store = { ...store, lease: this.watchLease(store.lease) };
@@ -46,6 +49,11 @@ export class StoreWatch {
       );
       return placement.every(({ nodeIds }) => nodeIds.some((id) => others.has(id)));
     });
+  }
+
+  /** Whether the topology says that a node is away. */
+  isMissed(nodeId: string): boolean {
+    return this.nodes.some(({ id, state }) => id === nodeId && state === NodeState.UNREACHABLE);
   }
 
   /** Copies that are under way. */
@@ -106,7 +114,9 @@ export class StoreWatch {
     }
     this.saved = { term, counter };
     const before = new Map(this.indexes.map((index) => [index.instance, index.copy]));
-    this.indexes = fromBinary(TopologySchema, row.document).indexes;
+    const topology = fromBinary(TopologySchema, row.document);
+    this.nodes = topology.nodes;
+    this.indexes = topology.indexes;
     for (const { instance, copy } of this.indexes) {
       if (copy?.step === SWITCHED && before.get(instance)?.step !== SWITCHED) this.switches++;
     }
