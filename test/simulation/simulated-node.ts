@@ -140,9 +140,11 @@ export class SimulatedNode {
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     const key = query.get("primaryKey") ?? "id";
     const partial = request.method === "PUT";
+    const onlyKnown = query.get("skipCreation") === "true";
     return this.enqueue("documentAdditionOrUpdate", name, metadata, mayCreate, (index) => {
       for (const fields of documents) {
         const id = String(fields[key]);
+        if (onlyKnown && index?.documents.has(id) !== true) continue;
         const former = partial ? index?.documents.get(id)?.fields : undefined;
         index?.documents.set(id, { fields: { ...former, ...fields } });
       }

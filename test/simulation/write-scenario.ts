@@ -249,13 +249,19 @@ class Run {
       if (kind === 0 && placed.length > 1) moves.push({ shard, from });
       else if (!placed.includes(to)) moves.push(kind === 1 ? { shard, to } : { shard, from, to });
     });
-    this.planCopy(moves, seeded.chance(0.5) ? this.staleNodes() : []);
+    if (seeded.chance(0.15) && index.shards < 16) this.planCopy([], [], index.shards * 2);
+    else this.planCopy(moves, seeded.chance(0.5) ? this.staleNodes() : []);
   }
 
-  private planCopy(moves: readonly PlannedMove[], repairNodeIds: readonly string[]): void {
-    if (moves.length + repairNodeIds.length === 0) return;
+  private planCopy(
+    moves: readonly PlannedMove[],
+    repairNodeIds: readonly string[],
+    splitShards?: number,
+  ): void {
+    if (moves.length + repairNodeIds.length === 0 && splitShards === undefined) return;
     const id = `copy-${++this.copiesPlanned}`;
-    const copy = { id, workflowId: "", moves, repairNodeIds, maxDocumentsPerSecond: 0 };
+    const split = splitShards === undefined ? {} : { splitShards };
+    const copy = { id, workflowId: "", moves, repairNodeIds, maxDocumentsPerSecond: 0, ...split };
     const accepted = this.control.planCopy(INDEX, copy);
     this.say(`${id} is ${accepted ? "planned" : "refused"}`, { copy: JSON.stringify(copy) });
   }

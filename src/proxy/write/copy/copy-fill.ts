@@ -188,7 +188,8 @@ class Filling {
         }
       }
       this.#check();
-      this.#tracker.list(listing, keys);
+      const strays = this.#tracker.list(listing, keys);
+      if (strays.length > 0) await this.#rounds.remove(unit.to, strays);
       progress.documentsTotal += keys.size;
     }
   }

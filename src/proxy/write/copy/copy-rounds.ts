@@ -156,29 +156,53 @@ export class CopyRounds {
     const documents = valid.flatMap((key) => wanted.get(key) ?? []);
     const isCopy = documents.length > 0;
     const body = isCopy ? asLines(documents) : Buffer.from(JSON.stringify(valid));
-    const path = isCopy
-      ? `documents?primaryKey=${encodeURIComponent(primaryKey)}&`
-      : "documents/delete-batch?";
+    const uid = await this.#deliver(writer, round.to, isCopy ? primaryKey : undefined, body);
+    this.#tracker.sent(round, valid, uid);
+    this.#count(isCopy, valid.length, body.length);
+  }
+
+  /** Deletes documents of a target that belong to none of its shards: they were filed under one before the index was cut. */
+  async remove(nodeId: string, keys: readonly string[]): Promise<void> {
+    await this.#run.inLane(async (writer, _, { index }) => {
+      const held = index.heldByNode.get(nodeId);
+      const strays = keys.filter((key) => held?.has(this.#run.hasher.shardOf(key, index.shards)) !== true);
+      if (strays.length === 0) return;
+      await this.#deliver(writer, nodeId, undefined, Buffer.from(JSON.stringify(strays)));
+    });
+  }
+
+  /**
+   * Sends documents to a target, or deletes some there; gives the node's task.
+   *
+   * @param primaryKey undefined for a deletion
+   */
+  async #deliver(
+    writer: IndexWriter,
+    nodeId: string,
+    primaryKey: string | undefined,
+    body: Buffer,
+  ): Promise<number> {
+    const path =
+      primaryKey === undefined
+        ? "documents/delete-batch?"
+        : `documents?primaryKey=${encodeURIComponent(primaryKey)}&`;
     const sent = await writer.send({
       taskUid: OWN_TASK_UID,
-      taskType: isCopy ? "copy" : "copyDeletion",
-      touched: this.#tracker.units.filter(({ to }) => to === round.to).map(({ shard }) => shard),
-      only: new Set([round.to]),
+      taskType: primaryKey === undefined ? "copyDeletion" : "copy",
+      touched: this.#tracker.units.filter(({ to }) => to === nodeId).map(({ shard }) => shard),
+      only: new Set([nodeId]),
       kind: "document",
       request: (_, name, metadata) => ({
         method: "POST",
         path: `/indexes/${name}/${path}customMetadata=${encodeURIComponent(metadata)}`,
-        contentType: isCopy ? "application/x-ndjson" : "application/json",
+        contentType: primaryKey === undefined ? "application/json" : "application/x-ndjson",
         body,
       }),
     });
     const uid = sent.kind === "accepted" ? sent.nodeTasks[0]?.nodeTaskUid : undefined;
-    if (uid === undefined) {
-      const why = sent.kind === "refused" ? `${sent.status} ${sent.body.code}` : sent.kind;
-      throw new CopyWaitsError(`node ${round.to} did not take a copy: ${why}`);
-    }
-    this.#tracker.sent(round, valid, uid);
-    this.#count(isCopy, valid.length, body.length);
+    if (uid !== undefined) return uid;
+    const why = sent.kind === "refused" ? `${sent.status} ${sent.body.code}` : sent.kind;
+    throw new CopyWaitsError(`node ${nodeId} did not take a copy: ${why}`);
   }
 
   #count(isCopy: boolean, documents: number, bytes: number): void {

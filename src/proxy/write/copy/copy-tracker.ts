@@ -146,15 +146,30 @@ export class CopyTracker {
     );
   }
 
-  /** The documents of a unit: what either side holds. Does nothing where a write failed meanwhile that may have touched any key. */
-  list({ unit, turn }: Listing, keys: Iterable<string>): void {
+  /**
+   * The documents of a unit: what either side holds. Does nothing where a write failed meanwhile that may have touched any key. What is
+   * filed under the unit's shard and belongs to another one is looked at there.
+   *
+   * @returns what belongs to no unit of the target, which so receives no writes of it
+   */
+  list({ unit, turn }: Listing, keys: Iterable<string>): readonly string[] {
     const state = this.#units.find((candidate) => candidate.unit === unit);
-    if (state === undefined || state.spoils !== turn) return;
+    if (state === undefined || state.spoils !== turn) return [];
     const { last } = this.#writes;
-    state.dirty = new Map([...keys, ...state.missed].map((key) => [key, last]));
+    const states = this.#pairTo(unit.to);
+    const dirty = new Map<string, number>();
+    const strays: string[] = [];
+    for (const key of [...keys, ...state.missed]) {
+      const owner = states.get(this.options.shardOf(key));
+      if (owner === state) dirty.set(key, last);
+      else if (owner === undefined) strays.push(key);
+      else soilKey(owner, key, last);
+    }
+    state.dirty = dirty;
     state.listedAt = last;
     state.foundAt.clear();
     state.missed.clear();
+    return strays;
   }
 
   /**
@@ -242,6 +257,12 @@ export class CopyTracker {
   /** The place up to which both sides have finished every write: equality counts only where neither has one before it. */
   #horizon({ from, to }: CopyUnit): number {
     return Math.min(this.#writes.horizon(from), this.#writes.horizon(to));
+  }
+
+  #pairTo(to: string): ReadonlyMap<number, UnitState> {
+    return new Map(
+      this.#units.filter(({ unit }) => unit.to === to).map((state) => [state.unit.shard, state]),
+    );
   }
 
   #pair(from: string, to: string): ReadonlyMap<number, UnitState> {

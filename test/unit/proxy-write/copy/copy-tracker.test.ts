@@ -102,6 +102,17 @@ describe("which documents may be copied", () => {
     expect(tracker.left()).toBe(2);
   });
 
+  it("looks at what is filed under another shard where it belongs, and gives back what belongs to none", () => {
+    const other = { ...unit, shard: 1 };
+    const shards: Readonly<Record<string, number>> = { a: 0, b: 1, c: 2 };
+    const tracker = new CopyTracker([unit, other], { shardOf: (key) => shards[key] ?? 0 });
+    const [first, second] = tracker.unlisted();
+    if (first === undefined || second === undefined) throw new Error("two units are to be listed");
+    expect(tracker.list(first, ["a", "b", "c"])).toEqual(["c"]);
+    expect(tracker.list(second, [])).toEqual([]);
+    expect(chosen(tracker)).toEqual(["a", "b"]);
+  });
+
   it("counts a write with more keys than are remembered as one that may touch any", () => {
     const tracker = new CopyTracker([unit], { shardOf: () => 0, maxWriteKeys: 1 });
     list(tracker, "a", "b", "c");
