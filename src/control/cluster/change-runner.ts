@@ -58,7 +58,7 @@ export class ChangeRunner {
   /** @throws FleetChangeRefusedError (busy) where another change is being carried out */
   refuseBusy(): void {
     const running = this.#options.workflows.running();
-    if (running === undefined) return;
+    if (running === undefined || running.makesWay === true) return;
     throw new FleetChangeRefusedError(
       "busy",
       `workflow ${running.id} (${running.title}) is being carried out; wait for its end, or cancel it`,

@@ -30,6 +30,8 @@ export interface FleetWorkflowRequest {
   readonly shards: number;
   /** 0 for as fast as the nodes' queues allow. */
   readonly maxDocumentsPerSecond: number;
+  /** Whether it is given up where somebody asks for another change: what nobody asked for keeps no operator waiting. Not unless given. */
+  readonly makesWay?: boolean;
   /** Puts the goal into the topology, as part of the change that starts the workflow. May throw to refuse. */
   readonly begin: (draft: Topology) => void;
 }
@@ -37,11 +39,11 @@ export interface FleetWorkflowRequest {
 /** Carries changes of the fleet out, and goes on with them under the next leader. */
 export interface FleetWorkflows {
   /**
-   * Stores a workflow and begins with it. Resolves with its id.
+   * Stores a workflow and begins with it, after one that makes way has been given up. Resolves with its id.
    *
    * @throws FleetChangeRefusedError (busy) where another one is not finished
    */
   start(request: FleetWorkflowRequest): Promise<string>;
   /** The workflow that is being carried out, if any. */
-  running(): { readonly id: string; readonly title: string } | undefined;
+  running(): { readonly id: string; readonly title: string; readonly makesWay?: boolean } | undefined;
 }

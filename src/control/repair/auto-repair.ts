@@ -163,6 +163,7 @@ export class AutoRepair {
       rebalance: false,
       shards: 0,
       maxDocumentsPerSecond: this.#tuning.documentsPerSecond,
+      makesWay: true,
     });
     metrics.automaticRepairs.inc({ kind });
     logger.warn({ workflow, kind }, title);

@@ -79,12 +79,13 @@ export class FleetWorkflowEngine implements FleetWorkflows {
     return this.#stopped;
   }
 
-  running(): { readonly id: string; readonly title: string } | undefined {
+  running(): Pick<FleetWorkflow, "id" | "title" | "makesWay"> | undefined {
     return this.#current?.workflow;
   }
 
   start(request: FleetWorkflowRequest): Promise<string> {
     return this.#alone(async () => {
+      await this.#clearTheWay(request);
       this.#refuseBusy();
       const run = this.#run(this.#newWorkflow(request));
       // From here on it is there for everybody, whatever becomes of its beginning.
@@ -165,6 +166,24 @@ export class FleetWorkflowEngine implements FleetWorkflows {
     if (run.isOver) this.#current = undefined;
   }
 
+  /** Gives up what nobody asked for where somebody asks for something now; waits a while for what has switched already. */
+  async #clearTheWay({ makesWay, title }: FleetWorkflowRequest): Promise<void> {
+    const run = this.#current;
+    if (makesWay === true || run?.workflow.makesWay !== true) return;
+    if (run.workflow.status === "running") {
+      const reason = `it makes way: ${title}`;
+      await run.note(reason, { status: "cancelling", reason });
+    }
+    const { clock, timers } = this.#options.world;
+    const until = clock.monotonic() + MAKING_WAY_MS;
+    for (;;) {
+      await run.turn();
+      if (run.isOver) this.#current = undefined;
+      if (run.isOver || this.#stopped || clock.monotonic() >= until) return;
+      await timers.sleep(RETRY_MS);
+    }
+  }
+
   #refuseBusy(): void {
     const held = this.#current?.workflow;
     if (held === undefined) return;
@@ -206,6 +225,8 @@ export class FleetWorkflowEngine implements FleetWorkflows {
 
 /** How long an idle engine sleeps: something wakes it where there is anything to do. */
 const IDLE_MS = 60_000;
+/** How long a caller waits for the end of a workflow that makes way. */
+const MAKING_WAY_MS = 5_000;
 const RETRY_MS = 250;
 
 function viewOf(run: WorkflowRun): WorkflowView {

@@ -55,6 +55,8 @@ export interface FleetWorkflow {
   readonly rebalance: boolean;
   readonly shards: number;
   readonly maxDocumentsPerSecond: number;
+  /** Whether it is given up where somebody asks for another change. */
+  readonly makesWay?: boolean;
   readonly before: FleetBefore;
   readonly status: FleetWorkflowStatus;
   /** Why it has failed or was cancelled; empty otherwise. */

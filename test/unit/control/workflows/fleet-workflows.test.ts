@@ -50,13 +50,7 @@ describe("a workflow", () => {
 
   it("brings stale replicas back", async () => {
     rig = await WorkflowRig.start();
-    await rig.topology.change("a miss", (draft) => {
-      const [index] = draft.indexes;
-      const replica = index?.replicas[1];
-      if (index === undefined || replica === undefined) throw new Error("no replica");
-      replica.state = ReplicaState.STALE;
-      index.generation += 1n;
-    });
+    await rig.miss("node-1");
     const id = await rig.ask({ kind: "repair", nodeIds: ["node-1"] });
     await rig.finish();
     expect(await statusOf(id)).toBe("completed");
@@ -84,6 +78,21 @@ describe("a workflow", () => {
     const id = await rig.drain("node-1");
     await expect(rig.drain("node-2")).rejects.toThrow(`workflow ${id} (drain-node) is being carried out`);
     expect(rig.node("node-2")?.state).toBe(NodeState.ACTIVE);
+  });
+
+  it("that nobody asked for makes way, before its switch at once and after it when it is done; an operator's does not", async () => {
+    rig = await WorkflowRig.start(4);
+    await rig.miss("node-1");
+    const repair = await rig.ask({ kind: "repair", nodeIds: ["node-1"], makesWay: true });
+    await rig.world.advance(100);
+    await rig.write();
+    const drained = rig.drain("node-2");
+    await rig.world.advance(1_000);
+    const drain = await drained;
+    expect(await statusOf(repair)).toBe("cancelled");
+    await expect(rig.ask({ kind: "repair", makesWay: true })).rejects.toThrow(drain);
+    await rig.finish();
+    expect(await statusOf(drain)).toBe("completed");
   });
 
   it("that its beginning refuses leaves nothing", async () => {

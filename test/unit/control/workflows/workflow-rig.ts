@@ -124,6 +124,17 @@ export class WorkflowRig {
     return this.ask({ kind: "drain-node", nodeIds: [id], begin, ...rest });
   }
 
+  /** The replica of an index on a node is stale from now on. */
+  async miss(nodeId: string): Promise<void> {
+    await this.topology.change("a miss", (draft) => {
+      const [index] = draft.indexes;
+      const replica = index?.replicas.find((candidate) => candidate.nodeId === nodeId);
+      if (index === undefined || replica === undefined) throw new Error("no replica");
+      replica.state = ReplicaState.STALE;
+      index.generation += 1n;
+    });
+  }
+
   /** Takes a node in that is there already as one that joins. */
   async add(id: string): Promise<string> {
     await this.topology.change("a server", (draft) => {
