@@ -84,6 +84,11 @@ else {
       `writes at ${count} moments of ${kind}: the slowest took ${Math.round(p50)} ms (median), ${Math.round(p99)} ms (99 %), ${Math.round(max)} ms (longest)`,
     );
   }
+  for (const { max, mean, p99, step, turns } of result.heldBack) {
+    console.log(
+      `copies held writes back in ${turns} turns while ${step}: ${Math.round(mean * 1_000)} ms on average, 99 % within ${p99} s, all within ${max} s`,
+    );
+  }
   console.log(
     `final state: ${result.documents} documents, ${result.wrong} not as written, ${result.differences} differences between replicas`,
   );

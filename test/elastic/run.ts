@@ -2,6 +2,7 @@ import type { MiroirClient } from "../../src/client/index.js";
 import type { Topology } from "../../src/gen/miroir/v1/topology_pb.js";
 import { WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
 import { type ElasticFleet, type LogLine, startElasticFleet } from "./fleet-processes.js";
+import { type HeldBack, heldBack } from "./held-back.js";
 import { movedReplicas } from "./moves.js";
 import { type OpenLoad, type SeenRequest, startOpenLoad } from "./open-load.js";
 import { type PauseMoment, pauseMoments, quantile, writePauses } from "./pauses.js";
@@ -51,6 +52,8 @@ export interface ElasticResult {
     readonly p99: number;
     readonly max: number;
   }[];
+  /** Turns of copies in the index's lane, by their step. */
+  readonly heldBack: readonly HeldBack[];
   readonly documents: number;
   /** Documents of the load that are missing, too many, or not as written last. */
   readonly wrong: number;
@@ -235,6 +238,7 @@ async function conclude(
         max: quantile(values, 1),
       };
     }),
+    heldBack: heldBack((await fleet.api.send("GET", "/_miroir/metrics")).text),
     documents,
     wrong,
     differences,
