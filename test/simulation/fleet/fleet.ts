@@ -1,7 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type Logger, pino } from "pino";
 import { configSchema } from "../../../src/cli/config.js";
-import { LEADER_SCOPE } from "../../../src/control/leader/leadership.js";
 import { type Topology, TopologySchema } from "../../../src/gen/miroir/v1/topology_pb.js";
 import type { ShardHasher } from "../../../src/placement/shard.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
@@ -202,11 +201,6 @@ export class Fleet {
   async storedTopology(): Promise<Topology | undefined> {
     const row = await this.store.topology.load();
     return row === undefined ? undefined : fromBinary(TopologySchema, row.document);
-  }
-
-  /** The control process that holds the leader lease. */
-  async leader(): Promise<string | undefined> {
-    return (await this.store.lease.current(LEADER_SCOPE))?.holder;
   }
 
   async close(): Promise<void> {

@@ -72,10 +72,6 @@ export class SimulatedMeilisearch {
     this.backup = copyDatabase(this.database);
   }
 
-  hasCopy(): boolean {
-    return this.backup !== undefined;
-  }
-
   kill(): void {
     this.queue.kill();
   }

@@ -165,10 +165,6 @@ export class SimulatedProxy implements Peer {
     return this.topology.session;
   }
 
-  get run(): number {
-    return this.options.run;
-  }
-
   kill(): void {
     this.process.kill();
     this.breakConnections(new ConnectionBrokenError(`${this.id} was killed`));
