@@ -2,11 +2,11 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { launchNode, type NodeProcess } from "../../src/nodes/launch.js";
-import { findFreePort } from "../../src/nodes/ports.js";
 import { DEFAULT_MASTER_KEY } from "../support/nodes.js";
 import { type RedisServer, startRedis } from "../support/redis-server.js";
 import { type FaultLink, startFaultLink } from "./fault-link.js";
 import { MiroirChild } from "./miroir-child.js";
+import { quietPort } from "./quiet-port.js";
 
 /** What fleet to run. */
 export interface FleetShape {
@@ -115,8 +115,8 @@ export class ChaosFleet {
       )),
     );
     if (controls > 1) this.#redis = await startRedis();
-    const grpcPorts = await Promise.all(Array.from({ length: controls }, () => findFreePort()));
-    const httpPorts = await Promise.all(Array.from({ length: proxies }, () => findFreePort()));
+    const grpcPorts = await Promise.all(Array.from({ length: controls }, () => quietPort()));
+    const httpPorts = await Promise.all(Array.from({ length: proxies }, () => quietPort()));
     const peerUrls = await Promise.all(httpPorts.map((port, at) => this.#link(`proxies-proxy-${at}`, port)));
     for (const [at, port] of grpcPorts.entries()) this.controls.push(await this.#control(at, port));
     for (const [at, port] of httpPorts.entries()) {

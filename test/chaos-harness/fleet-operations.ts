@@ -12,8 +12,8 @@ const FOLLOW_MS = 60_000;
 /** How long an operation is tried that is refused, in milliseconds. */
 const PATIENCE_MS = 15_000;
 
-/** By how many shards an index grows. */
-const MORE_SHARDS = 3;
+/** Shards up to which an index grows, twice as many at a time. */
+const MOST_SHARDS = 64;
 
 /** The operations of a run. Nodes beyond the first ones, and those that were removed, can be added; so many always stay. */
 export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: number): readonly Operation[] {
@@ -27,6 +27,7 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
     );
   const spare = (): number =>
     fleet.nodes.findIndex((node) => members().every((member) => member.url !== node.url));
+  const smallest = () => observer.topology?.indexes.toSorted((a, b) => a.shards - b.shards)[0];
   /** As an operator would, tries again for a while: another change may be under way, or nobody leads. */
   const change = (
     call: (cluster: MiroirClient["cluster"]) => Promise<{ readonly change?: FleetChange | undefined }>,
@@ -75,10 +76,9 @@ export function fleetOperations(fleet: ChaosFleet, observer: Observer, fewest: n
     },
     {
       name: "reshard",
-      possible: () => (observer.topology?.indexes.length ?? 0) > 0,
+      possible: () => (smallest()?.shards ?? MOST_SHARDS) < MOST_SHARDS,
       run: async () => {
-        const smallest = observer.topology?.indexes.toSorted((a, b) => a.shards - b.shards)[0];
-        const request = { indexUid: smallest?.uid ?? "", shards: (smallest?.shards ?? 0) + MORE_SHARDS };
+        const request = { indexUid: smallest()?.uid ?? "", shards: 2 * (smallest()?.shards ?? 0) };
         return follow(fleet, await change((cluster) => cluster.reshard(request)));
       },
     },
