@@ -9,6 +9,7 @@ import { nodeBackend, startNodes } from "../support/nodes.js";
 import { referenceLoad } from "../unit/store/fill-store.js";
 import { benchForwarding } from "./forwarding.js";
 import { benchIngest } from "./ingest.js";
+import { benchNodeLoss } from "./node-loss.js";
 import { benchRename } from "./rename.js";
 import { benchSearch } from "./search.js";
 import { benchStore } from "./store.js";
@@ -68,6 +69,17 @@ program
     const lines = rows.map(({ asked, p50Ms, p90Ms }) => [asked, format(p50Ms), format(p90Ms)]);
     console.log(table(["ASKED", "P50 MS", "P90 MS"], lines));
   });
+program
+  .command("node-loss")
+  .description(
+    "one of two replicas is lost under load and comes back: what searches take, and whether they are right",
+  )
+  .option("--documents <count>", "documents of the index", Number, 10_000)
+  .option("--searches <count>", "searches a second", Number, 20)
+  .option("--writes <count>", "writes a second", Number, 3)
+  .option("--seconds <count>", "length of each part", Number, 20)
+  .option("--json", "print one JSON document")
+  .action(runNodeLoss);
 await program.parseAsync();
 process.exit(0);
 
@@ -126,6 +138,39 @@ async function runRename(options: {
     const lines = rows.map(({ situation, figure, value }) => [situation, figure, value]);
     console.log(table(["SITUATION", "FIGURE", "VALUE"], lines));
   }
+}
+
+async function runNodeLoss(options: {
+  readonly documents: number;
+  readonly searches: number;
+  readonly writes: number;
+  readonly seconds: number;
+  readonly json?: boolean;
+}): Promise<void> {
+  const sample = readDocuments(undefined);
+  const corpus = Array.from({ length: options.documents }, (_, id) => ({
+    ...sample[id % sample.length],
+    id,
+  }));
+  const progress = (text: string) => process.stderr.write(`${text}\n`);
+  const result = await benchNodeLoss({ ...options, corpus, progress });
+  if (options.json === true) {
+    console.log(JSON.stringify({ kind: "node-loss", options, ...result }, null, 2));
+    return;
+  }
+  const { differences, phases, refused, repairSeconds, writes } = result;
+  const lines = phases.map((phase) => [
+    phase.name,
+    String(phase.searches),
+    String(phase.wrong),
+    format(phase.p50),
+    format(phase.p99),
+    format(phase.max),
+  ]);
+  console.log(table(["PART", "SEARCHES", "WRONG", "P50 MS", "P99 MS", "MAX MS"], lines));
+  console.log(
+    `${writes} writes, ${refused} not accepted; in sync ${format(repairSeconds)} s after the node's return; ${differences} differences`,
+  );
 }
 
 async function runStore(
