@@ -1,5 +1,5 @@
 import { type WorkflowId, type WorkflowRow, workflowId } from "../../store/task-store.js";
-import type { FleetWorkflowKind } from "../cluster/fleet-workflows.js";
+import type { FleetWorkflowKind, FleetWorkflowRequest } from "../cluster/fleet-workflows.js";
 
 /**
  * What becomes of a workflow. `starting` while its goal is not known to be in the topology; `cancelling` and `failing` while copies that
@@ -43,20 +43,10 @@ export interface FleetBefore {
  * A change of the fleet as it is stored. What is left to do is not among it: that follows from the topology, whoever leads, so that no
  * step is done twice. What is stored says what the workflow is about, how to give it up, and what has become of it.
  */
-export interface FleetWorkflow {
+export interface FleetWorkflow extends Omit<FleetWorkflowRequest, "begin"> {
   readonly id: WorkflowId;
-  readonly kind: FleetWorkflowKind;
-  readonly title: string;
-  readonly nodeIds: readonly string[];
-  readonly removeNodeIds: readonly string[];
-  readonly indexUids: readonly string[];
   /** Of `indexUids`, when it began: names may change meanwhile. */
   readonly instances: readonly string[];
-  readonly rebalance: boolean;
-  readonly shards: number;
-  readonly maxDocumentsPerSecond: number;
-  /** Whether it is given up where somebody asks for another change. */
-  readonly makesWay?: boolean;
   readonly before: FleetBefore;
   readonly status: FleetWorkflowStatus;
   /** Why it has failed or was cancelled; empty otherwise. */
