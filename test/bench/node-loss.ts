@@ -2,6 +2,7 @@ import { Pool } from "undici";
 import { ReplicaState } from "../../src/gen/miroir/v1/topology_pb.js";
 import { type ElasticFleet, startElasticFleet } from "../elastic/fleet-processes.js";
 import { quantile } from "../elastic/pauses.js";
+import { fleetDifferences } from "../support/fleet-differences.js";
 
 const INDEX = "films";
 const BATCH = 5_000;
@@ -99,7 +100,7 @@ export async function benchNodeLoss(options: NodeLossOptions): Promise<NodeLossR
       writes,
       refused,
       repairSeconds,
-      differences: await differences(fleet),
+      differences: await fleetDifferences(fleet.client),
     };
   } finally {
     await fleet.stop();
@@ -169,13 +170,6 @@ async function untilInSync({ client }: ElasticFleet): Promise<void> {
     await pause(0.1);
   }
   throw new Error("the replicas have not become equal within five minutes");
-}
-
-async function differences({ client }: ElasticFleet): Promise<number> {
-  for await (const { event } of client.verify.verify({ deep: true })) {
-    if (event.case === "summary") return Number(event.value.differences);
-  }
-  throw new Error("the verification broke off");
 }
 
 function pause(seconds: number): Promise<void> {

@@ -1,6 +1,7 @@
 import type { MiroirClient } from "../../src/client/index.js";
 import type { Topology } from "../../src/gen/miroir/v1/topology_pb.js";
 import { WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
+import { fleetDifferences } from "../support/fleet-differences.js";
 import { type ElasticFleet, type LogLine, startElasticFleet } from "./fleet-processes.js";
 import { type HeldBack, heldBack } from "./held-back.js";
 import { movedReplicas } from "./moves.js";
@@ -214,7 +215,7 @@ async function conclude(
 ): Promise<ElasticResult> {
   for (const uid of load.tasks.slice(-100)) await fleet.api.waitForTask(uid, 600_000);
   const { documents, wrong } = await compare(fleet, load, corpus.length);
-  const differences = await verify(fleet.client);
+  const differences = await fleetDifferences(fleet.client);
   const pauses = writePauses(pauseMoments(fleet.logs()), load.seen, epochOf);
   const faults = [
     ...load.seen.filter(({ fault }) => fault !== "").map(({ fault, kind }) => `${kind}: ${fault}`),
@@ -269,11 +270,4 @@ async function compare(
   }
   const { numberOfDocuments } = await api.ok<{ numberOfDocuments: number }>("GET", `/indexes/${INDEX}/stats`);
   return { documents: numberOfDocuments, wrong: wrong + Math.abs(numberOfDocuments - firstId - ids.length) };
-}
-
-async function verify(client: MiroirClient): Promise<number> {
-  for await (const { event } of client.verify.verify({ deep: true })) {
-    if (event.case === "summary") return Number(event.value.differences);
-  }
-  throw new Error("the verification broke off");
 }

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createMiroirClient, type MiroirClient, NodeState, WorkflowStatus } from "../../src/client/index.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
+import { fleetDifferences } from "../support/fleet-differences.js";
 import { type StartedNodes, startNodes } from "../support/nodes.js";
+import { startTraffic, type Traffic } from "../support/traffic.js";
 import { miroir } from "./cli-process.js";
 
 const SHARDS = 16;
@@ -22,33 +24,14 @@ afterAll(async () => {
 
 const ctl = (...args: readonly string[]) => miroir(["ctl", ...args, "--server", fleet.controlAddress()]);
 
-/** Writes one document after the other until it is told to stop; any refusal is a failure. */
-function startWriting(): { stop(): Promise<number> } {
-  let over = false;
-  const work = (async () => {
-    let id = 1_000;
-    for (; !over; id++) {
-      await fleet.api.ok("POST", "/indexes/films/documents", [{ id, title: `film ${id}` }]);
-      const answer = await fleet.api.ok<{ hits: unknown[] }>("POST", "/indexes/films/search", { q: "seed" });
-      if (answer.hits.length !== 20) throw new Error(`a search found ${answer.hits.length} documents`);
-    }
-    return id - 1_000;
-  })();
-  return {
-    stop: () => {
-      over = true;
-      return work;
-    },
-  };
-}
-
-/** Differences that a verification of whole documents finds. */
-async function differences(): Promise<number> {
-  for await (const { event } of client.verify.verify({ deep: true })) {
-    if (event.case === "summary") return Number(event.value.differences);
-  }
-  throw new Error("the verification broke off");
-}
+/** Writes and searches until it is told to stop; any refusal, and any answer that is not whole, is a failure. */
+const startWriting = (): Traffic =>
+  startTraffic(async (at) => {
+    const id = 1_000 + at;
+    await fleet.api.ok("POST", "/indexes/films/documents", [{ id, title: `film ${id}` }]);
+    const answer = await fleet.api.ok<{ hits: unknown[] }>("POST", "/indexes/films/search", { q: "seed" });
+    if (answer.hits.length !== 20) throw new Error(`a search found ${answer.hits.length} documents`);
+  });
 
 /** How a workflow ends. */
 async function ended(id = ""): Promise<string> {
@@ -104,7 +87,7 @@ describe("a fleet under writes and searches", () => {
     const stats = await fleet.api.ok<{ numberOfDocuments: number }>("GET", "/indexes/films/stats");
     expect(stats.numberOfDocuments).toBe(500 + written);
     expect(Object.keys(await held())).toEqual(["node-0", "node-1", "node-2"]);
-    expect(await differences()).toBe(0);
+    expect(await fleetDifferences(client)).toBe(0);
   }, 120_000);
 
   it("refuses a second change meanwhile, and puts a cancelled one back", async () => {
@@ -150,7 +133,7 @@ describe("a fleet under writes and searches", () => {
     expect(await ended(removed.change?.workflowId)).toBe("COMPLETED");
     expect(Object.values(await held()).reduce((sum, count) => sum + count, 0)).toBe(2 * SHARDS);
     expect(Object.keys(await held())).toEqual(["node-0", "node-1", "node-2"]);
-    expect(await differences()).toBe(0);
+    expect(await fleetDifferences(client)).toBe(0);
   }, 120_000);
 
   it("replaces a node that is gone", async () => {
@@ -162,6 +145,6 @@ describe("a fleet under writes and searches", () => {
     });
     expect(await ended(change?.workflowId)).toBe("COMPLETED");
     expect(Object.keys(await held()).sort()).toEqual(["node-0", "node-1", nodeId].sort());
-    expect(await differences()).toBe(0);
+    expect(await fleetDifferences(client)).toBe(0);
   }, 120_000);
 });

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createMiroirClient, type MiroirClient } from "../../src/client/index.js";
 import { type Fleet, startFleet } from "../support/fleet.js";
+import { fleetDifferences } from "../support/fleet-differences.js";
+import { startTraffic, type Traffic } from "../support/traffic.js";
 import { miroir } from "./cli-process.js";
 
 const SHARDS = 4;
@@ -17,41 +19,21 @@ afterAll(() => fleet?.stop());
 const ctl = (...args: readonly string[]) => miroir(["ctl", ...args, "--server", fleet.controlAddress()]);
 
 /** Writes and searches until it is told to stop; an answer that is not whole is a failure. */
-function startTraffic(): { stop(): Promise<number> } {
-  let over = false;
-  const work = (async () => {
-    let id = 1_000;
-    for (; !over; id++) {
-      await fleet.api.ok("POST", "/indexes/films/documents", [{ id, title: `film ${id}` }]);
-      const found = await fleet.api.ok<{ estimatedTotalHits: number }>("POST", "/indexes/films/search", {
-        q: "seed",
-        limit: 1,
-      });
-      if (found.estimatedTotalHits !== SEEDS) throw new Error(`${found.estimatedTotalHits} hits`);
-    }
-    return id - 1_000;
-  })();
-  return {
-    stop: () => {
-      over = true;
-      return work;
-    },
-  };
-}
-
-async function differences(): Promise<number> {
-  for await (const { event } of client.verify.verify({ deep: true })) {
-    if (event.case === "summary") return Number(event.value.differences);
-  }
-  throw new Error("the verification broke off");
-}
+const startWriting = (): Traffic =>
+  startTraffic(async (at) => {
+    const id = 1_000 + at;
+    await fleet.api.ok("POST", "/indexes/films/documents", [{ id, title: `film ${id}` }]);
+    const body = { q: "seed", limit: 1 };
+    const found = await fleet.api.ok<{ estimatedTotalHits: number }>("POST", "/indexes/films/search", body);
+    if (found.estimatedTotalHits !== SEEDS) throw new Error(`${found.estimatedTotalHits} hits`);
+  });
 
 describe("an index under writes and searches", () => {
   it("is cut into more shards by miroir ctl; nothing is lost, and no document moves", async () => {
     const documents = Array.from({ length: SEEDS }, (_, id) => ({ id, title: `seed ${id}` }));
     const seeded = await fleet.api.ok<{ taskUid: number }>("POST", "/indexes/films/documents", documents);
     await fleet.api.waitForTask(seeded.taskUid);
-    const traffic = startTraffic();
+    const traffic = startWriting();
     const cut = await ctl("reshard", "films", String(SHARDS * 3), "--watch");
     expect(cut).toMatchObject({ code: 0, stdout: expect.stringContaining("completed") });
     const written = await traffic.stop();
@@ -62,7 +44,7 @@ describe("an index under writes and searches", () => {
     await fleet.api.waitForTask(last.taskUid);
     const stats = await fleet.api.ok<{ numberOfDocuments: number }>("GET", "/indexes/films/stats");
     expect(stats.numberOfDocuments).toBe(SEEDS - 1 + written);
-    expect(await differences()).toBe(0);
+    expect(await fleetDifferences(client)).toBe(0);
   }, 60_000);
 
   it("cannot be cut into what is no multiple of its shards", async () => {
