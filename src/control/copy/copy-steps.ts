@@ -4,6 +4,7 @@ import {
   ReplicaState,
   type ShardCopy,
   ShardCopyStep,
+  type ShardMove,
   ShardPlacementSchema,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { CopyRefusedError } from "./copy-refusal.js";
@@ -38,6 +39,9 @@ export function beginCopy(index: Index, copyId: string): void {
 /**
  * The targets serve, and what they replace is left (invariant 9). No new generation: both sides have received every write before and
  * go on to, so that readers are right with either topology.
+ *
+ * A replica that is to be given up stays where the others of its shard were lost meanwhile, and the copy goes on without it, or is gone
+ * where nothing else was in it.
  */
 export function switchCopy(index: Index, copyId: string): void {
   const copy = copyOf(index, copyId);
@@ -47,22 +51,23 @@ export function switchCopy(index: Index, copyId: string): void {
     if (replica.state === ReplicaState.JOINING) replica.state = ReplicaState.IN_SYNC;
   }
   if (copy.splitShards > 0) splitPlacement(index, copy.splitShards);
-  for (const { shard, fromNodeId, toNodeId } of copy.moves) {
+  for (const { shard, toNodeId } of copy.moves) {
     const placement = index.placement[shard];
-    if (placement === undefined) continue;
-    if (toNodeId !== "") setRole(placement, toNodeId, "nodeIds");
-    if (placement.nodeIds.includes(fromNodeId)) setRole(placement, fromNodeId, "leavingNodeIds");
+    if (placement !== undefined && toNodeId !== "") setRole(placement, toNodeId, "nodeIds");
   }
-  const bare = index.placement.find(
-    ({ nodeIds }) => !nodeIds.some((id) => isMember(replicaOn(index, id)?.state)),
-  );
-  if (bare !== undefined) {
-    throw new CopyRefusedError(
-      "last_copy",
-      `index ${index.uid}: shard ${bare.shard} would have no serving copy in sync left`,
-    );
-  }
-  copy.step = ShardCopyStep.SWITCHED;
+  copy.moves = copy.moves.filter((move) => leaveSource(index, move));
+  const isIdle = copy.moves.length + copy.repairNodeIds.length + copy.splitShards === 0;
+  if (isIdle) delete index.copy;
+  else copy.step = ShardCopyStep.SWITCHED;
+}
+
+/** What a move replaces is left; false where it was to be given up and is the shard's last one in sync. */
+function leaveSource(index: Index, { shard, fromNodeId }: ShardMove): boolean {
+  const placement = index.placement[shard];
+  if (placement?.nodeIds.includes(fromNodeId) !== true) return true;
+  const isLeft = placement.nodeIds.some((id) => id !== fromNodeId && isMember(replicaOn(index, id)?.state));
+  if (isLeft) setRole(placement, fromNodeId, "leavingNodeIds");
+  return isLeft;
 }
 
 /** With a new generation: nobody finds what is left under the name that readers with an older topology use. */

@@ -18,6 +18,7 @@ import {
   type Index,
   IndexSchema,
   NodeState,
+  ReplicaSchema,
   ReplicaState,
   ShardCopyStep,
   type Topology,
@@ -185,6 +186,44 @@ describe("a move", () => {
       nodeIds: ["node-0", "node-2"],
       leavingNodeIds: [],
     });
+  });
+});
+
+describe("a copy that gives replicas up, of which others were lost since it was planned", () => {
+  /** The second shard has a third replica, on node 2. */
+  const uneven = (): Topology => {
+    const topology = fleet();
+    for (const placement of indexOf(topology).placement) {
+      if (placement.shard === 1) placement.nodeIds = ["node-0", "node-1", "node-2"];
+    }
+    indexOf(topology).replicas = ["node-0", "node-1", "node-2"].map((nodeId) =>
+      create(ReplicaSchema, { nodeId, state: ReplicaState.IN_SYNC }),
+    );
+    return topology;
+  };
+
+  it("leaves a shard its last replica in sync, and gives up the others", () => {
+    const moves = [0, 1].map((shard) => ({ shard, from: "node-0" }));
+    const switched = [
+      (draft: Topology) => startCopy(draft, INSTANCE, copy({ moves })),
+      bumped((index) => markStale(index, new Set(["node-1"]))),
+      (_: Topology, index: Index) => switchCopy(index, "c1"),
+    ].reduce(changed, uneven());
+    const { copy: begun, placement } = indexOf(switched);
+    expect(begun?.moves.map(({ shard }) => shard)).toEqual([1]);
+    expect(placement[0]).toMatchObject({ nodeIds: ["node-0", "node-1"], leavingNodeIds: [] });
+    expect(placement[1]).toMatchObject({ nodeIds: ["node-1", "node-2"], leavingNodeIds: ["node-0"] });
+  });
+
+  it("is gone where it would give up nothing but last replicas in sync", () => {
+    const moves = [0, 1, 2].map((shard) => ({ shard, from: "node-0" }));
+    const switched = [
+      (draft: Topology) => startCopy(draft, INSTANCE, copy({ moves })),
+      bumped((index) => markStale(index, new Set(["node-1"]))),
+      (_: Topology, index: Index) => switchCopy(index, "c1"),
+    ].reduce(changed, fleet());
+    expect(indexOf(switched).copy).toBeUndefined();
+    expect(indexOf(switched).placement).toEqual(indexOf(fleet()).placement);
   });
 });
 
