@@ -3,6 +3,7 @@ import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { NodeView } from "../topology/topology-view.js";
 import type { WriterContext } from "./generation-change.js";
+import { nodeOf } from "./node-of.js";
 import { noQuorum } from "./refusals.js";
 import { difference, type Standing } from "./standing.js";
 
@@ -19,7 +20,7 @@ export async function holdsNoDocuments(context: WriterContext, standing: Standin
   const deadline = context.world.clock.monotonic() + context.config.settingsWaitMs;
   const name = physicalName(standing.instance, standing.generation);
   for (const nodeId of difference(standing.members, standing.joiners)) {
-    const node = standing.nodes.get(nodeId);
+    const node = nodeOf(context, nodeId);
     if (node === undefined) return false;
     try {
       if (!(await isEmptyOn(context, node, name, deadline))) return false;

@@ -2,6 +2,7 @@ import { errorLink, MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { NodeView } from "../topology/topology-view.js";
+import { nodeOf } from "./node-of.js";
 import type { OpenSettings } from "./open-settings.js";
 import { noQuorum } from "./refusals.js";
 import { difference, type Standing } from "./standing.js";
@@ -110,7 +111,7 @@ export class FilterPreflight {
   ): Promise<"good" | "not-there" | "silent" | MeilisearchError> {
     const path = `/indexes/${physicalName(standing.instance, standing.generation)}/documents/fetch`;
     const nodes = [...difference(standing.members, standing.joiners)]
-      .flatMap((nodeId) => standing.nodes.get(nodeId) ?? [])
+      .flatMap((nodeId) => nodeOf(this.core.context, nodeId) ?? [])
       .sort(byReachability);
     let seen: "not-there" | "silent" = "silent";
     for (const node of nodes) {

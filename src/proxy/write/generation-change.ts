@@ -7,6 +7,7 @@ import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriterChoice } from "../topology/writer-choice.js";
 import { type CopyGeneration, generationAfter } from "./copy/copy-generation.js";
 import type { EnqueueOutcome, NodeCalls } from "./node-calls.js";
+import { nodeOf } from "./node-of.js";
 import { losable, type Standing, withoutNodes } from "./standing.js";
 import { waitForTopology } from "./topology-wait.js";
 import type { WriteConfig, WriteLogger } from "./types.js";
@@ -160,7 +161,7 @@ async function renameOn(
   nodeId: string,
   target: bigint,
 ): Promise<EnqueueOutcome> {
-  const node = standing.nodes.get(nodeId);
+  const node = nodeOf(context, nodeId);
   if (node === undefined)
     return { kind: "not-sent", cause: new Error(`node ${nodeId} is not in the topology`) };
   const { instance, generation } = standing;

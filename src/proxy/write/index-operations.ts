@@ -18,6 +18,7 @@ import { untilAnswered } from "./control-calls.js";
 import { primaryKeyTaken } from "./document-key.js";
 import { holdsNoDocuments } from "./empty-index.js";
 import type { AcceptedNodeTask } from "./index-write.js";
+import { nodeOf } from "./node-of.js";
 import type { OpenSettings } from "./open-settings.js";
 import { exposingSetting, noQuorum, reservedSetting } from "./refusals.js";
 import { readSettingsChange, type SettingsChange, subRouteRefusal } from "./settings-change.js";
@@ -268,7 +269,7 @@ export class IndexOperations {
     );
     const accepted = await Promise.all(
       [...standing.members].map(async (nodeId) => {
-        const node = standing.nodes.get(nodeId);
+        const node = nodeOf(this.core.context, nodeId);
         if (node === undefined) return [];
         const outcome = await this.core.context.calls.enqueue(node.adminAddress, "indexDeletion", {
           method: "DELETE",

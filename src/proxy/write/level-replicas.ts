@@ -8,6 +8,7 @@ import type { NodeView } from "../topology/topology-view.js";
 import { asLines, type DocumentsOnNode, listShard, readDocuments } from "./copy/node-documents.js";
 import type { WriterContext } from "./generation-change.js";
 import { reasonOf } from "./node-calls.js";
+import { nodeOf, sitOutTask } from "./node-of.js";
 import { inShard, type Standing } from "./standing.js";
 
 /** Documents copied with one request. */
@@ -33,8 +34,8 @@ export interface Levelling {
  */
 export async function levelShard(context: WriterContext, levelling: Levelling): Promise<void> {
   const { standing, from, to, shard } = levelling;
-  const source = nodeOf(standing, from);
-  const target = nodeOf(standing, to);
+  const source = requireNode(context, from);
+  const target = requireNode(context, to);
   const wanted = await versions(context, levelling, source);
   const held = await versions(context, levelling, target);
   const surplus = [...held.keys()].filter((id) => !wanted.has(id));
@@ -102,11 +103,11 @@ async function send(
   if (outcome.kind !== "accepted") {
     throw new NodeUnavailableError(node.id, "unknown", `a copy was not taken: ${reasonOf(outcome)}`);
   }
-  await context.calls.waitForTask(node.writeAddress, outcome.nodeTaskUid, context.closed);
+  await sitOutTask(context, node.id, outcome.nodeTaskUid);
 }
 
-function nodeOf(standing: Standing, nodeId: string): NodeView {
-  const node = standing.nodes.get(nodeId);
+function requireNode(context: WriterContext, nodeId: string): NodeView {
+  const node = nodeOf(context, nodeId);
   if (node === undefined) throw new Error(`node ${nodeId} is not in the topology`);
   return node;
 }

@@ -53,13 +53,13 @@ export interface NodeCalls {
   client(address: NodeAddress): NodeClient;
   /**
    * Waits until a node's task is done, however long its queue is. Undefined where the node has given no answer for
-   * `maxSilenceMs`; without that, silence is sat out. Rejects when `signal` aborts.
+   * `maxSilenceMs`. Rejects when `signal` aborts.
    */
   waitForTask(
     address: NodeAddress,
     uid: number,
     signal: AbortSignal,
-    maxSilenceMs?: number,
+    maxSilenceMs: number,
   ): Promise<NodeTaskRecord | undefined>;
 }
 
@@ -143,7 +143,7 @@ export function createNodeCalls(
         contentType: "application/json",
         body: JSON.stringify([{ indexes: [from, to], rename: true }]),
       }),
-    waitForTask: async (address, uid, signal, maxSilenceMs = Number.POSITIVE_INFINITY) => {
+    waitForTask: async (address, uid, signal, maxSilenceMs) => {
       let pause = 5;
       let heard = world.clock.monotonic();
       for (;;) {

@@ -1,5 +1,6 @@
 import type { WriterContext } from "./generation-change.js";
 import type { AcceptedNodeTask } from "./index-write.js";
+import { nodeOf } from "./node-of.js";
 
 /** Changes of one index remembered at most. */
 const MAX_OPEN = 100;
@@ -109,10 +110,10 @@ export class OpenSettings {
   }
 
   private async finished(nodeTasks: readonly AcceptedNodeTask[]): Promise<void> {
-    const { topology, calls, config, closed } = this.context;
+    const { calls, config, closed } = this.context;
     await Promise.allSettled(
       nodeTasks.map(async ({ nodeId, nodeTaskUid }) => {
-        const node = topology.current()?.nodes.get(nodeId);
+        const node = nodeOf(this.context, nodeId);
         if (node !== undefined)
           await calls.waitForTask(node.writeAddress, nodeTaskUid, closed, config.settingsWaitMs);
       }),

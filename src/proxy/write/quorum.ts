@@ -1,5 +1,6 @@
 import type { WriterContext } from "./generation-change.js";
 import { readyStanding, type WriterState } from "./index-write.js";
+import { nodeOf } from "./node-of.js";
 import { noQuorum } from "./refusals.js";
 import { allShards, holders, losable, type Standing, targetsOf } from "./standing.js";
 import { neededCopies } from "./write-settlement.js";
@@ -46,14 +47,14 @@ async function silentAmong(
 ): Promise<ReadonlySet<string>> {
   const now = context.world.clock.monotonic();
   const asked = [...nodeIds].filter((nodeId) => {
-    if (standing.nodes.get(nodeId)?.state === "unreachable") return true;
+    if (nodeOf(context, nodeId)?.state === "unreachable") return true;
     if (!several || now - (state.heard.get(nodeId) ?? Number.NEGATIVE_INFINITY) < RECENT_MS) return false;
     return losable(standing, [nodeId]).size === 0;
   });
   const silent = new Set<string>();
   await Promise.all(
     asked.map(async (nodeId) => {
-      const node = standing.nodes.get(nodeId);
+      const node = nodeOf(context, nodeId);
       if (node === undefined) return;
       try {
         await context.calls.client(node.writeAddress).health(PROBE_TIMEOUT_MS);

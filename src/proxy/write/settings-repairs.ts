@@ -5,6 +5,7 @@ import { physicalName } from "../../placement/physical-name.js";
 import { driftedMembers, repairPatch } from "../../settings/settings-drift.js";
 import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { knownSecrets } from "./known-secrets.js";
+import { nodeOf } from "./node-of.js";
 import type { OpenSettings } from "./open-settings.js";
 import type { Standing } from "./standing.js";
 import type { WriteCore } from "./write-core.js";
@@ -72,7 +73,7 @@ export class SettingsRepairs {
 
   async #sendTo(nodeId: string, index: IndexView, standing: Standing): Promise<void> {
     const { calls, logger } = this.core.context;
-    const node = standing.nodes.get(nodeId);
+    const node = nodeOf(this.core.context, nodeId);
     if (node === undefined) return;
     const name = physicalName(standing.instance, standing.generation);
     let settings: Record<string, unknown>;

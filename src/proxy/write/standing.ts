@@ -1,6 +1,6 @@
 import { shardCondition } from "../../merge/shard-filter.js";
 import { familyShards } from "../../placement/shard-family.js";
-import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
+import type { IndexView, TopologyView } from "../topology/topology-view.js";
 
 /**
  * An index as its writer counts on it at one generation: who receives its writes, and who serves which shard. Suspect replicas go
@@ -25,7 +25,6 @@ export interface Standing {
   readonly shardsByNode: ReadonlyMap<string, readonly number[]>;
   /** The shards that documents bear codes of; a multiple of the index's. */
   readonly familyShards: number;
-  readonly nodes: ReadonlyMap<string, NodeView>;
 }
 
 /** The standing that a topology gives an index. */
@@ -52,7 +51,6 @@ export function standingOf(view: TopologyView, index: IndexView): Standing {
     leaving: index.leaving,
     shardsByNode: index.shardsByNode,
     familyShards: index.familyShards,
-    nodes: view.nodes,
   };
 }
 

@@ -14,6 +14,7 @@ import {
   type WriterContext,
 } from "./generation-change.js";
 import { levelShard } from "./level-replicas.js";
+import { nodeOf } from "./node-of.js";
 import { generationOnNode } from "./physical-generation.js";
 import { allShards, difference, inShard, keepers, losable, type Standing, withoutNodes } from "./standing.js";
 
@@ -128,7 +129,7 @@ async function fenceStep(
   nodeId: string,
 ): Promise<"fenced" | "busy" | "silent" | "superseded"> {
   const { calls, config, closed } = context;
-  const node = standing.nodes.get(nodeId);
+  const node = nodeOf(context, nodeId);
   if (node === undefined) return "silent";
   try {
     const found = await generationOnNode(context, node, standing.instance);
@@ -316,11 +317,11 @@ async function patiently<T>(
   nodeId: string,
   ask: (node: NodeView) => Promise<T>,
 ): Promise<T> {
-  const node = standing.nodes.get(nodeId);
-  if (node === undefined) throw new Error(`node ${nodeId} is not in the topology`);
   const since = context.world.clock.monotonic();
   for (;;) {
     context.closed.throwIfAborted();
+    const node = nodeOf(context, nodeId);
+    if (node === undefined) throw new Error(`node ${nodeId} is not in the topology`);
     try {
       return await ask(node);
     } catch (error) {

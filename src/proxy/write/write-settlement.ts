@@ -14,6 +14,7 @@ import {
   type WriterState,
 } from "./index-write.js";
 import { type EnqueueOutcome, isClientFault, reasonOf } from "./node-calls.js";
+import { nodeOf, sitOutTask } from "./node-of.js";
 import { allShards, copies, holders, losable, type Standing } from "./standing.js";
 
 /** A write of which some nodes may have been told. */
@@ -44,7 +45,7 @@ export async function sendTo(
   nodeId: string,
 ): Promise<void> {
   const standing = readyStanding(state);
-  const node = standing.nodes.get(nodeId);
+  const node = nodeOf(context, nodeId);
   if (node === undefined) {
     const cause = new Error(`node ${nodeId} is not in the topology`);
     sending.failed.set(nodeId, { kind: "not-sent", cause });
@@ -217,9 +218,7 @@ async function findInLog(
   { fence, last }: { readonly fence: number; readonly last: number },
 ): Promise<number | undefined> {
   const { calls, world, config, closed, logger } = context;
-  const node = standing.nodes.get(nodeId);
-  if (node === undefined) return undefined;
-  await calls.waitForTask(node.adminAddress, last, closed);
+  await sitOutTask(context, nodeId, last);
   if (sending.write.kind !== "document") {
     sending.doubtful = true;
     return undefined;
@@ -228,6 +227,8 @@ async function findInLog(
   const isIt = (task: NodeTaskRecord) => task.uid < fence && task.customMetadata === wanted;
   for (;;) {
     closed.throwIfAborted();
+    const node = nodeOf(context, nodeId);
+    if (node === undefined) return undefined;
     try {
       const page = await calls.client(node.adminAddress).tasks({
         indexUids: physicalName(standing.instance, standing.generation),

@@ -38,7 +38,6 @@ const standings = fc
       leaving: [],
       shardsByNode,
       familyShards: placement.length,
-      nodes: new Map(),
     };
   });
 
@@ -117,7 +116,6 @@ describe("nodes that join and leave", () => {
       ["n3", [1]],
     ]),
     familyShards: 2,
-    nodes: new Map(),
   };
 
   it("receive writes and do not count", () => {

@@ -2,6 +2,7 @@ import type { ShardCopyStep } from "../../../gen/miroir/v1/topology_pb.js";
 import { physicalName } from "../../../placement/physical-name.js";
 import type { WriterContext } from "../generation-change.js";
 import { reasonOf } from "../node-calls.js";
+import { nodeOf } from "../node-of.js";
 import type { Standing } from "../standing.js";
 
 /** A step of a copy that needs a new name everywhere. */
@@ -34,7 +35,7 @@ export async function renameJoiners(
   const name = physicalName(standing.instance, generationAfter(standing, step));
   const refusals = await Promise.all(
     [...step.joiners].map(async ([nodeId, borne]) => {
-      const node = standing.nodes.get(nodeId);
+      const node = nodeOf(context, nodeId);
       if (node === undefined) return [`node ${nodeId} is not in the topology`];
       const from = physicalName(standing.instance, borne);
       const outcome = await context.calls.rename(node.adminAddress, from, name);
