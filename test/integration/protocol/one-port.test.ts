@@ -347,7 +347,6 @@ describe("health and reflection", () => {
         "miroir.v1.TopologyService",
         "miroir.v1.VerifyService",
         "miroir.v1.WorkflowService",
-        "miroir.v1.WorkflowService",
       ]);
       const files = new Map<string, FileDescriptorProto>();
       for (const symbol of names) {
