@@ -75,8 +75,9 @@ function nextDistinctRound(
   }
   const { distinctValues } = settledHits(first, ranked, rounds, distinct);
   if (distinctValues.size === 0) return undefined;
-  const isSingle = !haveSeveralValues(tiedHits(rounds) ?? lists, distinct);
-  if (isSingle && countsExactly(plan, distinct, answersOf(parts, universe))) return undefined;
+  const known = tiedHits(rounds) ?? lists;
+  const isSingle = !haveSeveralValues(known, distinct);
+  if (isSingle && countsExactly(plan, distinct, answersOf(parts, universe), known)) return undefined;
   return countRound(count, distinct, distinctValues);
 }
 
@@ -88,10 +89,19 @@ function haveSeveralValues(lists: readonly (readonly Hit[])[], distinct: string)
   return lists.some((hits) => hits.some((hit) => distinctKeys(hit, distinct).length > 1));
 }
 
-/** Whether the facet of the distinct attribute shows every value, and no document under two of them. */
-function countsExactly(plan: SearchPlan, distinct: string, universe: readonly PartAnswer[]): boolean {
+/**
+ * Whether the facet of the distinct attribute shows every value, and as far as can be told no document under two of them: where as many
+ * documents that nobody has seen have no value, documents with several are not told by the counts.
+ */
+function countsExactly(
+  plan: SearchPlan,
+  distinct: string,
+  universe: readonly PartAnswer[],
+  known: readonly (readonly Hit[])[],
+): boolean {
   const parts = universe.map((answer) => sumFacets([answer.members.get("facetDistribution")]).get(distinct));
   if (parts.some((counts) => (counts?.size ?? 0) >= plan.facts.maxValuesPerFacet)) return false;
   const counted = parts.flatMap((counts) => [...(counts?.values() ?? [])]);
-  return counted.reduce((sum, { count }) => sum + count, 0) <= sumOfTotals(universe);
+  const without = known.flat().filter((hit) => distinctKeys(hit, distinct).length === 0).length;
+  return counted.reduce((sum, { count }) => sum + count, without) <= sumOfTotals(universe);
 }
