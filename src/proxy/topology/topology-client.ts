@@ -287,7 +287,9 @@ class Subscriber implements TopologyClient {
   #receive(stream: TopologyStream, { message }: SubscribeResponse): void {
     switch (message.case) {
       case "snapshot":
-        this.#receiveTopology(stream, message.value, () => receivedBySnapshot(message.value));
+        this.#receiveTopology(stream, message.value, () =>
+          receivedBySnapshot(message.value, this.#credentials),
+        );
         break;
       case "delta":
         this.#receiveTopology(stream, message.value, () =>
@@ -355,22 +357,30 @@ interface Received {
   readonly credentials: CredentialsByNode;
 }
 
-function receivedBySnapshot({ topology, credentials }: Snapshot): Received {
+function receivedBySnapshot({ topology, credentials }: Snapshot, known: CredentialsByNode): Received {
   if (topology === undefined) throw new Error("the snapshot holds no topology");
-  return { topology, credentials: byNode(credentials) };
+  return { topology, credentials: mergeCredentials(topology, known, credentials) };
 }
 
-/** A delta brings the credentials that changed; those of nodes that are still there are kept. */
-function receivedByDelta(delta: Delta, held: Topology | undefined, credentials: CredentialsByNode): Received {
+function receivedByDelta(delta: Delta, held: Topology | undefined, known: CredentialsByNode): Received {
   if (held === undefined) throw new Error("a delta came, but this proxy holds no topology");
   const topology = applyDelta(held, delta);
-  const merged = new Map([...credentials, ...byNode(delta.credentials)]);
-  const nodes = new Set(topology.nodes.map((node) => node.id));
-  return { topology, credentials: new Map([...merged].filter(([id]) => nodes.has(id))) };
+  return { topology, credentials: mergeCredentials(topology, known, delta.credentials) };
 }
 
-function byNode(credentials: readonly NodeCredentials[]): CredentialsByNode {
-  return new Map(credentials.map((keys) => [keys.nodeId, keys]));
+/**
+ * Those sent take the place of those known; the others are kept for the nodes that are still there. A delta brings those that changed,
+ * and a control plane that has just begun to lead has none of a node that does not answer it.
+ */
+function mergeCredentials(
+  { nodes }: Topology,
+  known: CredentialsByNode,
+  sent: readonly NodeCredentials[],
+): CredentialsByNode {
+  const merged = new Map(known);
+  for (const keys of sent) merged.set(keys.nodeId, keys);
+  const ids = new Set(nodes.map(({ id }) => id));
+  return new Map([...merged].filter(([id]) => ids.has(id)));
 }
 
 class Heartbeats {

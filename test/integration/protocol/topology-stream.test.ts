@@ -295,6 +295,21 @@ describe("topology stream, as a proxy", () => {
     expect(proxy.refused()).toBe(0);
   });
 
+  it("keeps the keys of a node that a new leader has not reached yet", async () => {
+    const rig = await startRig();
+    rig.setCredentials([{ nodeId: "node-0", writeKey: "w0", adminKey: "a0" }]);
+    const proxy = startProxy([rig.address], "p");
+    await proxy.waitFor(() => true, AbortSignal.timeout(5_000));
+    await rig.stop();
+    const next = await startRig({ store: rig.store, port: rig.port });
+    await add(next, "books");
+    const view = await proxy.waitFor(({ indexes }) => indexes.has("books"), AbortSignal.timeout(10_000));
+    expect(view.nodes.get("node-0")).toMatchObject({
+      writeAddress: { key: "w0" },
+      adminAddress: { key: "a0" },
+    });
+  });
+
   it("refuses a foreign cluster, says so, and keeps what it has", async () => {
     const rig = await startRig();
     const { port } = rig;

@@ -51,9 +51,12 @@ export class StoreWatch {
     });
   }
 
-  /** Whether the topology says that a node is away. */
+  /** Whether the topology says that a node is away: one that joins or is drained is called so all the same. */
   isMissed(nodeId: string): boolean {
-    return this.nodes.some(({ id, state }) => id === nodeId && state === NodeState.UNREACHABLE);
+    return this.nodes.some(
+      ({ id, state, unreachableSince }) =>
+        id === nodeId && (state === NodeState.UNREACHABLE || unreachableSince !== undefined),
+    );
   }
 
   /** Copies that are under way. */
