@@ -4,19 +4,25 @@ import type { IndexReplicas } from "./index-replicas.js";
 /** Stands for all shards where the index is gone and its placement with it. */
 const ANY_SHARD = -1;
 
-/** The shards that a node's report tells of; those that the node receives where it names none. */
+/**
+ * The shards that a node's report tells of. Where it names none, those that the node receives; of a node that has none any more, any
+ * of the index.
+ */
 export function shardsOf(report: NodeTaskRow, index: IndexReplicas | undefined): readonly number[] {
   if (report.shards.length > 0) return report.shards;
-  const held =
-    index?.placement.flatMap((nodes, shard) =>
-      nodes.includes(report.nodeId) || receives(shard, report.nodeId, index) ? [shard] : [],
-    ) ?? [];
-  return held.length > 0 ? held : [ANY_SHARD];
+  if (index === undefined || index.placement.length === 0) return [ANY_SHARD];
+  const all = [...index.placement.keys()];
+  const held = all.filter(
+    (shard) =>
+      index.placement[shard]?.includes(report.nodeId) === true || receives(shard, report.nodeId, index),
+  );
+  return held.length > 0 ? held : all;
 }
 
 /**
  * The reports that decide about a shard: of the replicas in sync among those that serve it, or have served it and still receive its
- * writes; where there are none, of the suspect ones; else all.
+ * writes; where there are none, of the suspect ones; where there are none either, of nodes that served it until a copy moved it away.
+ * Else all: a stale replica may have lost the task, and nobody reads it or one that joins.
  */
 export function membersOnShard(
   shard: number,
@@ -35,7 +41,11 @@ export function membersOnShard(
     const matching = holding.filter(({ nodeId }) => index.replicas.get(nodeId) === health);
     if (matching.length > 0) return matching;
   }
-  return reports;
+  const former = reports.filter(({ nodeId }) => {
+    const health = index.replicas.get(nodeId);
+    return health !== "stale" && health !== "joining";
+  });
+  return former.length > 0 ? former : reports;
 }
 
 /** Those among the deciding reports that counted whole shards; all of them where a copy has filled every one. */
