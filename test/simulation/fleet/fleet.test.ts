@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createShardHasher } from "../../../src/placement/shard.js";
-import { PLANTED_FAULTS } from "./planted-faults.js";
+import { onlyScenario, PLANTED_FAULTS } from "./planted-faults.js";
 import { simulate } from "./run.js";
 import { runSeeds, vacuity } from "./seeds.js";
 
@@ -10,9 +10,14 @@ const RUNS = Number(process.env.MIROIR_SIMULATION_FLEETS ?? 20);
 /** Planted faults that show in a run or two, with the seed to begin with. `npm run simulate -- --planted` goes through all of them. */
 const SOON_FOUND = [
   ["1 any epoch is taken", 1],
+  ["2 acts before proxies have acknowledged", 4],
   ["4 acknowledged by one replica", 2],
   ["5 readers see every replica", 5],
   ["6 no order of writes", 4],
+  ["7 no rename at hand-over", 2],
+  ["9 a switch is taken back", 4],
+  ["13 restarted nodes are trusted", 2],
+  ["counts of indexed documents ignored", 1],
 ] as const;
 /** Runs in which each of them has to be found. */
 const WITHIN = 20;
@@ -38,7 +43,9 @@ describe("a simulated fleet", () => {
     if (planted === undefined) throw new Error(`no fault is called ${name}`);
     let found = false;
     for (let seed = first; seed < first + WITHIN && !found; seed++) {
-      found = (await simulate(seed, { hasher, planted })).findings.length > 0;
+      found =
+        (await simulate(seed, { hasher, planted })).findings.length > 0 &&
+        (await simulate(seed, { hasher, planted: onlyScenario(planted) })).findings.length === 0;
     }
     expect(found).toBe(true);
   });

@@ -49,6 +49,8 @@ export class Fleet {
   private readonly controls: ControlReplica[] = [];
   private readonly proxies: SimulatedProxy[] = [];
   private readonly links: { breakStreams(): void }[] = [];
+  /** Whether clients have written enough. */
+  quiet = false;
   private runs = 0;
 
   private constructor(
@@ -70,7 +72,8 @@ export class Fleet {
         ] as const;
       }),
     );
-    this.network = new NodeNetwork(world, this.nodes, planted.masterKeys === true);
+    const { masterKeys = false, blindComparisons = false } = planted;
+    this.network = new NodeNetwork(world, this.nodes, masterKeys, blindComparisons);
     this.watch = new StoreWatch(planted.unfencedStore === true ? withoutFence(store) : store);
     this.controlLink = {
       faults: RELIABLE_CONTROL,

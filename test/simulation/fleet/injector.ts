@@ -1,6 +1,32 @@
 import type { VirtualWorld } from "../virtual-world.js";
 import type { Fleet } from "./fleet.js";
 import type { Disk, SimulatedMeilisearch } from "./node.js";
+import { sabotage } from "./sabotage.js";
+import type { Disturbance, Scenario } from "./scenario.js";
+
+/** Time in which writes that are under way are answered. */
+const LAST_WRITES_MS = 40;
+
+/** As often as they are drawn: nodes that are away, nodes that lose what they hold, and what else goes on. */
+const FAILURES: readonly Disturbance[] = [
+  "killNode",
+  "killNode",
+  "killBetweenCommits",
+  "stopNode",
+  "partition",
+];
+const DAMAGES: readonly Disturbance[] = ["damageNode", "damageNode", "fillDisk"];
+const OTHERS: readonly Disturbance[] = [
+  "operate",
+  "operate",
+  "killProxy",
+  "killProxy",
+  "endProxy",
+  "pauseProxy",
+  "killControl",
+  "pauseControl",
+  "breakStreams",
+];
 
 /** Draws faults from the seed and takes them back: of nodes, processes, their networks and the store. */
 export class Injector {
@@ -16,60 +42,32 @@ export class Injector {
   private isDamaging = false;
   private damaged = false;
   private readonly pending = new Set<() => void>();
+  private readonly scenario: Scenario;
 
   constructor(
     private readonly fleet: Fleet,
     private readonly world: VirtualWorld,
     private readonly say: (line: string) => void,
-  ) {}
+  ) {
+    this.scenario = fleet.planted.scenario ?? {};
+  }
 
   /** Faults begin now, and new ones come until a moment. */
   start(until: number): void {
     const { seeded, clock, timers } = this.world;
-    this.isDamaging = seeded.chance(0.25);
+    const { disturbances } = this.scenario;
+    const isDamaging = seeded.chance(0.25);
+    this.isDamaging = disturbances?.some((name) => DAMAGES.includes(name)) ?? isDamaging;
     this.disturbNetworks();
-    if (this.fleet.planted.strangerWrites === true) this.writeAsStranger(until);
-    if (this.fleet.planted.topologyEdit !== undefined) this.editTopology(until);
-    const pauseMs = seeded.pick([500, 1_200, 3_000]);
+    sabotage(this.fleet, this.world, this.say, until);
+    const drawnMs = seeded.pick([500, 1_200, 3_000]);
+    const pauseMs = this.scenario.disturbedEveryMs ?? drawnMs;
     const next = (): void => {
       if (clock.monotonic() >= until) return;
       this.disturb();
       timers.after(seeded.below(pauseMs), next);
     };
     timers.after(seeded.below(pauseMs), next);
-  }
-
-  /** Edits the topology once, as soon as there is anything to edit. */
-  private editTopology(until: number): void {
-    const { clock, timers, seeded } = this.world;
-    if (clock.monotonic() >= until + 20_000) return;
-    this.fleet.editTopology().then(
-      (done) => {
-        if (done) this.say("— the stored topology is edited");
-        else timers.after(20 + seeded.below(40), () => this.editTopology(until));
-      },
-      () => timers.after(20, () => this.editTopology(until)),
-    );
-  }
-
-  /** Copies documents from node to node as it finds them, past the writer. */
-  private writeAsStranger(until: number): void {
-    const { clock, timers, seeded } = this.world;
-    if (clock.monotonic() >= until) return;
-    const [from, to] = [
-      seeded.pick([...this.fleet.nodes.values()]),
-      seeded.pick([...this.fleet.nodes.values()]),
-    ];
-    const name = [...from.indexes.keys()][0];
-    const documents = [...(from.indexes.get(name ?? "")?.documents.values() ?? [])];
-    timers.after(seeded.below(400), () => {
-      if (!to.up || name === undefined || !to.indexes.has(name)) return;
-      const path = `/indexes/${name}/documents?primaryKey=id`;
-      const held = new Set(to.indexes.get(name)?.documents.keys());
-      const body = JSON.stringify(documents.filter(({ id }) => held.has(String(id))));
-      to.execute({ method: "POST", path }, body, to.masterKey);
-    });
-    timers.after(100 + seeded.below(600), () => this.writeAsStranger(until));
   }
 
   private disturbNetworks(): void {
@@ -83,9 +81,11 @@ export class Injector {
         loseAnswer: some(),
         delay: some(),
         maxDelayMs,
+        ...this.scenario.network,
       };
     }
-    const streamDelayMs = seeded.pick([3, 3, 50, 800]);
+    const drawnMs = seeded.pick([3, 3, 50, 800]);
+    const streamDelayMs = this.scenario.streamDelayMs ?? drawnMs;
     this.fleet.setControlFaults({ unavailable: some(), loseAnswer: some(), streamDelayMs });
     if (seeded.chance(0.7)) return;
     this.fleet.storeLink.faults = {
@@ -103,27 +103,12 @@ export class Injector {
   }
 
   private disturb(): void {
-    const ofNodes = this.isDamaging
-      ? [() => this.damageNode(), () => this.damageNode(), () => this.fillDisk()]
-      : [
-          () => this.killNode(),
-          () => this.killNode(),
-          () => this.killBetweenCommits(),
-          () => this.stopNode(),
-          () => this.partition(),
-        ];
-    this.world.seeded.pick([
-      ...ofNodes,
-      () => this.operate(),
-      () => this.operate(),
-      () => this.killProxy(),
-      () => this.killProxy(),
-      () => this.endProxy(),
-      () => this.pauseProxy(),
-      () => this.killControl(),
-      () => this.pauseControl(),
-      () => this.fleet.breakStreams(),
-    ])();
+    const { disturbances = [...(this.isDamaging ? DAMAGES : FAILURES), ...OTHERS] } = this.scenario;
+    this[this.world.seeded.pick(disturbances)]();
+  }
+
+  private breakStreams(): void {
+    this.fleet.breakStreams();
   }
 
   /** Undoes something after a while, or at the end of all faults if that is earlier. */
@@ -137,7 +122,8 @@ export class Injector {
 
   private duration(): number {
     const { seeded } = this.world;
-    return 20 + seeded.below(seeded.pick([500, 4_000, 12_000]));
+    const drawnMs = seeded.pick([500, 4_000, 12_000]);
+    return 20 + seeded.below(this.scenario.lastsMs ?? drawnMs);
   }
 
   /** An operator changes the fleet while all of this happens, or takes back what was begun. */
@@ -210,11 +196,18 @@ export class Injector {
     const { seeded } = this.world;
     if (this.damaged) return;
     const node = seeded.pick([...this.fleet.nodes.values()]);
-    const disk = seeded.pick(["old", "empty", "payloads-lost"] as const);
+    const disk = seeded.pick(this.scenario.disks ?? (["old", "empty", "payloads-lost"] as const));
     if (!node.up || !this.fleet.watch.canLose(node.id)) return;
     this.damaged = true;
     if (disk === "old") node.keepCopy();
-    this.later(disk === "old" ? this.duration() : 0, () => {
+    const { quietWhileAway = false } = this.scenario;
+    const damagedAfterMs = (disk === "old" ? this.duration() : 0) + (quietWhileAway ? LAST_WRITES_MS : 0);
+    if (quietWhileAway) {
+      this.world.timers.after(damagedAfterMs - LAST_WRITES_MS, () => {
+        this.fleet.quiet = true;
+      });
+    }
+    this.later(damagedAfterMs, () => {
       if (!node.up || !this.fleet.watch.canLose(node.id)) return;
       this.kills++;
       node.kill();

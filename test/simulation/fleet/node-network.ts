@@ -29,6 +29,12 @@ export const NO_FAULTS: NetworkFaults = { refuse: 0, notSent: 0, loseAnswer: 0, 
 /** Longest way of a message, in milliseconds. */
 const MAX_LATENCY_MS = 3;
 
+const NOTHING_THERE: NodeResponse = {
+  status: 200,
+  contentType: "application/json",
+  body: Buffer.from('{"results":[],"offset":0,"limit":20,"total":0}'),
+};
+
 /** Carries requests between processes and nodes, and loses them as told. */
 export class NodeNetwork {
   faults: NetworkFaults = NO_FAULTS;
@@ -46,6 +52,8 @@ export class NodeNetwork {
     private readonly nodes: ReadonlyMap<string, SimulatedMeilisearch>,
     /** Whether proxies show the master key with everything, as a planted fault. */
     private readonly givesMasterKeys = false,
+    /** Whether control processes are shown indexes as empty, as a planted fault. */
+    private readonly blindsControl = false,
   ) {}
 
   /** SIGSTOP: the node takes requests and answers none. */
@@ -114,7 +122,9 @@ export class NodeNetwork {
       }
       throw new NodeUnavailableError(address.id, "unknown", "no answer in time");
     }
-    const answer = node.execute(request, body, address.key ?? "");
+    const isBlind =
+      this.blindsControl && client.startsWith("control") && request.path.endsWith("/documents/fetch");
+    const answer = isBlind ? NOTHING_THERE : node.execute(request, body, address.key ?? "");
     await timers.sleep(1 + seeded.below(MAX_LATENCY_MS));
     if (!node.up || request.signal?.aborted || dice < refuse + notSent + delay + loseAnswer) {
       throw new NodeUnavailableError(address.id, "unknown", "the connection broke");

@@ -161,7 +161,7 @@ export class NodeQueue {
       if (this.batch !== batch) return;
       const verdicts = this.commit(tasks);
       const { onCommit } = this;
-      if (onCommit !== undefined && tasks[0]?.work.kind === "documents") {
+      if (onCommit !== undefined && tasks[0]?.type.startsWith("document")) {
         this.onCommit = undefined;
         onCommit();
         if (this.batch !== batch) return;

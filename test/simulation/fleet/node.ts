@@ -102,7 +102,8 @@ export class SimulatedMeilisearch {
     const contents = new Map<string, string>();
     for (const [id, fields] of index.documents) {
       if (parseShardCode(String(fields._miroir_shard)) !== shard) continue;
-      contents.set(id, JSON.stringify(clientFields(fields)));
+      // In what order the fields came says nothing.
+      contents.set(id, JSON.stringify(Object.entries(clientFields(fields)).sort()));
     }
     return contents;
   }
@@ -264,6 +265,7 @@ export class SimulatedMeilisearch {
           return { index: { ...index, documents }, details: { ...details, deletedDocuments } };
         },
       });
+    if (action === "edit") return this.edit(name, metadata, body);
     if (action === "delete-batch") {
       const ids = (JSON.parse(body) as (string | number)[]).map(String);
       return remove(() => ({ gone: ids, details: { providedIds: ids.length, originalFilter: null } }));
@@ -300,6 +302,28 @@ export class SimulatedMeilisearch {
         }
         const details = { receivedDocuments: sent.length, indexedDocuments: sent.length };
         return { index: { ...index, documents, primaryKey: index.primaryKey ?? key }, details };
+      },
+    });
+  }
+
+  /** Whatever the function says, it counts: each document that matches has one more edit than before. */
+  private edit(name: string, metadata: string | null, body: string): NodeResponse {
+    const { filter, context } = JSON.parse(body) as { filter: FilterValue; context?: unknown };
+    if (typeof context === "number")
+      return refusal(400, "invalid_document_edition_context", "the context is no object");
+    return this.enqueue("documentEdition", name, metadata, false, {
+      kind: "alone",
+      run: (index) => {
+        if (index === undefined) return {};
+        const test = filterTest(filter, index);
+        const documents = new Map(
+          [...index.documents].map(([id, fields]) => [
+            id,
+            test(fields) ? { ...fields, edits: Number(fields.edits ?? 0) + 1 } : fields,
+          ]),
+        );
+        const editedDocuments = [...index.documents.values()].filter(test).length;
+        return { index: { ...index, documents }, details: { editedDocuments, deletedDocuments: 0 } };
       },
     });
   }

@@ -58,7 +58,9 @@ export async function simulate(seed: number, options: RunOptions): Promise<RunRe
     options.say === undefined
       ? silent
       : (line: string) => options.say?.(`${String(Math.round(world.clock.monotonic())).padStart(7)} ${line}`);
-  const fleet = await Fleet.start(world, drawShape(world), options.hasher, say, options.planted ?? {});
+  const { planted = {}, hasher } = options;
+  const shape = { ...drawShape(world), ...planted.scenario?.shape };
+  const fleet = await Fleet.start(world, shape, hasher, say, planted);
   const run = new Run(seed, world, fleet, say);
   try {
     return await run.report();
@@ -150,13 +152,16 @@ class Run {
     const { seeded } = this.world;
     const until = this.workload.now() + 2_500 + seeded.below(4_000);
     const clients: Promise<void>[] = [];
-    const pauseMs = seeded.pick([150, 400, 1_000]);
+    const { scenario } = this.fleet.planted;
+    const drawnMs = seeded.pick([150, 400, 1_000]);
+    const pauseMs = scenario?.clientPauseMs ?? drawnMs;
     for (let client = 1; client <= 2 + seeded.below(2); client++) {
       clients.push(this.workload.writer(client, until, pauseMs));
     }
     for (let client = 11; client <= 11 + seeded.below(2); client++) {
       clients.push(this.workload.reader(client, until, pauseMs));
     }
+    if (scenario?.counts) clients.push(this.workload.editor(until, pauseMs));
     injector.start(until);
     let done = false;
     const all = Promise.all(clients).then(

@@ -44,7 +44,7 @@ function takeSwitchBack({ indexes }: Topology): boolean {
   let changed = false;
   for (const index of indexes) {
     const { copy } = index;
-    if (copy === undefined || copy.step < ShardCopyStep.SWITCHED) continue;
+    if (copy?.step !== ShardCopyStep.CLEANING) continue;
     for (const { shard, fromNodeId, toNodeId } of copy.moves) {
       const placed = index.placement[shard];
       if (placed === undefined || fromNodeId === "" || toNodeId === "") continue;

@@ -16,6 +16,10 @@ import { type ClientWrite, NotConnectedError, type ReadAnswer } from "./proxy.js
 const GROUPS_IN_USE = 3;
 const WRITE_KINDS = ["set", "set", "set", "update", "update", "delete", "delete-by-filter"] as const;
 
+/** The group of documents that are edited and not judged until the end: their edits are no part of the history. */
+const COUNTED_GROUP = 99;
+const COUNTED = ["c0", "c1", "c2"].map((id) => ({ id, g: COUNTED_GROUP }));
+
 /** Every key of a simulated run. */
 export const KEYS: readonly string[] = Array.from({ length: GROUPS_IN_USE }, (_, group) =>
   keysOfGroup(0, group),
@@ -47,11 +51,33 @@ export class Workload {
     return this.world.clock.monotonic();
   }
 
+  /** A client that edits documents of its own, which nobody reads before all is over. */
+  async editor(until: number, pauseMs: number): Promise<void> {
+    const { seeded, timers } = this.world;
+    while (this.now() < until) {
+      const [kind, body] = seeded.chance(0.2)
+        ? (["update", COUNTED] as const)
+        : (["edit", { function: "doc.edits += 1", filter: `g = ${COUNTED_GROUP}` }] as const);
+      const proxy = this.fleet.proxy(seeded.below(this.fleet.shape.proxies));
+      if (!this.isQuiet()) {
+        await proxy
+          .write({ kind, body: JSON.stringify(body) })
+          .catch((error: unknown) => this.say(`${kind}: ${String(error)}`));
+      }
+      await timers.sleep(seeded.below(pauseMs));
+    }
+  }
+
+  private isQuiet(): boolean {
+    const { nodes, planted, quiet } = this.fleet;
+    return planted.scenario?.quietWhileAway === true && (quiet || [...nodes.values()].some(({ up }) => !up));
+  }
+
   /** A client that writes from now on until a moment. */
   async writer(client: number, until: number, pauseMs: number): Promise<void> {
     const { seeded, timers } = this.world;
     while (this.now() < until) {
-      await this.write(client, seeded.below(this.fleet.shape.proxies));
+      if (!this.isQuiet()) await this.write(client, seeded.below(this.fleet.shape.proxies));
       await timers.sleep(seeded.below(pauseMs));
     }
   }
@@ -87,7 +113,7 @@ export class Workload {
   write(
     client: number,
     at: number,
-    kind: WriteKind = this.world.seeded.pick(WRITE_KINDS),
+    kind: WriteKind = this.world.seeded.pick(this.fleet.planted.scenario?.writes ?? WRITE_KINDS),
   ): Promise<WriteRecord["outcome"] | "not-connected"> {
     const { seeded } = this.world;
     if (kind === "delete-by-filter") {
@@ -194,7 +220,9 @@ export class Workload {
     const fetched = async (query: object) => {
       const { found, isCurrent } = await this.fleet.proxy(at).list({ limit: 100, ...query });
       return {
-        found: found.map((document) => [String(document.id), JSON.stringify(document)] as const),
+        found: found
+          .filter(({ g }) => g !== COUNTED_GROUP)
+          .map((document) => [String(document.id), JSON.stringify(document)] as const),
         isCurrent,
       };
     };
