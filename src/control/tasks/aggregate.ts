@@ -107,13 +107,16 @@ function isFencedOut({ status, error }: NodeTaskRow): boolean {
   return status === "failed" && error?.code === "index_not_found";
 }
 
+/** Shards that reports name are all that the task is about: its writer named them, and others were only found in nodes' logs. */
 function groupByShard(
   reports: readonly NodeTaskRow[],
   index: IndexReplicas | undefined,
 ): ReadonlyMap<number, readonly NodeTaskRow[]> {
   const groups = new Map<number, NodeTaskRow[]>();
+  const named = new Set(reports.flatMap(({ shards }) => shards));
   for (const report of reports) {
     for (const shard of shardsOf(report, index)) {
+      if (named.size > 0 && !named.has(shard)) continue;
       const group = groups.get(shard);
       if (group === undefined) groups.set(shard, [report]);
       else group.push(report);

@@ -4,14 +4,19 @@ import type { IndexReplicas } from "./index-replicas.js";
 /** Stands for all shards where the index is gone and its placement with it. */
 const ANY_SHARD = -1;
 
-/** The shards that a node's report tells of; those that the node receives where it names none. */
+/**
+ * The shards that a node's report tells of. Where it names none, those that the node receives; of a node that has none any more, any
+ * of the index.
+ */
 export function shardsOf(report: NodeTaskRow, index: IndexReplicas | undefined): readonly number[] {
   if (report.shards.length > 0) return report.shards;
-  const held =
-    index?.placement.flatMap((nodes, shard) =>
-      nodes.includes(report.nodeId) || receives(shard, report.nodeId, index) ? [shard] : [],
-    ) ?? [];
-  return held.length > 0 ? held : [ANY_SHARD];
+  if (index === undefined || index.placement.length === 0) return [ANY_SHARD];
+  const all = [...index.placement.keys()];
+  const held = all.filter(
+    (shard) =>
+      index.placement[shard]?.includes(report.nodeId) === true || receives(shard, report.nodeId, index),
+  );
+  return held.length > 0 ? held : all;
 }
 
 /**

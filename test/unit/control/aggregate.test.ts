@@ -80,6 +80,34 @@ describe("a client task", () => {
     expect(verdict).toMatchObject({ startedAt: 100, finishedAt: 200, divergent: [] });
   });
 
+  it("is about the shards that its writer named, whatever else a node holds whose late task was only found in its log", () => {
+    const late = { ...error, code: "index_not_found" };
+    const reports = [
+      report("a", "failed", { error: late }),
+      report("b", "succeeded", { shards: [1] }),
+      report("c", "succeeded", { shards: [1] }),
+    ];
+    const index = everywhere({ a: "stale", b: "in_sync", c: "in_sync" });
+    expect(aggregateTask(task(reports), index).status).toBe("succeeded");
+  });
+
+  it("does not fail with a node that holds nothing of the index any more, where those that do have succeeded", () => {
+    const reports = [report("a", "succeeded"), report("b", "succeeded"), report("gone", "failed")];
+    expect(aggregateTask(task(reports), both).status).toBe("succeeded");
+  });
+
+  it("fails with a node that holds nothing of the index any more, where nobody else tells of some shard", () => {
+    const index: IndexReplicas = {
+      placement: [["a"], ["b"]],
+      replicas: new Map([
+        ["a", "in_sync"],
+        ["b", "in_sync"],
+      ]),
+    };
+    const reports = [report("a", "succeeded"), report("gone", "failed")];
+    expect(aggregateTask(task(reports), index).status).toBe("failed");
+  });
+
   it("that was rebuilt counts each copy's part, though its shards are not known", () => {
     const index: IndexReplicas = {
       placement: [
