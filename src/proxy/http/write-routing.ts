@@ -1,8 +1,9 @@
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { WriteHeadSchema } from "../../gen/miroir/v1/peers_pb.js";
 import { linkAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
+import { bodyStream } from "../peers/body-stream.js";
 import type { ForwardOutcome, PeerCalls } from "../peers/peer-calls.js";
 import { ReplayableBody } from "../peers/replayable-body.js";
 import { degradedValue } from "../read/degradation.js";
@@ -104,7 +105,7 @@ export class WriteRouter {
         const leave = gates.enter(indexUid);
         if (leave !== undefined) {
           try {
-            return printResult(await write(replayable && Readable.from(replayable.parts())));
+            return printResult(await write(replayable && bodyStream(replayable.parts())));
           } finally {
             leave();
           }

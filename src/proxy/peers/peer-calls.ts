@@ -79,7 +79,9 @@ export function createPeerCalls(
     }
     const client = new Client(
       peerAddress,
-      tls === undefined ? credentials.createInsecure() : credentials.createSsl(tls.ca ?? null, null, null, { checkServerIdentity: () => undefined }),
+      tls === undefined
+        ? credentials.createInsecure()
+        : credentials.createSsl(tls.ca ?? null, null, null, { checkServerIdentity: () => undefined }),
       {
         "grpc.keepalive_time_ms": 10_000,
         "grpc.keepalive_timeout_ms": 5_000,

@@ -19,6 +19,7 @@ import { waitForTopology } from "../topology/bounded-wait.js";
 import type { TopologySource, WriteLease } from "../topology/topology-view.js";
 import type { WriterChoice } from "../topology/writer-choice.js";
 import type { WriteGates } from "../write/write-gates.js";
+import { bodyStream } from "./body-stream.js";
 
 /** Makes another proxy the writer of an index, once what is under way there is done; why not, where it cannot be. */
 export type HandOver = (
@@ -95,7 +96,7 @@ async function* forward(
   }
   try {
     yield { message: { case: "taken", value: {} } };
-    const body = Readable.from(partsOf(incoming));
+    const body = bodyStream(partsOf(incoming));
     // The other proxy may have given up before it was told that this one takes the write; it has not if it says that this is all.
     if (!readsBody(head)) await finished(body.resume(), { signal });
     const answer = await options.answer(requestOf(head, readsBody(head) ? body : Readable.from([]), signal));
