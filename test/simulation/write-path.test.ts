@@ -5,7 +5,7 @@ import { runWriteScenario, type ScenarioReport } from "./write-scenario.js";
 /** `MIROIR_SIMULATION_SEED=123` replays one run and prints what happens in it. */
 const REPLAY = process.env.MIROIR_SIMULATION_SEED;
 /** `MIROIR_SIMULATION_RUNS=10000` looks further than the suite does. */
-const RUNS = Number(process.env.MIROIR_SIMULATION_RUNS ?? 2_000);
+const RUNS = Number(process.env.MIROIR_SIMULATION_RUNS ?? 2_900);
 const FIRST_SEED = Number(process.env.MIROIR_SIMULATION_FIRST_SEED ?? 1);
 
 const hasher = await createShardHasher();
