@@ -16,6 +16,18 @@ const STORE_SUITES = [
   "test/integration/store-cli.test.ts",
   "test/integration/store-check-redis.test.ts",
 ];
+/** Suites of fleets that change, which take their time: on embedded nodes only where there are no real ones. */
+const CHANGE_SUITES = [
+  "test/integration/elastic.test.ts",
+  "test/integration/fleet-changes.test.ts",
+  "test/integration/node-failures.test.ts",
+  "test/integration/reads-over-generations.test.ts",
+  "test/integration/reshard.test.ts",
+  "test/integration/several-proxies.test.ts",
+  "test/integration/shard-copy.test.ts",
+];
+/** Suites that make embedded nodes themselves, since what they kill are other processes. */
+const EMBEDDED_SUITES = ["test/high-availability"];
 const filters = process.argv.slice(2);
 
 const runs =
@@ -26,9 +38,9 @@ const runs =
         ...(findBinary() === undefined ? [] : [{ name: "real nodes", paths: NODE_SUITES, node: "real" }]),
         {
           name: "embedded nodes",
-          paths: NODE_SUITES,
+          paths: [...NODE_SUITES, ...EMBEDDED_SUITES],
           node: "embedded",
-          exclude: findBinary() === undefined ? [] : STORE_SUITES,
+          exclude: findBinary() === undefined ? [] : [...STORE_SUITES, ...CHANGE_SUITES],
         },
       ];
 
