@@ -1,6 +1,7 @@
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
 import { type ProxyProcess, startProxyProcess } from "../support/proxy-process.js";
+import { quantile } from "./load.js";
 
 const ROUNDS = 100;
 
@@ -27,6 +28,7 @@ export async function benchForwarding(): Promise<readonly ForwardingRow[]> {
       for (const [proxy, list] of times) list.push(await write(proxy.api, round));
     }
     await Promise.all([writer.kill("SIGKILL"), asked.kill("SIGKILL")]);
+    for (const list of times.values()) list.sort((a, b) => a - b);
     return [...times].map(([proxy, list]) => ({
       asked: proxy === writer ? "the index's writer" : "another proxy",
       p50Ms: quantile(list, 0.5),
@@ -49,8 +51,4 @@ async function writerOf(fleet: Fleet): Promise<string | undefined> {
     topology: { indexes: readonly { writer?: { proxyId: string } }[] };
   }>("POST", "/miroir.v1.TopologyService/GetTopology", {});
   return topology.indexes[0]?.writer?.proxyId;
-}
-
-function quantile(values: readonly number[], part: number): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length * part)] ?? 0;
 }

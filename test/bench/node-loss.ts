@@ -2,10 +2,10 @@ import { Pool } from "undici";
 import { ReplicaState } from "../../src/gen/miroir/v1/topology_pb.js";
 import { type ElasticFleet, startElasticFleet } from "../elastic/fleet-processes.js";
 import { quantile } from "../elastic/pauses.js";
+import { fillIndex } from "../support/fill-index.js";
 import { fleetDifferences } from "../support/fleet-differences.js";
 
 const INDEX = "films";
-const BATCH = 5_000;
 /** Words of the sample; what is written meanwhile has none of them. */
 const QUERIES = ["love", "war", "night", "city", "dark", "story", "life", "secret"] as const;
 
@@ -57,11 +57,7 @@ export async function benchNodeLoss(options: NodeLossOptions): Promise<NodeLossR
   const { corpus, progress, seconds } = options;
   const fleet = await startElasticFleet({ nodes: 2, spare: 0, shards: 8, replicationFactor: 2 });
   try {
-    for (let at = 0; at < corpus.length; at += BATCH) {
-      const path = `/indexes/${INDEX}/documents?primaryKey=id`;
-      const { taskUid } = await fleet.api.ok<{ taskUid: number }>("POST", path, corpus.slice(at, at + BATCH));
-      await fleet.api.waitForTask(taskUid, 600_000);
-    }
+    await fillIndex(fleet.api, INDEX, corpus);
     const load = await startLoad(fleet, options);
     const victim = fleet.nodes.nodes[1];
     if (victim === undefined) throw new Error("there is no second node");

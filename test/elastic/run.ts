@@ -1,6 +1,7 @@
 import type { MiroirClient } from "../../src/client/index.js";
 import type { Topology } from "../../src/gen/miroir/v1/topology_pb.js";
 import { WorkflowStatus } from "../../src/gen/miroir/v1/workflows_pb.js";
+import { fillIndex } from "../support/fill-index.js";
 import { fleetDifferences } from "../support/fleet-differences.js";
 import { type ElasticFleet, type LogLine, startElasticFleet } from "./fleet-processes.js";
 import { type HeldBack, heldBack } from "./held-back.js";
@@ -79,7 +80,7 @@ export async function runElastic(options: ElasticOptions): Promise<ElasticResult
   const fleet = await startElasticFleet({ ...options, nodes: from, spare: to - from });
   try {
     options.progress(`indexing ${options.corpus.length} documents on ${from} nodes`);
-    await fill(fleet, options.corpus);
+    await fillIndex(fleet.api, INDEX, options.corpus);
     const epoch = Date.now() - performance.now();
     const load = startOpenLoad({
       url: fleet.url,
@@ -95,14 +96,6 @@ export async function runElastic(options: ElasticOptions): Promise<ElasticResult
     return await conclude(fleet, load, steps, options, (monotonic) => epoch + monotonic);
   } finally {
     await fleet.stop();
-  }
-}
-
-async function fill({ api }: ElasticFleet, corpus: readonly object[]): Promise<void> {
-  for (let at = 0; at < corpus.length; at += BATCH) {
-    const path = `/indexes/${INDEX}/documents?primaryKey=id`;
-    const { taskUid } = await api.ok<{ taskUid: number }>("POST", path, corpus.slice(at, at + BATCH));
-    await api.waitForTask(taskUid, 600_000);
   }
 }
 

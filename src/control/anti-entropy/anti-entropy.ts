@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
-import { type Index, NodeState, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
+import { type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import type { ControlMetrics } from "../metrics.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import { findInstance, markSuspect } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { VerifyContext } from "../verify/verify-context.js";
@@ -209,13 +210,6 @@ export class AntiEntropy {
 
 /** An index with the replicas alone that can be read now. */
 function reachable(index: Index, topology: TopologyManager): Index {
-  const away = new Set(
-    topology
-      .current()
-      .nodes.filter(
-        ({ state, unreachableSince }) => state === NodeState.UNREACHABLE || unreachableSince !== undefined,
-      )
-      .map(({ id }) => id),
-  );
+  const away = awayNodes(topology.current());
   return { ...index, replicas: index.replicas.filter(({ nodeId }) => !away.has(nodeId)) };
 }

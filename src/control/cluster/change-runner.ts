@@ -6,7 +6,7 @@ import type { NodeClient } from "../../meilisearch/node-client.js";
 import type { FleetPlan } from "../../placement/fleet-plan.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { describeChange } from "./describe-change.js";
-import { FleetChangeRefusedError } from "./fleet-change-error.js";
+import { busyWith } from "./fleet-change-error.js";
 import { refuseTooFewNodes } from "./fleet-checks.js";
 import { type PlanScope, planTopology } from "./fleet-goal.js";
 import type { FleetWorkflowKind, FleetWorkflows } from "./fleet-workflows.js";
@@ -58,11 +58,7 @@ export class ChangeRunner {
   /** @throws FleetChangeRefusedError (busy) where another change is being carried out */
   refuseBusy(): void {
     const running = this.#options.workflows.running();
-    if (running === undefined || running.makesWay === true) return;
-    throw new FleetChangeRefusedError(
-      "busy",
-      `workflow ${running.id} (${running.title}) is being carried out; wait for its end, or cancel it`,
-    );
+    if (running !== undefined && running.makesWay !== true) throw busyWith(running);
   }
 
   /**

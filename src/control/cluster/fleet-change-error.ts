@@ -29,3 +29,17 @@ export class FleetChangeRefusedError extends Error {
     this.reason = reason;
   }
 }
+
+/** The refusal of a change while another workflow is being carried out. */
+export function busyWith({
+  id,
+  title,
+}: {
+  readonly id: string;
+  readonly title: string;
+}): FleetChangeRefusedError {
+  return new FleetChangeRefusedError(
+    "busy",
+    `workflow ${id} (${title}) is being carried out; wait for its end, or cancel it`,
+  );
+}

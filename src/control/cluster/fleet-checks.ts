@@ -1,5 +1,6 @@
-import { type Node, NodeState, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { type Node, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { goalProblems, type PlanProblem } from "../../placement/fleet-plan.js";
+import { isAway } from "../nodes/away-nodes.js";
 import { FleetChangeRefusedError } from "./fleet-change-error.js";
 import { fleetGoal } from "./fleet-goal.js";
 
@@ -17,7 +18,7 @@ export function requireNode(topology: Topology, nodeId: string): Node {
 /** Whether a node does not answer, whatever it is to become. */
 export function isDown({ nodes }: Topology, nodeId: string): boolean {
   const node = nodes.find(({ id }) => id === nodeId);
-  return node?.state === NodeState.UNREACHABLE || node?.unreachableSince !== undefined;
+  return node !== undefined && isAway(node);
 }
 
 /** @throws FleetChangeRefusedError (not_found) where there is no such group */

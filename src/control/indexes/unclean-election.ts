@@ -1,13 +1,8 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  type Index,
-  NodeState,
-  ReplicaState,
-  type Topology,
-  WriterSchema,
-} from "../../gen/miroir/v1/topology_pb.js";
+import { type Index, ReplicaState, type Topology, WriterSchema } from "../../gen/miroir/v1/topology_pb.js";
 import { markStale } from "../copy/copy-steps.js";
 import { isMember, replicaOn } from "../copy/shard-roles.js";
+import { isAway } from "../nodes/away-nodes.js";
 
 /** A shard whose copies in sync are all gone, and who takes their place. */
 export interface ElectedShard {
@@ -48,16 +43,10 @@ export function planElections(
   for (const id of lost) {
     const node = topology.nodes.find((candidate) => candidate.id === id);
     if (node === undefined) throw new ElectionRefusedError(`there is no node ${id}`);
-    if (node.state === NodeState.UNREACHABLE || node.unreachableSince !== undefined) continue;
+    if (isAway(node)) continue;
     throw new ElectionRefusedError(`node ${id} answers: what it holds is not lost`);
   }
-  const answering = new Set(
-    topology.nodes
-      .filter(
-        ({ state, unreachableSince }) => state !== NodeState.UNREACHABLE && unreachableSince === undefined,
-      )
-      .map(({ id }) => id),
-  );
+  const answering = new Set(topology.nodes.filter((node) => !isAway(node)).map(({ id }) => id));
   return topology.indexes
     .filter(({ uid }) => indexUids.length === 0 || indexUids.includes(uid))
     .map((index) => planElection(index, lost, answering))

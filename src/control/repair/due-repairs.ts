@@ -14,6 +14,7 @@ export interface StaleReplica {
 }
 
 import { isMember } from "../copy/shard-roles.js";
+import { isAway } from "../nodes/away-nodes.js";
 import { indexesOn } from "../nodes/enter-nodes.js";
 
 /**
@@ -32,8 +33,8 @@ export function repairableReplicas({ indexes, nodes }: Topology): readonly Stale
   });
 }
 
-function isAnswering({ state, unreachableSince, evicted }: Node): boolean {
-  return state !== NodeState.UNREACHABLE && unreachableSince === undefined && !evicted;
+function isAnswering(node: Node): boolean {
+  return !isAway(node) && !node.evicted;
 }
 
 function hasSources({ placement, replicas }: Index, nodeId: string, answering: ReadonlySet<string>): boolean {

@@ -1,15 +1,10 @@
-import {
-  type Index,
-  NodeState,
-  type ShardCopy,
-  ShardCopyStep,
-  type Topology,
-} from "../../gen/miroir/v1/topology_pb.js";
+import { type Index, type ShardCopy, ShardCopyStep, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { type CopyBatch, nextBatches } from "../../placement/copy-batches.js";
 import type { FleetPlan } from "../../placement/fleet-plan.js";
 import type { ShardId } from "../../placement/shard.js";
 import { CopyRefusedError } from "../copy/copy-refusal.js";
 import { startCopy } from "../copy/start-copy.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 
 /** How much is copied at once. */
 export interface CopyLimits {
@@ -35,17 +30,6 @@ export interface StartedCopies {
 /** Every copy under way. */
 export function openCopies({ indexes }: Topology): readonly OpenCopy[] {
   return indexes.flatMap((index) => (index.copy === undefined ? [] : [{ index, copy: index.copy }]));
-}
-
-/** Nodes that do not answer, so that nothing can be copied to them. */
-export function awayNodes({ nodes }: Topology): ReadonlySet<string> {
-  return new Set(
-    nodes
-      .filter(
-        ({ state, unreachableSince }) => state === NodeState.UNREACHABLE || unreachableSince !== undefined,
-      )
-      .map(({ id }) => id),
-  );
 }
 
 /** What of a plan may begin now, beside the copies under way. */

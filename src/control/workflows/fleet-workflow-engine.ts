@@ -1,6 +1,6 @@
 import { workflowId } from "../../store/task-store.js";
 import { Wakeup } from "../audit/wakeup.js";
-import { FleetChangeRefusedError } from "../cluster/fleet-change-error.js";
+import { busyWith } from "../cluster/fleet-change-error.js";
 import type { FleetWorkflowRequest, FleetWorkflows } from "../cluster/fleet-workflows.js";
 import type { FollowedCopy } from "./copy-ledger.js";
 import { type FleetWorkflow, NO_TOTALS } from "./stored-workflow.js";
@@ -86,7 +86,7 @@ export class FleetWorkflowEngine implements FleetWorkflows {
   start(request: FleetWorkflowRequest): Promise<string> {
     return this.#alone(async () => {
       await this.#clearTheWay(request);
-      this.#refuseBusy();
+      if (this.#current !== undefined) throw busyWith(this.#current.workflow);
       const run = this.#run(this.#newWorkflow(request));
       // From here on it is there for everybody, whatever becomes of its beginning.
       await this.#journal.save(run.workflow);
@@ -182,15 +182,6 @@ export class FleetWorkflowEngine implements FleetWorkflows {
       if (run.isOver || this.#stopped || clock.monotonic() >= until) return;
       await timers.sleep(RETRY_MS);
     }
-  }
-
-  #refuseBusy(): void {
-    const held = this.#current?.workflow;
-    if (held === undefined) return;
-    throw new FleetChangeRefusedError(
-      "busy",
-      `workflow ${held.id} (${held.title}) is being carried out; wait for its end, or cancel it`,
-    );
   }
 
   #newWorkflow({ begin: _, ...request }: FleetWorkflowRequest): FleetWorkflow {

@@ -1,8 +1,8 @@
 import type { Clock } from "../../runtime/world.js";
 import { cancelCopy, targetsOf } from "../copy/copy-steps.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { type FollowedCopy, hasSwitched } from "./copy-ledger.js";
-import { awayNodes } from "./copy-starts.js";
 
 /** Takes copies back whose targets stay away, before their switch, so that their indexes are free for others. */
 export class StuckCopies {

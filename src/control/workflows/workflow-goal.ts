@@ -1,7 +1,7 @@
 import { type Node, NodeState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { FleetPlan } from "../../placement/fleet-plan.js";
 import { planTopology } from "../cluster/fleet-goal.js";
-import { awayNodes } from "./copy-starts.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import type { FleetBefore, FleetWorkflow } from "./stored-workflow.js";
 
 /**

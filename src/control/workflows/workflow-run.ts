@@ -1,8 +1,9 @@
 import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { cancelCopy } from "../copy/copy-steps.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import { NodeInUseError } from "../nodes/fleet-nodes.js";
 import { addTotals, CopyLedger, type FollowedCopy, hasSwitched, nameOf } from "./copy-ledger.js";
-import { awayNodes, type OpenCopy, openCopies, type StartedCopies, shardsOf } from "./copy-starts.js";
+import { type OpenCopy, openCopies, type StartedCopies, shardsOf } from "./copy-starts.js";
 import { type FleetWorkflow, isOver, withEvent } from "./stored-workflow.js";
 import { StuckCopies } from "./stuck-copies.js";
 import { finishGoal, takeGoalBack } from "./workflow-goal.js";
