@@ -1,7 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { bundleChild } from "../support/child-program.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const PROGRAM = await bundleChild(new URL("../../src/cli/main.ts", import.meta.url));
 
 /** How a command ended, and what it printed. */
 export interface Ended {
@@ -24,7 +26,7 @@ export function spawnMiroir(
   environment: Readonly<Record<string, string>> = {},
 ): Running {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(MIROIR_|VITEST|NODE_ENV)/.test(name));
-  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
     cwd: ROOT,
     env: { ...Object.fromEntries(inherited), ...environment },
     stdio: ["ignore", "pipe", "pipe"],
