@@ -1,7 +1,7 @@
 import { type Fleet, startFleet } from "../support/fleet.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
 import { type ProxyProcess, startProxyProcess } from "../support/proxy-process.js";
-import { quantile } from "./load.js";
+import { quantile } from "./quantiles.js";
 
 const ROUNDS = 100;
 

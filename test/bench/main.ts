@@ -10,6 +10,7 @@ import { referenceLoad } from "../unit/store/fill-store.js";
 import { benchForwarding } from "./forwarding.js";
 import { benchIngest } from "./ingest.js";
 import { benchNodeLoss } from "./node-loss.js";
+import { addProxyCommand } from "./proxy-command.js";
 import { benchRename } from "./rename.js";
 import { benchSearch } from "./search.js";
 import { benchStore } from "./store.js";
@@ -80,6 +81,7 @@ program
   .option("--seconds <count>", "length of each part", Number, 20)
   .option("--json", "print one JSON document")
   .action(runNodeLoss);
+addProxyCommand(program);
 await program.parseAsync();
 process.exit(0);
 

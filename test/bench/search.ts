@@ -31,11 +31,7 @@ export async function benchSearch(
       ...(target.key === undefined ? {} : { key: target.key }),
       clients,
       durationMs,
-      request: (turn) => ({
-        method: "POST",
-        path: `/indexes/${INDEX}/search`,
-        body: bodies[turn % bodies.length] ?? "{}",
-      }),
+      requests: bodies.map((body) => ({ method: "POST", path: `/indexes/${INDEX}/search`, body })),
     });
   const rows: BenchRow[] = [];
   for (const clients of options.clients) {

@@ -16,7 +16,7 @@ import {
 } from "../../src/store/task-store.js";
 import { hasRedisBinary, type RedisServer, startRedis } from "../support/redis-server.js";
 import { openBackend } from "../unit/store/open-backend.js";
-import { median, quantile } from "./load.js";
+import { median, quantile } from "./quantiles.js";
 
 /** How to measure the stores. */
 export interface StoreBenchOptions {

@@ -1,5 +1,5 @@
 import type { MeilisearchHttp } from "../support/meilisearch-http.js";
-import { median } from "./load.js";
+import { median } from "./quantiles.js";
 
 /** A server under measurement. */
 export interface BenchTarget {

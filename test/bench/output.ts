@@ -1,0 +1,25 @@
+import { cpus } from "node:os";
+
+/** A number as tables print it. */
+export function format(value: number): string {
+  if (Number.isNaN(value)) return "–";
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** Where figures were taken; they mean nothing without it. */
+export function machine(): { readonly cores: number; readonly model: string; readonly node: string } {
+  const [first] = cpus();
+  return { cores: cpus().length, model: first?.model ?? "unknown", node: process.version };
+}
+
+/** Says how far a benchmark is, where nobody reads it by program. */
+export function progress(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** Reads one number of a repeated option; `defaults` is what the option held before the first. */
+export function numbers(
+  defaults: readonly number[],
+): (text: string, previous: readonly number[]) => number[] {
+  return (text, previous) => [...(previous === defaults ? [] : previous), Number(text)];
+}
