@@ -30,8 +30,8 @@ const READY_ATTEMPTS = 300;
 export async function startBenchFleet(options: BenchFleetOptions): Promise<BenchFleet> {
   const folder = mkdtempSync(join(tmpdir(), "miroir-bench-"));
   const processes: Running[] = [];
-  const start = (args: readonly string[], environment: Readonly<Record<string, string>> = {}): Running => {
-    const running = spawnMiroir(args, { MIROIR_LOG_LEVEL: "info", ...environment });
+  const start = (args: readonly string[], nodeArgs: readonly string[] = []): Running => {
+    const running = spawnMiroir(args, { MIROIR_LOG_LEVEL: "info" }, nodeArgs);
     processes.unshift(running);
     return running;
   };
@@ -51,9 +51,7 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
     const { address } = await control.logged("control plane is serving");
     const proxy = start(
       ["proxy", "--http", "127.0.0.1:0", "--control", String(address)],
-      options.profileFolder === undefined
-        ? {}
-        : { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${options.profileFolder}` },
+      options.profileFolder === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`],
     );
     const { url } = await proxy.logged("proxy is serving");
     const api = meilisearchHttp(String(url));

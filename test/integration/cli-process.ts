@@ -20,13 +20,17 @@ export interface Running {
   logged(message: string): Promise<Readonly<Record<string, unknown>>>;
 }
 
-/** Starts `miroir` as an operator does, with nothing of this process's configuration in its environment. */
+/**
+ * Starts `miroir` as an operator does, with nothing of this process's configuration in its environment. `nodeArgs` are the arguments of
+ * Node.js itself.
+ */
 export function spawnMiroir(
   args: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  nodeArgs: readonly string[] = [],
 ): Running {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(MIROIR_|VITEST|NODE_ENV)/.test(name));
-  const child = spawn(process.execPath, [PROGRAM, ...args], {
+  const child = spawn(process.execPath, [...nodeArgs, PROGRAM, ...args], {
     cwd: ROOT,
     env: { ...Object.fromEntries(inherited), ...environment },
     stdio: ["ignore", "pipe", "pipe"],
