@@ -4,6 +4,7 @@ import { createControlPlane } from "../control/control-plane.js";
 import type { ControlPlaneConfig } from "../control/control-plane-options.js";
 import { LEADER_SCOPE } from "../control/leader/leadership.js";
 import type { ReplicaIdentity } from "../control/leader/replica-seats.js";
+import { TermTransport } from "../control/leader/term-transport.js";
 import type { LeaderServices } from "../control/server/replica-services.js";
 import type { ServerMetrics } from "../control/server/server-metrics.js";
 import type { ProxyFleet } from "../control/topology/proxy-fleet.js";
@@ -165,9 +166,10 @@ async function lead(
   });
   const outbound = createUndiciOutbound(createIpPolicy(config.allowed_ip_networks));
   closers.unshift(() => outbound.close());
+  const nodes = new TermTransport(options.transport);
   const plane = await createControlPlane({
     world,
-    transport: options.transport,
+    transport: nodes,
     outbound,
     store,
     topology: control.topology,
@@ -209,8 +211,17 @@ async function lead(
     draft.defaultShards = initial.defaultShards;
     draft.minInSync = initial.minInSync;
   });
-  closers.unshift(() => plane.stop());
+  closers.unshift(() => {
+    const stopped = plane.stop();
+    // Once every part knows that it ends: none takes a request that is broken off for a sign of its node.
+    nodes.end();
+    return stopped;
+  });
+  const breakOff = () => nodes.end();
+  end.throwIfAborted();
+  end.addEventListener("abort", breakOff);
   await plane.start();
+  end.removeEventListener("abort", breakOff);
   end.throwIfAborted();
   observer.serving({
     topology: createTopologyService({

@@ -90,7 +90,7 @@ export interface ControlPlane {
    * begun. @throws NodeSetupError
    */
   start(): Promise<void>;
-  /** Ends every loop; what is under way is finished first. */
+  /** Ends every loop; what is under way is finished first. All parts know of it before this returns its promise. */
   stop(): Promise<void>;
 }
 
@@ -292,17 +292,14 @@ export async function createControlPlane(options: ControlPlaneOptions): Promise<
     },
     async stop() {
       endListening?.();
-      for (const work of recordedWork) await work.stop();
-      await retention.stop();
-      await drift.stop();
-      await orphans.stop();
-      await autoRepair.stop();
-      await watch.stop();
-      await settings.stop();
-      await webhooks.stop();
+      // Side by side: each may have to wait for the store or for proxies, and none needs another one to end.
+      const parts = [...recordedWork, retention, drift, orphans, autoRepair, watch, settings, webhooks];
+      const ended = await Promise.allSettled(parts.map((part) => part.stop()));
+      // Behind all that notes when an index was written.
       await updatedAt.flush().catch((error: unknown) => {
         logger.debug({ err: error }, "could not publish when indexes were last updated");
       });
+      for (const part of ended) if (part.status === "rejected") throw part.reason;
     },
   };
 }

@@ -46,6 +46,7 @@ export class NodeReturn {
     const round = (this.#rounds.get(nodeId) ?? 0) + 1;
     this.#rounds.set(nodeId, round);
     await monitor().suspect(nodeId, UNFINISHED);
+    this.#stop.signal.throwIfAborted();
     const work: Promise<unknown> = this.#settle(
       nodeId,
       touched,
@@ -74,6 +75,8 @@ export class NodeReturn {
     const { monitor } = this.#options;
     const { signal } = this.#stop;
     await settled;
+    // An audit that ends lets everybody go who waits for its tasks.
+    signal.throwIfAborted();
     for (const [instance, shards] of touched) {
       await this.#compare(nodeId, instance, shards === "all" ? undefined : shards);
       if (signal.aborted) return;

@@ -100,10 +100,8 @@ export class NodeWatch {
   }
 
   async stop(): Promise<void> {
-    await this.antiEntropy.stop();
-    await this.#stalled.stop();
-    await this.monitor.stop();
-    await this.#returning.stop();
-    await this.auditor.stop();
+    const parts = [this.antiEntropy, this.#stalled, this.monitor, this.#returning, this.auditor];
+    // Side by side: what settles a node that came back waits for the tasks that its audit follows, or for the audit's end.
+    await Promise.all(parts.map((part) => part.stop()));
   }
 }

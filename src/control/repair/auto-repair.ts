@@ -85,6 +85,7 @@ export class AutoRepair {
       try {
         await this.#turn();
       } catch (error) {
+        if (signal.aborted) return;
         logger.warn({ err: error }, "what has failed could not be seen to; trying again");
       }
     }
