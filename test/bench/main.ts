@@ -9,6 +9,7 @@ import { nodeBackend, startNodes } from "../support/nodes.js";
 import { referenceLoad } from "../unit/store/fill-store.js";
 import { benchForwarding } from "./forwarding.js";
 import { benchIngest } from "./ingest.js";
+import { addMergeCommand } from "./merge-command.js";
 import { benchNodeLoss } from "./node-loss.js";
 import { addProxyCommand } from "./proxy-command.js";
 import { benchRename } from "./rename.js";
@@ -81,6 +82,7 @@ program
   .option("--seconds <count>", "length of each part", Number, 20)
   .option("--json", "print one JSON document")
   .action(runNodeLoss);
+addMergeCommand(program);
 addProxyCommand(program);
 await program.parseAsync();
 process.exit(0);

@@ -1,9 +1,15 @@
 import { cpus } from "node:os";
+import type { Spread } from "./quantiles.js";
 
 /** A number as tables print it. */
 export function format(value: number): string {
   if (Number.isNaN(value)) return "–";
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** A figure over repeats as tables print it. */
+export function printSpread(spread: Spread | null): string {
+  return spread === null ? "–" : `${format(spread.median)} (${format(spread.low)}–${format(spread.high)})`;
 }
 
 /** Where figures were taken; they mean nothing without it. */

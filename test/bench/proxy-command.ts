@@ -3,7 +3,7 @@ import { table } from "../../src/cli/output.js";
 import { seededRandom } from "../support/random.js";
 import { COMMON_WORDS, madeUpDocuments } from "./documents.js";
 import type { LoadRequest } from "./load.js";
-import { format, machine, progress } from "./output.js";
+import { machine, printSpread, progress } from "./output.js";
 import { benchProxy, CONTENDERS, type ContenderName, type ContenderResult, type ProxyTurn } from "./proxy.js";
 import { type Spread, spreadOf } from "./quantiles.js";
 
@@ -141,20 +141,18 @@ function printed(report: {
   readonly contenders: readonly ReturnType<typeof summary>[];
   readonly ratios: ReturnType<typeof ratios>;
 }): string {
-  const cell = (spread: Spread | null): string =>
-    spread === null ? "–" : `${format(spread.median)} (${format(spread.low)}–${format(spread.high)})`;
   return [
     table(
       ["PROXY", "REQUESTS/S", "CPU MS", "NODES' CPU MS", "P50 MS", "P99 MS", "GC MS/1000", "SCAVENGES/1000"],
       report.contenders.map((row) => [
         row.name,
-        cell(row.perSecond),
-        cell(row.proxyCpuMs),
-        cell(row.nodesCpuMs),
-        cell(row.p50Ms),
-        cell(row.p99Ms),
-        cell(row.gcMsPer1000),
-        cell(row.scavengesPer1000),
+        printSpread(row.perSecond),
+        printSpread(row.proxyCpuMs),
+        printSpread(row.nodesCpuMs),
+        printSpread(row.p50Ms),
+        printSpread(row.p99Ms),
+        printSpread(row.gcMsPer1000),
+        printSpread(row.scavengesPer1000),
       ]),
     ),
     table(
@@ -166,18 +164,22 @@ function printed(report: {
               [
                 name,
                 String(halfRate.perSecond),
-                cell(halfRate.p50Ms),
-                cell(halfRate.p99Ms),
-                cell(halfRate.p50AddedMs),
-                cell(halfRate.p99AddedMs),
-                cell(halfRate.loopDelayP99Ms),
+                printSpread(halfRate.p50Ms),
+                printSpread(halfRate.p99Ms),
+                printSpread(halfRate.p50AddedMs),
+                printSpread(halfRate.p99AddedMs),
+                printSpread(halfRate.loopDelayP99Ms),
               ],
             ],
       ),
     ),
     table(
       ["RATIO", "PER CPU SECOND", "PER SECOND"],
-      report.ratios.map((row) => [row.name, cell(row.requestsPerCpuSecond), cell(row.requestsPerSecond)]),
+      report.ratios.map((row) => [
+        row.name,
+        printSpread(row.requestsPerCpuSecond),
+        printSpread(row.requestsPerSecond),
+      ]),
     ),
   ].join("\n\n");
 }
