@@ -1,11 +1,11 @@
-import { Agent, errors, request as undiciRequest } from "undici";
+import { Agent, type Dispatcher, errors } from "undici";
+import { Exchange } from "./exchange.js";
 import {
   type NodeAddress,
   type NodeRequest,
   type NodeResponse,
   type NodeTransport,
   NodeUnavailableError,
-  RequestTimeoutError,
 } from "./transport.js";
 
 /** Limits of {@link createUndiciTransport}. */
@@ -38,45 +38,70 @@ export function createUndiciTransport(options: UndiciTransportOptions = {}): Nod
     headersTimeout: 0,
     bodyTimeout: 0,
   });
+  const bases = new WeakMap<NodeAddress, Base>();
   return {
-    request: (node, request) => send(agent, node, request),
+    request: (node, request) => send(agent, baseOf(bases, node), node, request),
     close: () => agent.close(),
   };
 }
 
-async function send(agent: Agent, node: NodeAddress, request: NodeRequest): Promise<NodeResponse> {
-  const headers: Record<string, string> = { ...request.headers };
-  if (node.key !== undefined && node.key !== "") headers.authorization = `Bearer ${node.key}`;
-  if (request.contentType !== undefined) headers["content-type"] = request.contentType;
-  if (request.contentLength !== undefined) headers["content-length"] = String(request.contentLength);
-  // Composed signals cost more than a whole small request; one controller and one timer do the same.
-  const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
-  const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(new RequestTimeoutError(timeoutMs)), timeoutMs);
-  const onAbort = (): void => controller.abort(request.signal?.reason);
-  if (request.signal?.aborted === true) onAbort();
-  else request.signal?.addEventListener("abort", onAbort, { once: true });
+/** What all requests to one address have in common. */
+interface Base {
+  readonly origin: string;
+  /** Path of the address itself, without a slash at its end. */
+  readonly prefix: string;
+  readonly authorization: readonly string[];
+}
+
+function baseOf(bases: WeakMap<NodeAddress, Base>, node: NodeAddress): Base {
+  let base = bases.get(node);
+  if (base === undefined) {
+    const { origin, pathname } = new URL(node.url);
+    const authorization =
+      node.key === undefined || node.key === "" ? [] : ["authorization", `Bearer ${node.key}`];
+    base = { origin, prefix: pathname.replace(/\/$/, ""), authorization };
+    bases.set(node, base);
+  }
+  return base;
+}
+
+async function send(
+  agent: Agent,
+  base: Base,
+  node: NodeAddress,
+  request: NodeRequest,
+): Promise<NodeResponse> {
   try {
-    const response = await undiciRequest(node.url + request.path, {
-      dispatcher: agent,
-      method: request.method,
-      headers,
-      body: typeof request.body === "function" ? request.body() : (request.body ?? null),
-      signal: controller.signal,
+    return await new Promise((resolve, reject) => {
+      const exchange = new Exchange(request.timeoutMs ?? DEFAULT_TIMEOUT_MS, request.signal, resolve, reject);
+      if (!exchange.isOver) agent.dispatch(dispatchOptions(base, node, request), exchange);
     });
-    const body = Buffer.from(await response.body.arrayBuffer());
-    const contentType = response.headers["content-type"];
-    return {
-      status: response.statusCode,
-      contentType: typeof contentType === "string" ? contentType : "",
-      body,
-    };
   } catch (error) {
     throw unavailable(node, error);
-  } finally {
-    clearTimeout(timer);
-    request.signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** Paths that a URL parser would leave as they are. */
+const PLAIN_PATH = /^(?:\/[\w-]+)+$/;
+
+function dispatchOptions(base: Base, node: NodeAddress, request: NodeRequest): Dispatcher.DispatchOptions {
+  const { method, body } = request;
+  const headers = [...base.authorization];
+  for (const name in request.headers) headers.push(name, request.headers[name] ?? "");
+  if (request.contentType !== undefined) headers.push("content-type", request.contentType);
+  if (request.contentLength !== undefined) headers.push("content-length", String(request.contentLength));
+  return {
+    origin: base.origin,
+    path: PLAIN_PATH.test(request.path) ? base.prefix + request.path : normalised(node.url + request.path),
+    method,
+    headers,
+    body: typeof body === "function" ? body() : (body ?? null),
+  };
+}
+
+function normalised(url: string): string {
+  const { pathname, search } = new URL(url);
+  return pathname + search;
 }
 
 function unavailable(node: NodeAddress, error: unknown): NodeUnavailableError {

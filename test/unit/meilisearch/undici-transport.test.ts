@@ -70,4 +70,48 @@ describe("the transport to nodes", () => {
       transport.request(node, { method: "GET", path: "/", signal: caller.signal }),
     ).rejects.toBeInstanceOf(NodeUnavailableError);
   });
+
+  it("never sends what was given up while it waited for a connection", async () => {
+    const seen: (string | undefined)[] = [];
+    const held: (() => void)[] = [];
+    const node = await listen((request, response) => {
+      seen.push(request.url);
+      if (request.url === "/first") held.push(() => response.end());
+      else response.end();
+    });
+    const narrow = createUndiciTransport({ connectionsPerNode: 1 });
+    const first = narrow.request(node, { method: "GET", path: "/first" });
+    const caller = new AbortController();
+    const second = narrow.request(node, { method: "GET", path: "/second", signal: caller.signal });
+    const third = narrow.request(node, { method: "GET", path: "/third" });
+    caller.abort(new Error("the client left"));
+    await expect(second).rejects.toBeInstanceOf(NodeUnavailableError);
+    await expect.poll(() => held.length).toBe(1);
+    held[0]?.();
+    await Promise.all([first, third]);
+    expect(seen).toEqual(["/first", "/third"]);
+    await narrow.close();
+  });
+
+  it("keeps the path of a node's address, and writes others as a URL does", async () => {
+    const node = await listen((request, response) => response.end(request.url));
+    const below = { ...node, url: `${node.url}/below` };
+    const paths = ["/indexes/a_1/search", "/indexes/a/search?q=two words&x=é", "/indexes/../tasks"];
+    const answers = await Promise.all(paths.map((path) => transport.request(below, { method: "GET", path })));
+    expect(answers.map(({ body }) => body.toString())).toEqual([
+      "/below/indexes/a_1/search",
+      "/below/indexes/a/search?q=two%20words&x=%C3%A9",
+      "/below/tasks",
+    ]);
+  });
+
+  it("puts an answer of many pieces together", async () => {
+    const piece = "x".repeat(100_000);
+    const node = await listen((_request, response) => {
+      response.write(piece);
+      response.end(piece);
+    });
+    const { body } = await transport.request(node, { method: "GET", path: "/" });
+    expect(body.toString()).toBe(piece + piece);
+  });
 });
