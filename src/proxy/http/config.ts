@@ -8,8 +8,12 @@ export interface ProxyConfig {
   readonly unavailableShardPolicy: "partial" | "error";
   /** Whether reads go to as few nodes as can serve them, or to all of a group. */
   readonly readSpread: "few" | "many";
-  /** A node that has not answered a read for this long is not waited for alone. Milliseconds. */
+  /** A node that has not answered a read for this long is not waited for alone, and fails to answer. Milliseconds. */
   readonly hedgeDelayMs: number;
+  /** Requests to nodes that reads may send for the case that another replica is slow, in percent of those they need. */
+  readonly hedgePercent: number;
+  /** Whether replicas that take much longer than their peers are spared. */
+  readonly adaptiveReads: boolean;
   /** The longest that one node is waited for in a read. Milliseconds. */
   readonly nodeTimeoutMs: number;
   /** The longest that a whole read may take. Milliseconds. */
@@ -38,6 +42,8 @@ export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   unavailableShardPolicy: "partial",
   readSpread: "few",
   hedgeDelayMs: 500,
+  hedgePercent: 4,
+  adaptiveReads: true,
   nodeTimeoutMs: 10_000,
   readTimeoutMs: 30_000,
   maxConcurrentReads: 256,

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { SecondTryReason } from "../read/second-try.js";
 import { createMeilisearchCounters, type MeilisearchCounters } from "./meilisearch-counters.js";
 
 const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -12,8 +13,10 @@ export interface ProxyMetrics {
   requestDone(method: string, route: string, status: number, seconds: number): void;
   /** One call to a node ended: `ok` for any answer below 500, `error` for others, `unavailable` for none. */
   nodeCallDone(node: string, operation: string, outcome: NodeCallOutcome, seconds: number): void;
-  /** A replica was asked because another one failed (`retry`) or was slow (`hedge`). */
-  secondTry(reason: "retry" | "hedge"): void;
+  /** A replica was asked because another one failed, took longer than usual, or longer than a node that works may. */
+  secondTry(reason: SecondTryReason): void;
+  /** A request for the case that another replica is slow was sent and is over, or was not sent because too many had been. */
+  hedge(outcome: "won" | "lost" | "denied"): void;
   /** An answer went out that does not cover every shard. */
   degraded(operation: string): void;
   /** A request was turned away because the proxy was full. */
@@ -62,6 +65,12 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     labelNames: ["reason"],
     registers,
   });
+  const hedges = new Counter({
+    name: "miroir_read_hedges_total",
+    help: "Replicas asked because another one took longer than usual, by what came of it.",
+    labelNames: ["outcome"],
+    registers,
+  });
   const degraded = new Counter({
     name: "miroir_degraded_answers_total",
     help: "Answers that did not cover every shard.",
@@ -94,6 +103,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
       nodeSeconds.observe({ node, operation }, seconds);
     },
     secondTry: (reason) => secondTries.inc({ reason }),
+    hedge: (outcome) => hedges.inc({ outcome }),
     degraded: (operation) => degraded.inc({ operation }),
     shed: (queue) => shed.inc({ queue }),
     writeForwarded: (outcome) => forwarded.inc({ outcome }),

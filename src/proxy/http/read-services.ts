@@ -9,11 +9,13 @@ import { DefaultPrompts } from "../read/chat-prompts.js";
 import { createDocumentService } from "../read/documents.js";
 import { createFacetSearchService } from "../read/facet-search.js";
 import { createFieldsService } from "../read/fields.js";
+import { HedgeBudget } from "../read/hedge-budget.js";
 import { createMultiSearchService } from "../read/multi-search.js";
 import { createNodeAnswers } from "../read/node-answers.js";
 import { createNodeHealth, type NodeHealth } from "../read/node-health.js";
 import { createNodeRefusals } from "../read/node-refusals.js";
 import { createRenderService } from "../read/render-template.js";
+import { createReplicaLatencies } from "../read/replica-latency.js";
 import { createReplicaSelection } from "../read/replica-selection.js";
 import { createSearchService } from "../read/search.js";
 import { createSettingsReader } from "../read/settings-read.js";
@@ -49,8 +51,11 @@ export function createReads(
   hasher: ShardHasher,
 ) {
   const { unavailableShardPolicy } = config;
-  const selection = createReplicaSelection(health, config.readSpread);
-  const direct = createShardReader({ world, topology, transport, health, selection, metrics }, config);
+  const latencies = createReplicaLatencies(world.clock, config.adaptiveReads);
+  const selection = createReplicaSelection({ health, latencies, random: world.random }, config.readSpread);
+  const hedges = new HedgeBudget(config.hedgePercent);
+  const reading = { world, topology, transport, health, selection, latencies, hedges, metrics };
+  const direct = createShardReader(reading, config);
   const admission = createAdmission(config.maxConcurrentReads, config.maxQueuedReads, () => {
     metrics.shed("reads");
     return overloaded(config.maxConcurrentReads + config.maxQueuedReads);
@@ -63,6 +68,11 @@ export function createReads(
         return result;
       }),
   };
+  metrics.gauge(
+    "miroir_replicas_slow",
+    "Replicas spared because they take much longer than their peers.",
+    () => latencies.slow(),
+  );
   metrics.gauge("miroir_reads_running", "Reads under way.", () => admission.running);
   metrics.gauge("miroir_reads_waiting", "Reads waiting for their turn.", () => admission.waiting);
   const refusals = createNodeRefusals(transport, topology, health);

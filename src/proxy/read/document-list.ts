@@ -15,7 +15,7 @@ import {
   type SortCriterion,
 } from "./document-order.js";
 import type { DocumentQuery } from "./document-query.js";
-import type { NodeAsk } from "./replica-selection.js";
+import type { NodeAsk } from "./read-covers.js";
 import type { IndexRequest, NodeAnswer, ShardReader, ShardReadResult } from "./shard-reader.js";
 
 /** One page of an index's documents, in insertion order unless sorted. */

@@ -1,4 +1,5 @@
 import type { Timer, World } from "../../runtime/world.js";
+import { SLOW_START_MS } from "./replica-latency.js";
 
 /** Limits of {@link createNodeHealth}. */
 export interface NodeHealthOptions {
@@ -10,6 +11,8 @@ export interface NodeHealthOptions {
   readonly brokenMs?: number;
   /** The longest that a node is avoided between trials; 10,000 ms unless given. */
   readonly maxOpenMs?: number;
+  /** How long a node takes to come back to a whole share of the reads; 10,000 ms unless given. */
+  readonly slowStartMs?: number;
 }
 
 /** One call to a node, from its start to exactly one of the ends. */
@@ -37,6 +40,8 @@ export interface NodeHealth {
   /** Grows whenever the circuit of some node opens or closes. */
   readonly version: number;
   isAvoided(nodeId: string): boolean;
+  /** How much of its share of reads a node is to get after it was avoided: from 0 to 1. */
+  warmth(nodeId: string): number;
   inFlight(nodeId: string): number;
   begin(nodeId: string): NodeCall;
   /** Ids of the nodes whose circuit is open. */
@@ -67,6 +72,7 @@ export function createNodeHealth(
   const firstOpenMs = options.openMs ?? 1_000;
   const brokenMs = options.brokenMs ?? 2_000;
   const maxOpenMs = options.maxOpenMs ?? 10_000;
+  const slowStartMs = options.slowStartMs ?? SLOW_START_MS;
   const states = new Map<string, NodeState>();
   let version = 0;
   let closed = false;
@@ -123,6 +129,13 @@ export function createNodeHealth(
       return version;
     },
     isAvoided: (nodeId) => states.get(nodeId)?.open !== undefined,
+    warmth(nodeId) {
+      const state = states.get(nodeId);
+      if (state === undefined) return 1;
+      return state.open === undefined
+        ? Math.min(1, (world.clock.monotonic() - state.closedAt) / slowStartMs)
+        : 0;
+    },
     inFlight: (nodeId) => states.get(nodeId)?.inFlight ?? 0,
     begin(nodeId) {
       const state = stateOf(nodeId);

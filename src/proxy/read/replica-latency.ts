@@ -17,6 +17,8 @@ const GOOD_ANSWERS = 3;
 const GOOD_RATIO = 2;
 /** A mean to which nothing was added for so long says nothing any more. Milliseconds. */
 const STALE_MS = 5_000;
+/** Below it nothing is told apart. Milliseconds. */
+const LEAST_MS = 1;
 /** Between two samples of a slow replica. Milliseconds. */
 const SAMPLE_MS = 500;
 /** How long a replica takes to come back to a whole share of the reads. Milliseconds. */
@@ -34,7 +36,7 @@ export interface IndexLatency {
   answered(nodeId: string, ms: number): void;
   /** A node had not answered after `ms`, when another one had, and was waited for no longer. */
   outrun(nodeId: string, ms: number): void;
-  /** How long the node may be expected to take: its mean, or what is usual for the index. Milliseconds; 1 before anything is known. */
+  /** How long the node may be expected to take: its mean, or what is usual for the index. Milliseconds; never less than 1. */
   expectedMs(nodeId: string): number;
   /** What 95 of 100 answers of the node took no longer than; undefined before there were enough. Milliseconds. */
   p95Ms(nodeId: string): number | undefined;
@@ -75,6 +77,7 @@ interface Replica {
 export function createReplicaLatencies(clock: Clock, judges = true): ReplicaLatencies {
   const byIndex = new Map<string, Latencies>();
   let replicas = 0;
+  let newest: { readonly instance: string; readonly latencies: Latencies } | undefined;
   const resized = (of: Latencies, by: number): void => {
     if (!of.isRemembered) return;
     replicas += by;
@@ -87,9 +90,11 @@ export function createReplicaLatencies(clock: Clock, judges = true): ReplicaLate
   };
   return {
     of(instance) {
+      if (newest?.instance === instance) return newest.latencies;
       const latencies = byIndex.get(instance) ?? new Latencies(clock, judges, resized);
       byIndex.delete(instance);
       byIndex.set(instance, latencies);
+      newest = { instance, latencies };
       return latencies;
     },
     slow: () => [...byIndex.values()].reduce((sum, { slow }) => sum + slow.size, 0),
@@ -129,7 +134,7 @@ class Latencies implements IndexLatency {
   expectedMs(nodeId: string): number {
     const replica = this.replicas.get(nodeId);
     const isKnown = replica !== undefined && this.clock.monotonic() - replica.seenAt <= STALE_MS;
-    return (isKnown && this.judges ? replica.mean : this.usual) ?? 1;
+    return Math.max(LEAST_MS, (isKnown && this.judges ? replica.mean : this.usual) ?? 0);
   }
 
   p95Ms(nodeId: string): number | undefined {

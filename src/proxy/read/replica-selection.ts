@@ -1,25 +1,16 @@
-import { planCoverage, spreadCoverage } from "../../placement/coverage.js";
-import { familyShards } from "../../placement/shard-family.js";
-import type { IndexView, NodeView, TopologyView } from "../topology/topology-view.js";
+import type { Random } from "../../runtime/world.js";
+import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import type { NodeHealth } from "./node-health.js";
-
-/** One node's share of a read. */
-export interface NodeAsk {
-  readonly node: NodeView;
-  /** The shards that the node is to serve, ascending. */
-  readonly shards: readonly number[];
-  /** The shards whose codes to filter by; null where the node holds nothing else of the index (invariant 5). */
-  readonly filter: readonly number[] | null;
-  /** Whether the replica is suspect: only to be asked once every other copy has failed (invariant 13). */
-  readonly isSuspect: boolean;
-}
-
-/** Which nodes serve which shards of a read. */
-export interface Coverage {
-  readonly asks: readonly NodeAsk[];
-  /** Shards without a readable replica, ascending. */
-  readonly missing: readonly number[];
-}
+import {
+  askOfAll,
+  type Coverage,
+  coverSome,
+  coversOf,
+  type NodeAsk,
+  type ReadSpread,
+  type Sightings,
+} from "./read-covers.js";
+import type { IndexLatency, ReplicaLatencies } from "./replica-latency.js";
 
 /** Chooses replicas. */
 export interface ReplicaSelection {
@@ -34,189 +25,143 @@ export interface ReplicaSelection {
     ask: NodeAsk,
     excluded: ReadonlySet<string>,
   ): Coverage | undefined;
+  /** A slow node to ask beside the others, so that it is seen when it is slow no more; rarely one. */
+  sample(view: TopologyView, index: IndexView): NodeAsk | undefined;
 }
 
-/**
- * How readable a replica is: 0 for one in sync on a node that is known to work, 1 for one in sync whose node
- * is said or seen to be away, or whose settings have drifted, 2 for one that is suspect, which only serves where there is no other (invariant 13).
- */
-type Tier = 0 | 1 | 2;
+/** What a selection goes by. */
+export interface SelectionDependencies {
+  readonly health: NodeHealth;
+  readonly latencies: ReplicaLatencies;
+  readonly random: Random;
+}
+
+/** One of two coverages is taken for the other's load only where that is less by this ratio: means are never quite equal. */
+const CLEARLY_LESS = 1.5;
 
 interface CachedCovers {
-  readonly version: number;
+  readonly healthVersion: number;
+  readonly latencyVersion: number;
+  /** Those that all nodes take part in but slow ones. */
   readonly covers: readonly Coverage[];
+  /** Nodes that come back to their share by degrees, and the covers without them. */
+  warming: { readonly nodes: readonly string[]; readonly covers: readonly Coverage[] } | undefined;
   turn: number;
 }
 
-/** Whether a read goes to as few nodes of a group as can serve it, or to all of them, each with a share of the shards. */
-export type ReadSpread = "few" | "many";
-
 /**
- * Chooses by what the topology says and `health` has seen. What does not depend on the request is worked
- * out once for every topology and every change of some node's circuit.
+ * Chooses by what the topology says and by what was seen of the nodes. What does not depend on the request is worked
+ * out once for every topology, every change of some node's circuit and every replica that becomes slow or is so no more.
  */
-export function createReplicaSelection(health: NodeHealth, spread: ReadSpread = "few"): ReplicaSelection {
+export function createReplicaSelection(
+  { health, latencies, random }: SelectionDependencies,
+  spread: ReadSpread = "few",
+): ReplicaSelection {
   const cache = new WeakMap<TopologyView, Map<IndexView, CachedCovers>>();
   const replacements = new WeakMap<
     NodeAsk,
-    { readonly version: number; readonly coverage: Coverage | undefined }
+    {
+      readonly healthVersion: number;
+      readonly latencyVersion: number;
+      readonly coverage: Coverage | undefined;
+    }
   >();
 
-  const coversOf = (view: TopologyView, index: IndexView): CachedCovers => {
+  const sightings = (latency: IndexLatency): Sightings => ({
+    isAvoided: (nodeId) => health.isAvoided(nodeId),
+    isSpared: (nodeId) => latency.isSlow(nodeId),
+  });
+
+  const warmth = (latency: IndexLatency, nodeId: string): number =>
+    Math.min(latency.warmth(nodeId), health.warmth(nodeId));
+
+  const workOut = (view: TopologyView, index: IndexView, latency: IndexLatency): CachedCovers => {
+    latency.keepOnly(index.shardsByNode);
+    const seen = sightings(latency);
+    const nodes = [...index.shardsByNode.keys()].filter(
+      (nodeId) => !health.isAvoided(nodeId) && !latency.isSlow(nodeId) && warmth(latency, nodeId) < 1,
+    );
+    const withoutThem = {
+      ...seen,
+      isSpared: (nodeId: string) => seen.isSpared(nodeId) || nodes.includes(nodeId),
+    };
+    return {
+      healthVersion: health.version,
+      latencyVersion: latency.version,
+      covers: coversOf(view, index, seen, spread),
+      warming: nodes.length === 0 ? undefined : { nodes, covers: coversOf(view, index, withoutThem, spread) },
+      turn: 0,
+    };
+  };
+
+  const cached = (view: TopologyView, index: IndexView, latency: IndexLatency): CachedCovers => {
     let byIndex = cache.get(view);
     if (byIndex === undefined) {
       byIndex = new Map();
       cache.set(view, byIndex);
     }
     const known = byIndex.get(index);
-    if (known !== undefined && known.version === health.version) return known;
-    const fresh = {
-      version: health.version,
-      covers: allCovers(view, index, health, spread),
-      turn: known?.turn ?? 0,
-    };
+    if (known?.healthVersion === health.version && known.latencyVersion === latency.version) return known;
+    const fresh = { ...workOut(view, index, latency), turn: known?.turn ?? 0 };
     byIndex.set(index, fresh);
     return fresh;
   };
 
+  /** All covers for as large a share of the reads as nodes that come back have regained, those without them for the rest. */
+  const choices = (known: CachedCovers, latency: IndexLatency): readonly Coverage[] => {
+    if (known.warming === undefined) return known.covers;
+    const share = Math.min(...known.warming.nodes.map((nodeId) => warmth(latency, nodeId)));
+    if (share >= 1) known.warming = undefined;
+    return known.warming === undefined || random.next() < share ? known.covers : known.warming.covers;
+  };
+
+  /** How long the slowest of the nodes may be expected to take, with what it has to do already. */
+  const load = ({ asks }: Coverage, latency: IndexLatency): number =>
+    asks.reduce((most, { node }) => {
+      const expected = latency.expectedMs(node.id) * (1 + health.inFlight(node.id));
+      return Math.max(most, expected);
+    }, 0);
+
   return {
     cover(view, index) {
-      const cached = coversOf(view, index);
-      const { covers } = cached;
-      const first = covers[cached.turn % covers.length];
-      cached.turn = (cached.turn + 1) % covers.length;
-      const second = covers[cached.turn];
-      if (first === undefined || second === undefined) return NOTHING;
-      return load(second, health) < load(first, health) ? second : first;
+      const latency = latencies.of(index.instance);
+      const known = cached(view, index, latency);
+      const covers = choices(known, latency);
+      const turn = known.turn % covers.length;
+      known.turn = (turn + 1) % covers.length;
+      const first = covers[turn] ?? NOTHING;
+      if (covers.length < 2) return first;
+      // The next one in turn and, of the others, any: two choices keep proxies from all taking the same one.
+      const other = turn + 1 + Math.floor(random.next() * (covers.length - 1));
+      const second = covers[other % covers.length] ?? first;
+      return load(first, latency) > CLEARLY_LESS * load(second, latency) ? second : first;
     },
     coverSome: (view, index, shards) =>
-      coverage(
-        index,
-        shards,
-        candidatesOf(view, index, health, () => true),
-        0,
-      ),
+      coverSome(view, index, sightings(latencies.of(index.instance)), shards),
     replace(view, index, ask, excluded) {
       // Asks of cached covers live on, and so do the replacements for the first node that fails.
+      const latency = latencies.of(index.instance);
+      const versions = { healthVersion: health.version, latencyVersion: latency.version };
       const known = replacements.get(ask);
-      if (known !== undefined && known.version === health.version && excluded.size === 1) {
+      if (
+        known?.healthVersion === versions.healthVersion &&
+        known.latencyVersion === versions.latencyVersion &&
+        excluded.size === 1
+      ) {
         return known.coverage;
       }
-      const candidates = candidatesOf(view, index, health, (node) => !excluded.has(node.id));
-      const found = coverage(index, ask.shards, candidates, 0);
+      const accept = ({ id }: { readonly id: string }): boolean => !excluded.has(id);
+      const found = coverSome(view, index, sightings(latency), ask.shards, accept);
       const replacement = found.asks.length === 0 ? undefined : found;
-      if (excluded.size === 1) {
-        replacements.set(ask, { version: health.version, coverage: replacement });
-      }
+      if (excluded.size === 1) replacements.set(ask, { ...versions, coverage: replacement });
       return replacement;
+    },
+    sample(view, index) {
+      const latency = latencies.of(index.instance);
+      const nodeId = latency.takeSample();
+      return nodeId === undefined ? undefined : askOfAll(view, index, sightings(latency), nodeId);
     },
   };
 }
 
 const NOTHING: Coverage = { asks: [], missing: [] };
-
-function load(coverage: Coverage, health: NodeHealth): number {
-  return coverage.asks.reduce((most, ask) => Math.max(most, health.inFlight(ask.node.id)), 0);
-}
-
-/**
- * The coverages to take turns with: those of single groups that can serve everything from replicas of the
- * best tier, or one over all groups. Of a group's coverages only the smallest are kept.
- */
-function allCovers(
-  view: TopologyView,
-  index: IndexView,
-  health: NodeHealth,
-  spread: ReadSpread,
-): readonly Coverage[] {
-  const shards = index.placement.map((_, shard) => shard);
-  const covers: Coverage[] = [];
-  for (const [group, nodeIds] of view.groups) {
-    const candidates = candidatesOf(view, index, health, (node) => node.group === group).filter(
-      (candidate) => candidate.tier === 0,
-    );
-    const rotations = nodeIds.map((_, rotation) => coverage(index, shards, candidates, rotation, spread));
-    const sizes = rotations.map((cover) => cover.asks.length);
-    const wanted = spread === "few" ? Math.min(...sizes) : Math.max(...sizes);
-    covers.push(...rotations.filter((cover) => cover.missing.length === 0 && cover.asks.length === wanted));
-  }
-  if (covers.length > 0) return covers;
-  return [
-    coverage(
-      index,
-      shards,
-      candidatesOf(view, index, health, () => true),
-      0,
-    ),
-  ];
-}
-
-interface Candidate {
-  readonly node: NodeView;
-  readonly tier: Tier;
-  readonly shards: readonly number[];
-}
-
-function candidatesOf(
-  view: TopologyView,
-  index: IndexView,
-  health: NodeHealth,
-  accept: (node: NodeView) => boolean,
-): Candidate[] {
-  const candidates: Candidate[] = [];
-  for (const [nodeId, shards] of index.shardsByNode) {
-    const node = view.nodes.get(nodeId);
-    if (node === undefined || !accept(node)) continue;
-    const tier = tierOf(node, index, health);
-    if (tier !== undefined) candidates.push({ node, tier, shards });
-  }
-  return candidates.sort((a, b) => (a.node.id < b.node.id ? -1 : 1));
-}
-
-function tierOf(node: NodeView, index: IndexView, health: NodeHealth): Tier | undefined {
-  const state = index.replicas.get(node.id);
-  if (state === "suspect" || (state === "in_sync" && node.state === "suspect")) return 2;
-  if (state !== "in_sync") return undefined;
-  const isAway = node.state === "unreachable" || health.isAvoided(node.id);
-  return isAway || index.drifted.has(node.id) ? 1 : 0;
-}
-
-/** Serves each shard by a replica of the best tier that there is, from as few nodes as can be unless told otherwise. */
-function coverage(
-  index: IndexView,
-  wanted: readonly number[],
-  candidates: readonly Candidate[],
-  rotation: number,
-  spread: ReadSpread = "few",
-): Coverage {
-  const byShard = new Map<number, string[]>(wanted.map((shard) => [shard, []]));
-  for (const tier of [0, 1, 2] as const) {
-    const open = new Set(wanted.filter((shard) => byShard.get(shard)?.length === 0));
-    for (const candidate of candidates) {
-      if (candidate.tier !== tier) continue;
-      for (const shard of candidate.shards) {
-        if (open.has(shard)) byShard.get(shard)?.push(candidate.node.id);
-      }
-    }
-  }
-  const byId = new Map(candidates.map((candidate) => [candidate.node.id, candidate]));
-  const turns = new Map([...byId.keys()].map((id, at) => [id, (at + rotation) % Math.max(1, byId.size)]));
-  const plan = spread === "few" ? planCoverage : spreadCoverage;
-  const { picks, uncovered } = plan(byShard, (id) => turns.get(id) ?? 0);
-  const asks = picks.flatMap(({ node: id, shards }) => {
-    const candidate = byId.get(id);
-    return candidate === undefined ? [] : [askOf(index, candidate, shards)];
-  });
-  asks.sort((a, b) => (a.node.id < b.node.id ? -1 : 1));
-  return { asks, missing: uncovered };
-}
-
-function askOf(index: IndexView, { node, tier }: Candidate, shards: readonly number[]): NodeAsk {
-  const holdsMore = shards.length < (index.heldByNode.get(node.id)?.size ?? 0);
-  return { node, shards, filter: holdsMore ? codesOf(index, shards) : null, isSuspect: tier === 2 };
-}
-
-/** The shards to filter by, for a node that may hold documents of others. */
-export function codesOf(index: IndexView, shards: readonly number[]): readonly number[] {
-  return familyShards(shards, index.shards, index.familyShards);
-}

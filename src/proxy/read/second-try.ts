@@ -5,13 +5,27 @@ export const TOO_SLOW = new Error("another replica answered first");
 /** Why a second try is given up when the first one answered after all. */
 const NOT_NEEDED = new Error("the replica that was asked first answered");
 
+/** Why another replica is asked: the first one failed, took longer than usual, or took longer than a node that works may. */
+export type SecondTryReason = "retry" | "hedge" | "overdue";
+
+/** For how long the first replica is waited for alone. Milliseconds. */
+export interface Patience {
+  /** After which another one is asked if the budget for that allows; undefined for not at all. */
+  readonly hedgeAfterMs: number | undefined;
+  /** After which another one is asked in any case; undefined for not before the first one has ended. */
+  readonly overdueAfterMs: number | undefined;
+}
+
 /** How {@link withSecondTry} goes about it. */
 export interface SecondTryOptions {
   readonly world: World;
-  /** When `second` runs beside `first`; undefined for not before it has ended. */
-  readonly delayMs: number | undefined;
+  readonly patience: Patience;
   readonly signal: AbortSignal;
-  readonly onSecondTry: (reason: "retry" | "hedge") => void;
+  /** Whether a hedge may be sent now. Asked at most once. */
+  mayHedge(): boolean;
+  onSecondTry(reason: SecondTryReason): void;
+  /** A hedge was sent and is over: whether its answer was the one that counted. */
+  onHedgeEnd(hasWon: boolean): void;
 }
 
 /**
@@ -26,41 +40,72 @@ export async function withSecondTry<T extends object>(
   options: SecondTryOptions,
 ): Promise<T> {
   if (second === undefined) return first(options.signal);
-  const { world, signal, delayMs } = options;
+  const { signal } = options;
   const stops = { first: new AbortController(), second: new AbortController() };
   const onAbort = (): void => {
     stops.first.abort(signal.reason);
     stops.second.abort(signal.reason);
   };
   signal.addEventListener("abort", onAbort, { once: true });
-  let timer: Timer | undefined;
+  const impatience = new Impatience(options);
+  let reason: SecondTryReason = "retry";
+  let winner: "first" | "second" | undefined;
   try {
     signal.throwIfAborted();
     const firstResult = first(stops.first.signal);
-    const delay = new Promise<"hedge">((resolve) => {
-      if (delayMs !== undefined) timer = world.timers.after(delayMs, () => resolve("hedge"));
-    });
-    const early = await Promise.race([firstResult, delay]);
-    if (early !== "hedge" && missing(early) === 0) return early;
+    const early = await Promise.race([firstResult, impatience.arises]);
+    if (typeof early !== "string" && missing(early) === 0) return early;
     signal.throwIfAborted();
-    options.onSecondTry(early === "hedge" ? "hedge" : "retry");
+    if (typeof early === "string") reason = early;
+    options.onSecondTry(reason);
     const secondResult = second(stops.second.signal);
-    const complete = (result: T): T => {
+    const complete = (result: T, by: "first" | "second"): T => {
       if (missing(result) > 0) throw new Incomplete();
+      winner ??= by;
       return result;
     };
     try {
-      return await firstSettled([firstResult.then(complete), secondResult.then(complete)]);
+      return await firstSettled([
+        firstResult.then((result) => complete(result, "first")),
+        secondResult.then((result) => complete(result, "second")),
+      ]);
     } catch (error) {
       if (!(error instanceof Incomplete)) throw error;
       const [a, b] = [await firstResult, await secondResult];
       return missing(a) < missing(b) ? a : b;
     }
   } finally {
-    timer?.cancel();
+    impatience.cancel();
     signal.removeEventListener("abort", onAbort);
+    if (reason === "hedge") options.onHedgeEnd(winner === "second");
     stops.first.abort(TOO_SLOW);
     stops.second.abort(NOT_NEEDED);
+  }
+}
+
+/** Waits until the first replica is not to be waited for alone any more, with one timer at a time. */
+class Impatience {
+  readonly arises: Promise<"hedge" | "overdue">;
+  private timer: Timer | undefined;
+
+  constructor({ world, patience, mayHedge }: Pick<SecondTryOptions, "world" | "patience" | "mayHedge">) {
+    const { hedgeAfterMs, overdueAfterMs = Number.POSITIVE_INFINITY } = patience;
+    this.arises = new Promise((resolve) => {
+      const waitUntilOverdue = (ms: number): void => {
+        if (ms < Number.POSITIVE_INFINITY) this.timer = world.timers.after(ms, () => resolve("overdue"));
+      };
+      if (hedgeAfterMs === undefined || hedgeAfterMs >= overdueAfterMs) waitUntilOverdue(overdueAfterMs);
+      else {
+        this.timer = world.timers.after(hedgeAfterMs, () => {
+          if (mayHedge()) resolve("hedge");
+          else waitUntilOverdue(overdueAfterMs - hedgeAfterMs);
+        });
+      }
+    });
+  }
+
+  cancel(): void {
+    this.timer?.cancel();
   }
 }
 

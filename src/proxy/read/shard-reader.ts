@@ -12,9 +12,12 @@ import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
 import { waitForTopology } from "../topology/bounded-wait.js";
 import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
+import type { HedgeBudget } from "./hedge-budget.js";
 import type { NodeHealth } from "./node-health.js";
-import { type Coverage, codesOf, type NodeAsk, type ReplicaSelection } from "./replica-selection.js";
-import { type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
+import { type Coverage, codesOf, type NodeAsk } from "./read-covers.js";
+import type { IndexLatency, ReplicaLatencies } from "./replica-latency.js";
+import type { ReplicaSelection } from "./replica-selection.js";
+import { type Patience, type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
 
 /** A request to a node's index, before it is known under which name the node holds the index. */
 export interface IndexRequest {
@@ -70,6 +73,7 @@ export class NodeRefusedError extends Error {
 
 /** Limits of {@link createShardReader}. Milliseconds. */
 export interface ShardReaderOptions {
+  /** A node that takes longer is not waited for alone, whatever the budget of hedges, and counts as failing where another one was sooner. */
   readonly hedgeDelayMs: number;
   readonly nodeTimeoutMs: number;
   readonly readTimeoutMs: number;
@@ -82,7 +86,9 @@ export interface ShardReaderDependencies {
   readonly transport: NodeTransport;
   readonly health: NodeHealth;
   readonly selection: ReplicaSelection;
-  readonly metrics: Pick<ProxyMetrics, "secondTry">;
+  readonly latencies: ReplicaLatencies;
+  readonly hedges: HedgeBudget;
+  readonly metrics: Pick<ProxyMetrics, "secondTry" | "hedge">;
 }
 
 /** Reads from replicas so that every shard is served once. */
@@ -157,6 +163,8 @@ function namesOf(names: WeakMap<IndexView, Map<string, string>>, index: IndexVie
 
 /** One attempt at a read under one topology. */
 class ReadPass {
+  private readonly latency: IndexLatency;
+
   constructor(
     private readonly dependencies: ShardReaderDependencies,
     private readonly options: ShardReaderOptions,
@@ -166,7 +174,9 @@ class ReadPass {
     /** By node: the name under which it last knew the index, where that is not the topology's. */
     private readonly names: Map<string, string>,
     private readonly deadline: number,
-  ) {}
+  ) {
+    this.latency = dependencies.latencies.of(index.instance);
+  }
 
   async run(
     signal: AbortSignal,
@@ -180,6 +190,7 @@ class ReadPass {
     const stop = linkAbort(signal);
     try {
       signal.throwIfAborted();
+      this.sample(first);
       const { parts, covered } = await this.coverWhole(first, new Set(), stop.signal, mayRestart);
       signal.throwIfAborted();
       const answers = [...covered.answers].sort((a, b) => (a.ask.shards[0] ?? 0) - (b.ask.shards[0] ?? 0));
@@ -257,13 +268,43 @@ class ReadPass {
   }
 
   private secondTry(signal: AbortSignal, replacement: Coverage | undefined): SecondTryOptions {
+    const { world, hedges, metrics } = this.dependencies;
     return {
-      world: this.dependencies.world,
-      // A slow copy is still another copy, so that a suspect one has to wait until it has failed.
-      delayMs: replacement?.asks.some((ask) => ask.isSuspect) ? undefined : this.options.hedgeDelayMs,
+      world,
+      patience: this.patience(replacement),
       signal,
-      onSecondTry: (reason) => this.dependencies.metrics.secondTry(reason),
+      mayHedge: () => {
+        const mayHedge = hedges.take(replacement?.asks.length ?? 0);
+        if (!mayHedge) metrics.hedge("denied");
+        return mayHedge;
+      },
+      onSecondTry: (reason) => metrics.secondTry(reason),
+      onHedgeEnd: (hasWon) => metrics.hedge(hasWon ? "won" : "lost"),
     };
+  }
+
+  /** A node is waited for alone for as long as those that would be asked in its place nearly always take. */
+  private patience(replacement: Coverage | undefined): Patience {
+    let hedgeAfterMs: number | undefined = 0;
+    for (const { node, isSuspect } of replacement?.asks ?? []) {
+      // A slow copy is still another copy, so that a suspect one has to wait until it has failed.
+      if (isSuspect) return { hedgeAfterMs: undefined, overdueAfterMs: undefined };
+      const usualMs = this.latency.p95Ms(node.id);
+      if (usualMs === undefined) hedgeAfterMs = undefined;
+      else if (hedgeAfterMs !== undefined) hedgeAfterMs = Math.max(hedgeAfterMs, Math.ceil(usualMs));
+    }
+    return { hedgeAfterMs, overdueAfterMs: this.options.hedgeDelayMs };
+  }
+
+  /** Asks a slow node beside the others, so that no client waits to find out whether it still is slow. */
+  private sample(first: Coverage): void {
+    const { selection, hedges } = this.dependencies;
+    const ask = selection.sample(this.view, this.index);
+    if (ask === undefined || first.asks.some(({ node }) => node.id === ask.node.id)) return;
+    hedges.charge();
+    const parts = first.asks.length === 1 ? "one" : "many";
+    // Whatever comes of it is seen where every answer is: here it is not needed.
+    this.ask(ask, parts, false, new AbortController().signal, false).catch(() => undefined);
   }
 
   /** All requests to one node, under the name that it knows the index by. */
@@ -274,6 +315,7 @@ class ReadPass {
     signal: AbortSignal,
     mayRestart: boolean,
   ): Promise<NodeAnswer> {
+    this.dependencies.hedges.earn();
     // Twice, because a rename that runs between two tries hides the index from both.
     for (const name of [...this.namesToTry(ask.node), ...this.namesToTry(ask.node)]) {
       // Under another name the node may hold shards of which this topology does not tell.
@@ -348,14 +390,14 @@ class ReadPass {
     let failure: unknown;
     for (const pauseMs of pauses) {
       if (pauseMs > 0) await this.dependencies.world.timers.sleep(pauseMs, signal);
-      const startedAt = this.dependencies.world.clock.monotonic();
+      const startedAt = this.now();
       try {
         return await this.sendOnce(node, name, request, signal);
       } catch (error) {
         if (signal.aborted) throw error;
         failure = error;
         // A node that was waited for once is not waited for again.
-        if (this.dependencies.world.clock.monotonic() - startedAt > this.options.hedgeDelayMs) break;
+        if (this.now() - startedAt > this.options.hedgeDelayMs) break;
       }
     }
     throw failure;
@@ -372,6 +414,7 @@ class ReadPass {
     const timeoutMs = Math.min(patienceMs, this.remainingMs());
     if (timeoutMs <= 0) throw new NodeUnavailableError(node.id, "not-sent", "the read's time is over");
     const call = health.begin(node.id);
+    const startedAt = this.now();
     try {
       const response = await this.dependencies.transport.request(
         request.asAdmin === true ? node.adminAddress : node.writeAddress,
@@ -388,17 +431,27 @@ class ReadPass {
         throw new NodeUnavailableError(node.id, "unknown", `it answered with status ${response.status}`);
       }
       call.succeeded();
+      this.latency.answered(node.id, this.now() - startedAt);
       return response;
     } catch (error) {
+      const tookMs = this.now() - startedAt;
       if (signal.aborted && signal.reason !== TOO_SLOW) call.abandoned();
-      else if (!signal.aborted && error instanceof NodeUnavailableError && error.isBroken) call.brokeOff();
+      else if (signal.aborted && tookMs < this.options.hedgeDelayMs) {
+        // It lost a race, and may be as sound as ever.
+        call.abandoned();
+        this.latency.outrun(node.id, tookMs);
+      } else if (!signal.aborted && error instanceof NodeUnavailableError && error.isBroken) call.brokeOff();
       else call.failed();
       throw error;
     }
   }
 
   private remainingMs(): number {
-    return Math.max(0, this.deadline - this.dependencies.world.clock.monotonic());
+    return Math.max(0, this.deadline - this.now());
+  }
+
+  private now(): number {
+    return this.dependencies.world.clock.monotonic();
   }
 }
 

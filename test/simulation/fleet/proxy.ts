@@ -15,7 +15,9 @@ import { WriteRouter } from "../../../src/proxy/http/write-routing.js";
 import { createPeerService } from "../../../src/proxy/peers/peer-service.js";
 import { documentQueryOf } from "../../../src/proxy/read/document-query.js";
 import { createDocumentService, type DocumentService } from "../../../src/proxy/read/documents.js";
+import { HedgeBudget } from "../../../src/proxy/read/hedge-budget.js";
 import { createNodeRefusals } from "../../../src/proxy/read/node-refusals.js";
+import { createReplicaLatencies } from "../../../src/proxy/read/replica-latency.js";
 import { createReplicaSelection } from "../../../src/proxy/read/replica-selection.js";
 import { createShardReader } from "../../../src/proxy/read/shard-reader.js";
 import { createTopologyClient, type TopologyClient } from "../../../src/proxy/topology/topology-client.js";
@@ -72,7 +74,12 @@ export interface ReadAnswer<T> {
 
 const INDEX = "movies";
 const CLIENT_PATIENCE_MS = 30_000;
-const METRICS = { secondTry: () => undefined, gauge: () => undefined, writeForwarded: () => undefined };
+const METRICS = {
+  secondTry: () => undefined,
+  hedge: () => undefined,
+  gauge: () => undefined,
+  writeForwarded: () => undefined,
+};
 
 /** One proxy process, composed of the real parts behind the HTTP routes. */
 export class SimulatedProxy implements Peer {
@@ -142,9 +149,11 @@ export class SimulatedProxy implements Peer {
     const { readersView } = options.planted;
     const source = readersView === undefined ? topology : readersSource(topology, readersView);
     const health = createHealth(this.process, source, transport);
-    const selection = createReplicaSelection(health, "few");
+    const latencies = createReplicaLatencies(this.process.clock);
+    const selection = createReplicaSelection({ health, latencies, random: this.process.random });
+    const hedges = new HedgeBudget(DEFAULT_PROXY_CONFIG.hedgePercent);
     const reader = createShardReader(
-      { world: this.process, topology: source, transport, health, selection, metrics },
+      { world: this.process, topology: source, transport, health, selection, latencies, hedges, metrics },
       { ...DEFAULT_PROXY_CONFIG, nodeTimeoutMs: 2_000, readTimeoutMs: 5_000 },
     );
     this.documents = createDocumentService({

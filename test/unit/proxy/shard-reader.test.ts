@@ -1,5 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { HedgeBudget } from "../../../src/proxy/read/hedge-budget.js";
 import { createNodeHealth, type NodeHealth } from "../../../src/proxy/read/node-health.js";
+import { createReplicaLatencies } from "../../../src/proxy/read/replica-latency.js";
 import { createReplicaSelection } from "../../../src/proxy/read/replica-selection.js";
 import {
   createShardReader,
@@ -47,14 +49,17 @@ function setUp(layout: Layout): Setup {
     );
   });
   const tries: string[] = [];
+  const latencies = createReplicaLatencies(world.clock);
   const reader = createShardReader(
     {
       world,
       topology,
       transport: nodes.transport,
       health,
-      selection: createReplicaSelection(health),
-      metrics: { secondTry: (reason) => tries.push(reason) },
+      selection: createReplicaSelection({ health, latencies, random: world.random }),
+      latencies,
+      hedges: new HedgeBudget(5),
+      metrics: { secondTry: (reason) => tries.push(reason), hedge: (outcome) => tries.push(outcome) },
     },
     { hedgeDelayMs: HEDGE_MS, nodeTimeoutMs: TIMEOUT_MS, readTimeoutMs: 30_000 },
   );
@@ -148,7 +153,7 @@ describe("a node that does not answer", () => {
     expect(result).toBeInstanceOf(Error);
     nodes.behave("node-2", { kind: "answers" });
     expectWhole(await read({ ms: HEDGE_MS + 100 }), 8);
-    expect(tries).toContain("hedge");
+    expect(tries).toContain("overdue");
   });
 
   it("is avoided after three failures, and read again once a trial in the background succeeded", async () => {
@@ -207,7 +212,7 @@ describe("a node that does not answer", () => {
       nodes.behave(node, { kind: "answers", delayMs: HEDGE_MS + 100 });
     }
     expectWhole(await read({ ms: HEDGE_MS + 150 }), 8);
-    expect(tries).toEqual(["hedge", "hedge"]);
+    expect(tries).toEqual(["overdue", "overdue"]);
   });
 });
 
