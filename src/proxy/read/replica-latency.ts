@@ -127,8 +127,8 @@ class Latencies implements IndexLatency {
 
   outrun(nodeId: string, ms: number): void {
     const replica = this.replicaOf(nodeId);
-    // How long it would have taken is unknown: every such case makes more of it, until one is waited for.
-    this.learn(nodeId, replica, 2 * Math.max(ms, replica.mean));
+    // How long it would have taken is unknown: twice as long is a guess, which says nothing where it is known to take longer.
+    if (2 * ms > replica.mean) this.learn(nodeId, replica, 2 * ms);
   }
 
   expectedMs(nodeId: string): number {
@@ -194,7 +194,7 @@ class Latencies implements IndexLatency {
     const now = this.clock.monotonic();
     if (now - replica.seenAt > STALE_MS) {
       replica.mean = ms;
-      replica.answers = 0;
+      replica.answers = Math.min(replica.answers, LEAST_ANSWERS - GOOD_ANSWERS);
     } else {
       replica.mean += WEIGHT * (Math.min(ms, MAX_RATIO * replica.mean) - replica.mean);
     }

@@ -3,7 +3,7 @@ import type { Timer, World } from "../../runtime/world.js";
 /** Why a call is given up when another replica answered first. */
 export const TOO_SLOW = new Error("another replica answered first");
 /** Why a second try is given up when the first one answered after all. */
-const NOT_NEEDED = new Error("the replica that was asked first answered");
+export const NOT_NEEDED = new Error("the replica that was asked first answered");
 
 /** Why another replica is asked: the first one failed, took longer than usual, or took longer than a node that works may. */
 export type SecondTryReason = "retry" | "hedge" | "overdue";

@@ -17,7 +17,7 @@ import type { NodeHealth } from "./node-health.js";
 import { type Coverage, codesOf, type NodeAsk } from "./read-covers.js";
 import type { IndexLatency, ReplicaLatencies } from "./replica-latency.js";
 import type { ReplicaSelection } from "./replica-selection.js";
-import { type Patience, type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
+import { NOT_NEEDED, type Patience, type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
 
 /** A request to a node's index, before it is known under which name the node holds the index. */
 export interface IndexRequest {
@@ -289,7 +289,7 @@ class ReadPass {
     for (const { node, isSuspect } of replacement?.asks ?? []) {
       // A slow copy is still another copy, so that a suspect one has to wait until it has failed.
       if (isSuspect) return { hedgeAfterMs: undefined, overdueAfterMs: undefined };
-      const usualMs = this.latency.p95Ms(node.id);
+      const usualMs = this.latency.isSlow(node.id) ? undefined : this.latency.p95Ms(node.id);
       if (usualMs === undefined) hedgeAfterMs = undefined;
       else if (hedgeAfterMs !== undefined) hedgeAfterMs = Math.max(hedgeAfterMs, Math.ceil(usualMs));
     }
@@ -435,12 +435,12 @@ class ReadPass {
       return response;
     } catch (error) {
       const tookMs = this.now() - startedAt;
-      if (signal.aborted && signal.reason !== TOO_SLOW) call.abandoned();
-      else if (signal.aborted && tookMs < this.options.hedgeDelayMs) {
-        // It lost a race, and may be as sound as ever.
+      if (isLostRace(signal, tookMs < this.options.hedgeDelayMs)) {
         call.abandoned();
-        this.latency.outrun(node.id, tookMs);
-      } else if (!signal.aborted && error instanceof NodeUnavailableError && error.isBroken) call.brokeOff();
+        const isTelling = signal.reason === TOO_SLOW || tookMs > this.latency.expectedMs(node.id);
+        if (isTelling) this.latency.outrun(node.id, tookMs);
+      } else if (signal.aborted && signal.reason !== TOO_SLOW) call.abandoned();
+      else if (!signal.aborted && error instanceof NodeUnavailableError && error.isBroken) call.brokeOff();
       else call.failed();
       throw error;
     }
@@ -453,6 +453,11 @@ class ReadPass {
   private now(): number {
     return this.dependencies.world.clock.monotonic();
   }
+}
+
+/** Whether a call was given up because another replica had answered, and was not so slow that it counts as failed. */
+function isLostRace({ aborted, reason }: AbortSignal, isInTime: boolean): boolean {
+  return aborted && (reason === NOT_NEEDED || (reason === TOO_SLOW && isInTime));
 }
 
 /** Broken, overloaded, or not taking Miroir's key: another replica may do better. */

@@ -1,100 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { HedgeBudget } from "../../../src/proxy/read/hedge-budget.js";
-import { createNodeHealth, type NodeHealth } from "../../../src/proxy/read/node-health.js";
-import { createReplicaLatencies } from "../../../src/proxy/read/replica-latency.js";
-import { createReplicaSelection } from "../../../src/proxy/read/replica-selection.js";
-import {
-  createShardReader,
-  NodeRefusedError,
-  type ShardRead,
-  type ShardReadResult,
-} from "../../../src/proxy/read/shard-reader.js";
-import { createManualWorld, type ManualWorld } from "../../support/manual-world.js";
-import { createFakeNodes, type FakeNodes } from "./fake-nodes.js";
-import {
-  indexView,
-  type Layout,
-  nodeViews,
-  placeShards,
-  type SettableTopology,
-  settableTopology,
-  topologyView,
-} from "./views.js";
-
-const HEDGE_MS = 500;
-const TIMEOUT_MS = 10_000;
-
-const probe: ShardRead = { requests: () => [{ method: "POST", path: "/probe", body: "{}" }] };
-
-interface Setup {
-  readonly world: ManualWorld;
-  readonly nodes: FakeNodes;
-  readonly topology: SettableTopology;
-  readonly health: NodeHealth;
-  readonly tries: string[];
-  /** Reads and moves time on until the read has ended. */
-  read(options?: { ms?: number; read?: ShardRead; signal?: AbortSignal }): Promise<ShardReadResult>;
-}
-
-function setUp(layout: Layout): Setup {
-  const world = createManualWorld();
-  const nodes = createFakeNodes(world, (request) => ({ status: 200, body: { by: request.node } }));
-  const topology = settableTopology();
-  const views = nodeViews(layout);
-  topology.set(topologyView(views, [indexView("books", "id", placeShards(layout, views))]));
-  const health = createNodeHealth(world, async (node) => {
-    await nodes.transport.request(
-      { id: node, url: "" },
-      { method: "GET", path: "/health", timeoutMs: 1_000 },
-    );
-  });
-  const tries: string[] = [];
-  const latencies = createReplicaLatencies(world.clock);
-  const reader = createShardReader(
-    {
-      world,
-      topology,
-      transport: nodes.transport,
-      health,
-      selection: createReplicaSelection({ health, latencies, random: world.random }),
-      latencies,
-      hedges: new HedgeBudget(5),
-      metrics: { secondTry: (reason) => tries.push(reason), hedge: (outcome) => tries.push(outcome) },
-    },
-    { hedgeDelayMs: HEDGE_MS, nodeTimeoutMs: TIMEOUT_MS, readTimeoutMs: 30_000 },
-  );
-  return {
-    world,
-    nodes,
-    topology,
-    health,
-    tries,
-    async read({ ms = 60_000, read = probe, signal = new AbortController().signal } = {}) {
-      let outcome: { readonly result: ShardReadResult } | { readonly error: unknown } | undefined;
-      reader.read("books", read, signal).then(
-        (result) => {
-          outcome = { result };
-        },
-        (error: unknown) => {
-          outcome = { error };
-        },
-      );
-      for (let passed = 0; outcome === undefined && passed < ms; passed += 10) await world.advance(10);
-      if (outcome === undefined) throw new Error(`the read has not ended after ${ms} ms`);
-      if ("error" in outcome) throw outcome.error;
-      return outcome.result;
-    },
-  };
-}
-
-/** Every shard exactly once: served or missing. */
-function expectWhole(result: ShardReadResult, shards: number, missing: readonly number[] = []): void {
-  const served = result.answers.flatMap(({ ask }) => ask.shards);
-  expect([...served, ...result.missing].sort((a, b) => a - b)).toEqual(
-    Array.from({ length: shards }, (_, shard) => shard),
-  );
-  expect(result.missing).toEqual(missing);
-}
+import { NodeRefusedError } from "../../../src/proxy/read/shard-reader.js";
+import { expectWhole, HEDGE_MS, probe, type ReaderRig, setUpReader, TIMEOUT_MS } from "./reader-rig.js";
+import type { Layout } from "./views.js";
 
 const twoGroups: Layout = { groups: 2, nodesPerGroup: 2, replicationFactor: 1, shards: 8 };
 const twoCopies: Layout = { groups: 1, nodesPerGroup: 3, replicationFactor: 2, shards: 12 };
@@ -102,7 +9,7 @@ const oneCopy: Layout = { groups: 1, nodesPerGroup: 3, replicationFactor: 1, sha
 
 describe("what is asked", () => {
   it("comes from one group, whole nodes without a filter, groups in turn", async () => {
-    const { nodes, read } = setUp(twoGroups);
+    const { nodes, read } = setUpReader(twoGroups);
     const groups: string[] = [];
     for (let time = 0; time < 4; time++) {
       const result = await read();
@@ -115,7 +22,7 @@ describe("what is asked", () => {
   });
 
   it("is as few nodes as cover everything, with a filter for what a node is not to serve", async () => {
-    const { read } = setUp(twoCopies);
+    const { read } = setUpReader(twoCopies);
     const result = await read();
     expectWhole(result, 12);
     expect(result.answers).toHaveLength(2);
@@ -125,7 +32,7 @@ describe("what is asked", () => {
   });
 
   it("is one part where one node holds everything", async () => {
-    const { read } = setUp({ groups: 2, nodesPerGroup: 1, replicationFactor: 1, shards: 4 });
+    const { read } = setUpReader({ groups: 2, nodesPerGroup: 1, replicationFactor: 1, shards: 4 });
     const result = await read();
     expect(result.parts).toBe("one");
     expectWhole(result, 4);
@@ -134,7 +41,7 @@ describe("what is asked", () => {
 
 describe("a node that does not answer", () => {
   it("is replaced at once when it refuses connections, and only for its own shards", async () => {
-    const { nodes, read, tries } = setUp(twoCopies);
+    const { nodes, read, tries } = setUpReader(twoCopies);
     nodes.behave("node-0", { kind: "refuses" });
     for (let time = 0; time < 3; time++) {
       const result = await read({ ms: 100 });
@@ -145,7 +52,7 @@ describe("a node that does not answer", () => {
   });
 
   it("is not waited for longer than the hedge delay when it hangs", async () => {
-    const { nodes, read, tries } = setUp(twoGroups);
+    const { nodes, read, tries } = setUpReader(twoGroups);
     nodes.behave("node-0", { kind: "hangs" });
     nodes.behave("node-2", { kind: "hangs" });
     const result = await read({ ms: HEDGE_MS + 200 }).catch((error: unknown) => error);
@@ -157,7 +64,7 @@ describe("a node that does not answer", () => {
   });
 
   it("is avoided after three failures, and read again once a trial in the background succeeded", async () => {
-    const { nodes, read, health, world } = setUp(twoGroups);
+    const { nodes, read, health, world } = setUpReader(twoGroups);
     nodes.behave("node-0", { kind: "hangs" });
     for (let time = 0; time < 8; time++) expectWhole(await read({ ms: HEDGE_MS + 100 }), 8);
     expect(health.avoided()).toEqual(["node-0"]);
@@ -177,7 +84,7 @@ describe("a node that does not answer", () => {
   });
 
   it("is asked all the same when it holds the only copy", async () => {
-    const { nodes, read, health } = setUp(oneCopy);
+    const { nodes, read, health } = setUpReader(oneCopy);
     nodes.behave("node-1", { kind: "refuses" });
     for (let time = 0; time < 3; time++) expectWhole(await read(), 6, [1, 4]);
     expect(health.avoided()).toEqual(["node-1"]);
@@ -186,28 +93,28 @@ describe("a node that does not answer", () => {
   });
 
   it("is tried again where a connection broke and there is no other copy", async () => {
-    const { nodes, read, world } = setUp(oneCopy);
+    const { nodes, read, world } = setUpReader(oneCopy);
     nodes.behave("node-1", { kind: "refuses" });
     world.timers.after(30, () => nodes.behave("node-1", { kind: "answers" }));
     expectWhole(await read({ ms: 400 }), 6);
   });
 
   it("leaves its shards missing when time is over", async () => {
-    const { nodes, read } = setUp(oneCopy);
+    const { nodes, read } = setUpReader(oneCopy);
     nodes.behave("node-2", { kind: "hangs" });
     expectWhole(await read({ ms: TIMEOUT_MS + 200 }), 6, [2, 5]);
   });
 
   it("counts as broken when it answers 5xx or does not take the key", async () => {
     for (const status of [500, 503, 401, 403]) {
-      const { nodes, read } = setUp(twoGroups);
+      const { nodes, read } = setUpReader(twoGroups);
       nodes.behave("node-3", { kind: "fails", status });
       for (let time = 0; time < 2; time++) expectWhole(await read({ ms: 200 }), 8);
     }
   });
 
   it("does not lose the answer that comes while another replica is being tried", async () => {
-    const { nodes, read, tries } = setUp(twoGroups);
+    const { nodes, read, tries } = setUpReader(twoGroups);
     for (const node of ["node-0", "node-1", "node-2", "node-3"]) {
       nodes.behave(node, { kind: "answers", delayMs: HEDGE_MS + 100 });
     }
@@ -218,7 +125,7 @@ describe("a node that does not answer", () => {
 
 describe("replicas that are not in sync", () => {
   it("are never read when stale or joining", async () => {
-    const { topology, nodes, read } = setUp(twoGroups);
+    const { topology, nodes, read } = setUpReader(twoGroups);
     topology.change("books", {
       replicas: new Map([
         ["node-0", "stale"],
@@ -233,7 +140,7 @@ describe("replicas that are not in sync", () => {
   });
 
   it("are read when suspect only where there is no other, and not merely because another is slow", async () => {
-    const { topology, nodes, read } = setUp(twoGroups);
+    const { topology, nodes, read } = setUpReader(twoGroups);
     const replicas = new Map([
       ["node-0", "suspect" as const],
       ["node-1", "in_sync" as const],
@@ -254,12 +161,12 @@ describe("replicas that are not in sync", () => {
 
 describe("generations", () => {
   const layout: Layout = { groups: 1, nodesPerGroup: 2, replicationFactor: 1, shards: 4 };
-  let setup: Setup;
+  let setup: ReaderRig;
   let name: string;
   let next: string;
 
   beforeEach(() => {
-    setup = setUp(layout);
+    setup = setUpReader(layout);
     name = setup.topology.current()?.indexes.get("books")?.physicalName ?? "";
     next = name.replace(/_1$/, "_2");
   });
@@ -322,7 +229,7 @@ describe("generations", () => {
 
 describe("requests that nodes refuse", () => {
   it("are not tried elsewhere", async () => {
-    const { nodes, read } = setUp(twoCopies);
+    const { nodes, read } = setUpReader(twoCopies);
     nodes.behave("node-0", { kind: "fails", status: 400, code: "invalid_search_filter" });
     nodes.behave("node-1", { kind: "fails", status: 400, code: "invalid_search_filter" });
     nodes.behave("node-2", { kind: "fails", status: 400, code: "invalid_search_filter" });
@@ -331,7 +238,7 @@ describe("requests that nodes refuse", () => {
   });
 
   it("pass where the read can do without", async () => {
-    const { nodes, read } = setUp(oneCopy);
+    const { nodes, read } = setUpReader(oneCopy);
     nodes.behave("node-0", { kind: "fails", status: 400 });
     const result = await read({ read: { ...probe, toleratesRefusal: () => true } });
     expectWhole(result, 6);
@@ -341,7 +248,7 @@ describe("requests that nodes refuse", () => {
 
 describe("a client that goes away", () => {
   it("takes its requests to nodes along, and says nothing about the nodes", async () => {
-    const { nodes, read, health, world } = setUp(oneCopy);
+    const { nodes, read, health, world } = setUpReader(oneCopy);
     nodes.behave("node-0", { kind: "hangs" });
     for (let time = 0; time < 5; time++) {
       const client = new AbortController();
