@@ -90,12 +90,16 @@ export function notReady(): MeilisearchError {
   );
 }
 
-/** 503: the proxy has as many requests under way as it may. */
-export function overloaded(limit: number): MeilisearchError {
+/** 503: the proxy has as many requests under way and waiting as it may, or this one has waited for too long. */
+export function overloaded(reason: "full" | "waited"): MeilisearchError {
+  const what =
+    reason === "full"
+      ? "as many requests under way and waiting as it may"
+      : "more requests than it can answer, and this one has waited for too long";
   return apiError(
     503,
     "miroir_overloaded",
-    `This proxy has ${limit} requests under way and waiting, as many as it may. Repeat the request after a moment.`,
+    `This proxy has ${what}. Repeat the request after a moment.`,
     "system",
     { retryAfterSeconds: 1 },
   );

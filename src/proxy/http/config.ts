@@ -22,6 +22,12 @@ export interface ProxyConfig {
   readonly maxConcurrentReads: number;
   /** Reads that wait for their turn; more are turned away with 503. */
   readonly maxQueuedReads: number;
+  /** How long a read waits for its turn before it is turned away. Milliseconds. */
+  readonly queueWaitMs: number;
+  /** How long it waits where some have been waiting all the time for as long as `queueWaitMs`. Milliseconds. */
+  readonly overloadWaitMs: number;
+  /** Whether equal searches that wait for their turn are answered by one. */
+  readonly coalesceSearches: boolean;
   /** How long {@link ProxyServer.close} waits for requests under way. Milliseconds. */
   readonly closeTimeoutMs: number;
   /** How long a write may take that another proxy has taken. Milliseconds. */
@@ -48,6 +54,9 @@ export const DEFAULT_PROXY_CONFIG: ProxyConfig = {
   readTimeoutMs: 30_000,
   maxConcurrentReads: 256,
   maxQueuedReads: 1_024,
+  queueWaitMs: 5_000,
+  overloadWaitMs: 500,
+  coalesceSearches: true,
   closeTimeoutMs: 10_000,
   forwardTimeoutMs: 60_000,
   writeHoldMs: 15_000,

@@ -19,6 +19,8 @@ export interface ProxyMetrics {
   hedge(outcome: "won" | "lost" | "denied"): void;
   /** An answer went out that does not cover every shard. */
   degraded(operation: string): void;
+  /** A search waits for the answer to an equal one. */
+  coalesced(): void;
   /** A request was turned away because the proxy was full. */
   shed(queue: string): void;
   /** A write was offered to another proxy, or passed on to it. */
@@ -77,6 +79,11 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     labelNames: ["operation"],
     registers,
   });
+  const coalesced = new Counter({
+    name: "miroir_searches_coalesced_total",
+    help: "Searches that were answered with an equal one that waited beside them.",
+    registers,
+  });
   const shed = new Counter({
     name: "miroir_requests_shed_total",
     help: "Requests turned away because the proxy was full.",
@@ -105,6 +112,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     secondTry: (reason) => secondTries.inc({ reason }),
     hedge: (outcome) => hedges.inc({ outcome }),
     degraded: (operation) => degraded.inc({ operation }),
+    coalesced: () => coalesced.inc(),
     shed: (queue) => shed.inc({ queue }),
     writeForwarded: (outcome) => forwarded.inc({ outcome }),
     gauge(name, help, read) {

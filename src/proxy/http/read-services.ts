@@ -6,6 +6,7 @@ import { timeOrderedUuid } from "../../runtime/uuid.js";
 import type { World } from "../../runtime/world.js";
 import { createAdmission } from "../read/admission.js";
 import { DefaultPrompts } from "../read/chat-prompts.js";
+import { admittedSearch } from "../read/coalesced-search.js";
 import { createDocumentService } from "../read/documents.js";
 import { createFacetSearchService } from "../read/facet-search.js";
 import { createFieldsService } from "../read/fields.js";
@@ -56,17 +57,27 @@ export function createReads(
   const hedges = new HedgeBudget(config.hedgePercent);
   const reading = { world, topology, transport, health, selection, latencies, hedges, metrics };
   const direct = createShardReader(reading, config);
-  const admission = createAdmission(config.maxConcurrentReads, config.maxQueuedReads, () => {
+  const { maxConcurrentReads: maxRunning, maxQueuedReads: maxWaiting } = config;
+  const limits = {
+    maxRunning,
+    maxWaiting,
+    waitMs: config.queueWaitMs,
+    overloadWaitMs: config.overloadWaitMs,
+  };
+  const admission = createAdmission(world, limits, (reason) => {
     metrics.shed("reads");
-    return overloaded(config.maxConcurrentReads + config.maxQueuedReads);
+    return overloaded(reason);
   });
+  const admitted: ShardReader = {
+    async read(...read) {
+      const result = await direct.read(...read);
+      if (result.missing.length > 0) metrics.degraded("read");
+      return result;
+    },
+  };
   const reader: ShardReader = {
     read: (indexUid, read, signal, shards) =>
-      admission.run(signal, async () => {
-        const result = await direct.read(indexUid, read, signal, shards);
-        if (result.missing.length > 0) metrics.degraded("read");
-        return result;
-      }),
+      admission.run(signal, () => admitted.read(indexUid, read, signal, shards)),
   };
   metrics.gauge(
     "miroir_replicas_slow",
@@ -77,7 +88,13 @@ export function createReads(
   metrics.gauge("miroir_reads_waiting", "Reads waiting for their turn.", () => admission.waiting);
   const refusals = createNodeRefusals(transport, topology, health);
   const searching = { topology, reader, refusals, unavailableShardPolicy };
-  const search = createSearchService(searching);
+  // A search has its turn as a whole, with all reads that it takes.
+  const search = admittedSearch(createSearchService({ ...searching, reader: admitted }), {
+    admission,
+    coalesces: config.coalesceSearches,
+    maxJoined: maxWaiting,
+    onJoin: () => metrics.coalesced(),
+  });
   const nodes = createNodeAnswers(transport, topology, health);
   const documents = createDocumentService({ topology, reader, refusals, hasher, unavailableShardPolicy });
   return {

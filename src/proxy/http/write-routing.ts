@@ -173,7 +173,7 @@ export class WriteRouter {
   /** Waits a little, or until who writes which index may have changed. */
   async #untilChange(seen: bigint | undefined, signal: AbortSignal): Promise<void> {
     const { world, topology, directory, gates, config } = this.#options;
-    if (this.#held >= config.maxHeldWrites) throw overloaded(config.maxHeldWrites);
+    if (this.#held >= config.maxHeldWrites) throw overloaded("full");
     const changed = linkAbort(signal);
     const wake = () => changed.abort();
     const stops = [

@@ -348,8 +348,8 @@ describe("load", () => {
       config: { maxConcurrentReads: 1, maxQueuedReads: 1 },
       answerSearch: () => gate,
     });
-    const ask = () => send(url, "POST", "/indexes/books/search", json, "{}");
-    const answers = [ask(), ask(), ask(), ask()];
+    const ask = (q: string) => send(url, "POST", "/indexes/books/search", json, JSON.stringify({ q }));
+    const answers = ["a", "b", "c", "d"].map(ask);
     let turnedAway = 0;
     const shed = await new Promise<Awaited<ReturnType<typeof send>>>((resolve, reject) => {
       for (const answer of answers) {
