@@ -33,6 +33,7 @@ describe("copies of shards in a simulated cluster", () => {
             generations: 0n,
             staleReplicas: 0,
             takeOvers: 0,
+            lapses: 0,
             copies: 0,
             cancelled: 0,
           }),

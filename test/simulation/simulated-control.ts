@@ -80,7 +80,9 @@ export class SimulatedControl {
   private view: TopologyView;
   private nextUid = 0n;
   private readonly listeners = new Set<(view: TopologyView) => void>();
-  private leaseHolder = "";
+  private readonly leaseHolders = new Set<string>();
+  /** When the lease of a session ended, by session. */
+  private readonly leasesEnded = new Map<string, number>();
 
   constructor(
     private readonly world: VirtualWorld,
@@ -107,17 +109,33 @@ export class SimulatedControl {
     return this.topology.indexes.find((index) => index.uid === uid);
   }
 
-  /** Gives the lease to a session. */
+  /** Gives the lease to a session, and to nobody else. */
   grant(session: string): void {
-    this.leaseHolder = session;
+    for (const holder of this.leaseHolders) this.endLease(holder);
+    this.leaseHolders.add(session);
+  }
+
+  /** The lease of a session runs out. */
+  endLease(session: string): void {
+    if (this.leaseHolders.delete(session)) this.leasesEnded.set(session, this.world.clock.monotonic());
+  }
+
+  /** Gives a session its lease back once its proxy, which sees `source`, holds the newest topology (invariant 2). */
+  giveBack(session: string, source: TopologySource): void {
+    if (source.current() === this.view) this.leaseHolders.add(session);
+    else this.world.timers.after(5, () => this.giveBack(session, source));
   }
 
   lease(session: string): WriteLease {
     return {
       session,
       proxyId: `proxy-of-${session}`,
-      state: () =>
-        this.leaseHolder === session ? { kind: "held" } : { kind: "none", reason: "the lease ran out" },
+      state: () => {
+        if (this.leaseHolders.has(session)) return { kind: "held" };
+        const endedAt = this.leasesEnded.get(session);
+        const none = { kind: "none", reason: "the lease ran out" } as const;
+        return endedAt === undefined ? none : { ...none, endedAt };
+      },
     };
   }
 
@@ -249,6 +267,7 @@ export class SimulatedControl {
             request.newGeneration ?? 0n,
             request.staleNodeIds ?? [],
             { proxyId: request.writer?.proxyId ?? "", session: request.writer?.session ?? "" },
+            request.session ?? "",
             { id: request.copyId ?? "", step: request.copyStep ?? ShardCopyStep.UNSPECIFIED },
           ),
         ),
@@ -327,6 +346,7 @@ export class SimulatedControl {
     generation: bigint,
     stale: readonly string[],
     writer: { readonly proxyId: string; readonly session: string },
+    asking: string,
     copy: { readonly id: string; readonly step: ShardCopyStep },
   ) {
     const index = this.topology.indexes.find((candidate) => candidate.instance === instance);
@@ -334,6 +354,9 @@ export class SimulatedControl {
     const same = index.generation === generation && index.writer?.session === writer.session;
     if (!same) {
       if (index.generation !== expected) throw new ControlRefusedError("aborted", "another generation");
+      const former = index.writer?.session ?? asking;
+      if (former !== asking && this.leaseHolders.has(former))
+        throw new ControlRefusedError("failed_precondition", "the writer of the index is alive");
       const firstWriter = index.writer === undefined && stale.length === 0;
       if (generation < expected || (generation === expected && !firstWriter)) {
         this.breaches.push(`generation ${expected} would become ${generation}`);

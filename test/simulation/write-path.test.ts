@@ -26,6 +26,7 @@ describe("the write path in a simulated cluster", () => {
         unknown: 0,
         staleReplicas: 0,
         takeOvers: 0,
+        lapses: 0,
         generations: 0,
       };
       const bad: ScenarioReport[] = [];
@@ -36,6 +37,7 @@ describe("the write path in a simulated cluster", () => {
         total.unknown += report.unknown;
         total.staleReplicas += report.staleReplicas;
         total.takeOvers += report.takeOvers;
+        total.lapses += report.lapses;
         total.generations += Number(report.generations) - 1;
         if (report.breaches.length > 0) bad.push(report);
         if (bad.length >= 5) break;
@@ -47,6 +49,7 @@ describe("the write path in a simulated cluster", () => {
       expect(total.unknown).toBeGreaterThan(RUNS / 2);
       expect(total.staleReplicas).toBeGreaterThan(RUNS / 4);
       expect(total.takeOvers).toBeGreaterThan(RUNS / 2);
+      expect(total.lapses).toBeGreaterThan(RUNS / 2);
     },
   );
 

@@ -23,6 +23,8 @@ export interface ScenarioReport {
   readonly generations: bigint;
   readonly staleReplicas: number;
   readonly takeOvers: number;
+  /** Leases that ended and came back to the same proxy. */
+  readonly lapses: number;
   readonly copies: number;
   readonly cancelled: number;
 }
@@ -72,10 +74,15 @@ class Run {
   private readonly breaches: string[] = [];
   private service: WriteService;
   private transports: { cut(): void }[] = [];
+  /** Has the present proxy's lease run out, and come back after that many milliseconds. */
+  private lapse: (backAfterMs: number) => void = () => undefined;
   private proxies = 0;
   private copiesPlanned = 0;
   private cancelled = 0;
   private restarts = 0;
+  private lapses = 0;
+  /** Sessions of proxies that have died. */
+  private readonly dead = new Set<string>();
 
   constructor(
     private readonly seed: number,
@@ -143,23 +150,42 @@ class Run {
       generations: index?.generation ?? 0n,
       staleReplicas: index?.replicas.filter(({ state }) => state === 3).length ?? 0,
       takeOvers: this.restarts,
+      lapses: this.lapses,
       copies: this.copiesPlanned,
       cancelled: this.cancelled,
     };
   }
 
+  /** The present proxy's. */
+  private session(): string {
+    return `session-${this.proxies}`;
+  }
+
   private startProxy(): WriteService {
-    const session = `session-${++this.proxies}`;
+    this.proxies++;
+    const session = this.session();
     const transport = this.network.transport();
     const control = this.control.transport();
     this.transports = [transport, control];
     this.control.grant(session);
+    const topology = this.control.source();
+    this.lapse = (backAfterMs) => {
+      this.lapses++;
+      this.say(`${session} has no lease for ${backAfterMs} ms`);
+      this.control.endLease(session);
+      this.world.timers.after(backAfterMs, () => {
+        if (this.dead.has(session)) return;
+        this.control.giveBack(session, topology);
+        // One that has a successor by now is not waited for until the end of the run.
+        if (session !== this.session()) this.world.timers.after(2_000, () => this.control.endLease(session));
+      });
+    };
     const log = (level: string) => (fields: Readonly<Record<string, unknown>>, message: string) => {
       if (this.trace) this.say(`${session} ${level} ${message}`, fields);
     };
     return createWriteService({
       world: this.world,
-      topology: this.control.source(),
+      topology,
       lease: this.control.lease(session),
       control,
       transport,
@@ -224,6 +250,10 @@ class Run {
     if (seeded.chance(0.15)) {
       const paused = seeded.chance(0.4);
       timers.after(seeded.below(60), () => this.replaceProxy(paused));
+    }
+    if (!this.scenario.copies && seeded.chance(0.2)) {
+      const backAfterMs = seeded.below(seeded.pick([50, 500, 20_000]));
+      timers.after(seeded.below(60), () => this.lapse(backAfterMs));
     }
   }
 
@@ -299,7 +329,10 @@ class Run {
   private replaceProxy(paused: boolean): void {
     this.restarts++;
     this.say(paused ? "the proxy loses its lease and goes on" : "the proxy dies");
+    // It may have its lease again beside its successor's, but not before it knows what that one has done.
+    if (paused && !this.scenario.copies) this.lapse(this.world.seeded.below(3_000));
     if (!paused) {
+      this.dead.add(this.session());
       for (const transport of this.transports) transport.cut();
       for (const operation of this.operations)
         if (operation.outcome === "pending") operation.outcome = "unknown";

@@ -167,8 +167,8 @@ export class IndexWriter {
     await Promise.all([...targets.keys()].map((nodeId) => sendTo(context, state, sending, nodeId)));
     if (isMadeNowhere(sending)) return madeNowhere(sending);
     const isEarly = context.testFaults?.earlyAcknowledgement === true && sending.accepted.size > 0;
-    if (sending.failed.size === 0 || isEarly) return confirmed(context, state, sending);
-    return this.settleWithin(sending);
+    const settled = sending.failed.size === 0 || isEarly ? confirmed(context, state, sending) : undefined;
+    return settled ?? this.settleWithin(sending);
   }
 
   /** {@link send} in parts, one after another; the index takes no other write until all of them are settled. */
@@ -290,9 +290,9 @@ export class IndexWriter {
   }
 
   private async settleWithin(sending: Sending): Promise<SentWrite> {
-    this.blockedBy = [...sending.failed]
-      .map(([nodeId, outcome]) => `node ${nodeId}: ${reasonOf(outcome)}`)
-      .join("; ");
+    const lease = this.context.lease.state();
+    const reasons = [...sending.failed].map(([nodeId, outcome]) => `node ${nodeId}: ${reasonOf(outcome)}`);
+    this.blockedBy = [...reasons, ...(lease.kind === "none" ? [lease.reason] : [])].join("; ");
     const settling = settleWrite(this.context, this.state, sending);
     this.settling = settling;
     const clear = () => {

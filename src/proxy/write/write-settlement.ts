@@ -30,6 +30,8 @@ export interface Sending {
 }
 
 const LOG_PAGE = 50;
+/** Pause between two looks at whether a lease that has run out has come back. Milliseconds. */
+const LEASE_LOOK_MS = 50;
 
 /** Copies of a shard that a write needs: as configured, else 2 where there are three or more, else 1 (invariant 4). */
 export function neededCopies(context: WriterContext, standing: Standing): (shard: number) => number {
@@ -95,15 +97,28 @@ export function madeNowhere(sending: Sending): SettledWrite {
 }
 
 /**
- * What a write comes to that every node took. It is accepted only if no other writer can have come in between: a lease that still holds
- * now held while the nodes took the write, so that no fence of another's stands in front of it.
+ * What a write comes to that every node took; undefined while that is not known. It is accepted only if no other writer can have come in
+ * between, so that no fence of another's stands in front of it. A lease that holds now tells so: while it runs, the index is nobody
+ * else's; and where it had run out and came back, it was granted to a proxy that held the newest topology (invariant 2), by which the
+ * index had not changed hands. A lease that was given up for good does not come back.
  */
-export function confirmed(context: WriterContext, state: WriterState, sending: Sending): SettledWrite {
+export function confirmed(
+  context: WriterContext,
+  state: WriterState,
+  sending: Sending,
+): SettledWrite | undefined {
   const index = context.topology.current()?.byInstance.get(state.instance);
   const standing = readyStanding(state);
-  const isOvertaken = index !== undefined && index.generation > standing.generation;
-  if (isOvertaken || context.lease.state().kind !== "held") {
-    return { kind: "lost", cause: new Error("the write lease ended while the write was on its way") };
+  if (index !== undefined && index.generation > standing.generation) {
+    return {
+      kind: "lost",
+      cause: new Error("another proxy took the index over while the write was on its way"),
+    };
+  }
+  const lease = context.lease.state();
+  if (lease.kind === "none") {
+    if (lease.endedAt !== undefined) return undefined;
+    return { kind: "lost", cause: new Error("the write lease was given up while the write was on its way") };
   }
   const touched = sending.write.touched === "all" ? allShards(standing) : sending.write.touched;
   const degradedShards = touched.filter((shard) => {
@@ -130,7 +145,12 @@ export async function settleWrite(
     closed.throwIfAborted();
     const standing = readyStanding(state);
     const pending = [...sending.failed.keys()].filter((nodeId) => standing.members.has(nodeId));
-    if (pending.length === 0) return confirmed(context, state, sending);
+    if (pending.length === 0) {
+      const settled = confirmed(context, state, sending);
+      if (settled !== undefined) return settled;
+      await world.timers.sleep(Math.min(config.settleRetryMs, LEASE_LOOK_MS), closed);
+      continue;
+    }
     const stale = losable(standing, pending, neededCopies(context, standing));
     const needed = pending.filter((nodeId) => !stale.has(nodeId));
     const outcomes = needed.flatMap((nodeId) => sending.failed.get(nodeId) ?? []);
