@@ -7,6 +7,8 @@ import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-ht
 /** A control plane and a proxy, each a process of its own, over nodes that somebody else started. */
 export interface BenchFleet {
   readonly api: MeilisearchHttp;
+  /** `host:port` of the control plane. */
+  readonly controlAddress: string;
   readonly proxyPid: number;
   readonly controlPid: number;
   stop(): Promise<void>;
@@ -56,7 +58,13 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
     const { url } = await proxy.logged("proxy is serving");
     const api = meilisearchHttp(String(url));
     await untilReady(api);
-    return { api, proxyPid: proxy.child.pid ?? 0, controlPid: control.child.pid ?? 0, stop };
+    return {
+      api,
+      controlAddress: String(address),
+      proxyPid: proxy.child.pid ?? 0,
+      controlPid: control.child.pid ?? 0,
+      stop,
+    };
   } catch (error) {
     await stop();
     throw error;

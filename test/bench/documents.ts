@@ -4,9 +4,19 @@ import type { SeededRandom } from "../support/random.js";
 /** A document of a benchmark; its primary key is `id`. */
 export type BenchDocument = Readonly<Record<string, unknown>>;
 
-/** The documents of a file, a JSON array or one a line; the shipped sample's unless a file is given. */
-export function readDocuments(file: string | undefined): BenchDocument[] {
-  const text = readFileSync(file ?? new URL("../../samples/movies.ndjson", import.meta.url), "utf8");
+/**
+ * The documents of files, JSON arrays or one a line; the shipped sample's unless files are given. Those without an `id` are given their place
+ * in all files together.
+ */
+export function readDocuments(files: readonly string[] | undefined): BenchDocument[] {
+  const paths = files ?? [new URL("../../samples/movies.ndjson", import.meta.url)];
+  return paths
+    .flatMap(readFile)
+    .map((document, at) => ("id" in document ? document : { id: at, ...document }));
+}
+
+function readFile(path: string | URL): BenchDocument[] {
+  const text = readFileSync(path, "utf8");
   if (text.trimStart().startsWith("[")) return JSON.parse(text) as BenchDocument[];
   return text
     .trimEnd()

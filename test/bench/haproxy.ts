@@ -49,12 +49,13 @@ backend node
 async function untilListening(url: string, child: ChildProcess): Promise<void> {
   for (;;) {
     if (child.exitCode !== null) throw new Error(`haproxy ended with ${child.exitCode}`);
-    const connection = new RawConnection(url);
-    const isOpen = await connection.opened().then(
-      () => true,
+    const isOpen = await RawConnection.open(url).then(
+      (connection) => {
+        connection.close();
+        return true;
+      },
       () => false,
     );
-    connection.close();
     if (isOpen) return;
     await sleep(20);
   }

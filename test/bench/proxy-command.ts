@@ -1,11 +1,12 @@
 import { type Command, Option } from "commander";
 import { table } from "../../src/cli/output.js";
 import { seededRandom } from "../support/random.js";
+import type { LoadRequest } from "./caller.js";
+import { ratio, summarize } from "./contender.js";
 import { COMMON_WORDS, madeUpDocuments } from "./documents.js";
-import type { LoadRequest } from "./load.js";
 import { machine, printSpread, progress } from "./output.js";
-import { benchProxy, CONTENDERS, type ContenderName, type ContenderResult, type ProxyTurn } from "./proxy.js";
-import { type Spread, spreadOf } from "./quantiles.js";
+import { benchProxy, CONTENDERS, type ContenderName, type HalfRate, type ProxyBenchResult } from "./proxy.js";
+import { spreadOf } from "./quantiles.js";
 
 interface ProxyFlags {
   readonly seconds: number;
@@ -33,15 +34,18 @@ export function addProxyCommand(program: Command): void {
     )
     .option("--profile <folder>", "where Miroir's proxies leave CPU profiles (*.cpuprofile) when they end")
     .option("--json", "print one JSON document")
-    .action(run);
+    .action(async (flags: ProxyFlags) => {
+      const report = await measure(flags);
+      console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
+    });
 }
 
 const DOCUMENTS = 6_000;
 
-async function run(flags: ProxyFlags): Promise<void> {
-  const results = await benchProxy({
+async function measure(flags: ProxyFlags) {
+  const result = await benchProxy({
     documents: madeUpDocuments(DOCUMENTS, flags.hitBytes, seededRandom(11)),
-    requests: searches(flags.hits),
+    requests: commonSearches(flags.hits),
     clients: flags.clients,
     durationMs: flags.seconds * 1_000,
     repeats: flags.repeats,
@@ -49,59 +53,32 @@ async function run(flags: ProxyFlags): Promise<void> {
     ...(flags.profile === undefined ? {} : { profileFolder: flags.profile }),
     progress,
   });
-  const report = {
+  return {
     kind: "proxy",
     machine: machine(),
     settings: { ...flags, json: undefined, documents: DOCUMENTS },
-    contenders: results.filter(({ closed }) => closed.length > 0).map(summary),
-    ratios: ratios(results),
+    contenders: [...result.closed].map(([name, turns]) => {
+      const half = result.half.get(name);
+      return { name, ...summarize(turns), halfRate: half === undefined ? null : halfRate(half) };
+    }),
+    ratios: ratios(result),
   };
-  console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
 }
 
 /** Searches of one and of two common words, no two of them the same. */
-export function searches(hits: number): LoadRequest[] {
+function commonSearches(limit: number): LoadRequest[] {
   const pairs = COMMON_WORDS.map((word, at) => `${word} ${COMMON_WORDS[(at * 5 + 1) % COMMON_WORDS.length]}`);
   return [...COMMON_WORDS, ...pairs].map((q) => ({
     method: "POST",
     path: "/search",
-    body: JSON.stringify({ q, limit: hits }),
+    body: JSON.stringify({ q, limit }),
   }));
 }
 
-function summary({ name, closed, open }: ContenderResult) {
-  const over = (
-    turns: readonly ProxyTurn[],
-    figure: (turn: ProxyTurn) => number | undefined,
-  ): Spread | null => {
-    const values = turns.flatMap((turn) => figure(turn) ?? []);
-    return values.length === 0 ? null : spreadOf(values);
-  };
-  const turns = open.map(({ turn }) => turn);
-  const per1000 = (turn: ProxyTurn, value: number | undefined) =>
-    value === undefined ? undefined : (value * 1_000) / turn.load.requests;
-  return {
-    name,
-    requests: closed.reduce((sum, { load }) => sum + load.requests, 0),
-    perSecond: over(closed, ({ load }) => load.perSecond),
-    proxyCpuMs: over(closed, ({ proxyCpuMs }) => proxyCpuMs),
-    nodesCpuMs: over(closed, ({ nodesCpuMs }) => nodesCpuMs),
-    p50Ms: over(closed, ({ load }) => load.p50),
-    p99Ms: over(closed, ({ load }) => load.p99),
-    gcMsPer1000: over(closed, (turn) => per1000(turn, turn.runtime?.gcMs)),
-    scavengesPer1000: over(closed, (turn) => per1000(turn, turn.runtime?.scavenges)),
-    halfRate:
-      open.length === 0
-        ? null
-        : {
-            perSecond: open[0]?.perSecond,
-            p50Ms: over(turns, ({ load }) => load.p50),
-            p99Ms: over(turns, ({ load }) => load.p99),
-            p50AddedMs: spreadOf(open.map(({ turn, direct }) => turn.load.p50 - direct.load.p50)),
-            p99AddedMs: spreadOf(open.map(({ turn, direct }) => turn.load.p99 - direct.load.p99)),
-            loopDelayP99Ms: over(turns, ({ runtime }) => runtime?.loopDelayP99Ms),
-          },
-  };
+function halfRate({ perSecond, turns, direct }: HalfRate) {
+  const added = (name: "p50" | "p99") =>
+    spreadOf(turns.map(({ load }, at) => load[name] - (direct[at]?.load[name] ?? Number.NaN)));
+  return { rate: perSecond, ...summarize(turns), p50AddedMs: added("p50"), p99AddedMs: added("p99") };
 }
 
 const RATIOS: readonly (readonly [ContenderName, ContenderName])[] = [
@@ -111,36 +88,22 @@ const RATIOS: readonly (readonly [ContenderName, ContenderName])[] = [
   ["miroir-1", "haproxy"],
 ];
 
-/** What one contender gets done with a second of its processor beside another, repeat by repeat, and how many requests in a second. */
-function ratios(results: readonly ContenderResult[]) {
+/** What one contender gets done beside another, repeat by repeat: with a second of its processor, and in a second. */
+function ratios({ closed }: ProxyBenchResult) {
   return RATIOS.flatMap(([name, beside]) => {
-    const [mine, other] = [name, beside].map(
-      (of) => results.find((result) => result.name === of)?.closed ?? [],
-    );
-    if (mine === undefined || other === undefined || mine.length === 0 || other.length === 0) return [];
-    const pairs = mine.flatMap((turn, at) => {
-      const against = other[at];
-      return against === undefined ? [] : [{ turn, against }];
-    });
+    const [mine, other] = [closed.get(name), closed.get(beside)];
+    if (mine === undefined || other === undefined) return [];
     return [
       {
         name: `${name} / ${beside}`,
-        requestsPerCpuSecond: spreadOf(
-          pairs.map(({ turn, against }) => (against.proxyCpuMs ?? 0) / (turn.proxyCpuMs ?? Number.NaN)),
-        ),
-        requestsPerSecond: spreadOf(
-          pairs.map(({ turn, against }) => turn.load.perSecond / against.load.perSecond),
-        ),
+        requestsPerCpuSecond: ratio(mine, other, ({ proxyCpuMs }) => 1 / (proxyCpuMs ?? Number.NaN)),
+        requestsPerSecond: ratio(mine, other, ({ load }) => load.perSecond),
       },
     ];
   });
 }
 
-function printed(report: {
-  readonly settings: object;
-  readonly contenders: readonly ReturnType<typeof summary>[];
-  readonly ratios: ReturnType<typeof ratios>;
-}): string {
+function printed(report: Awaited<ReturnType<typeof measure>>): string {
   return [
     table(
       ["PROXY", "REQUESTS/S", "CPU MS", "NODES' CPU MS", "P50 MS", "P99 MS", "GC MS/1000", "SCAVENGES/1000"],
@@ -157,18 +120,18 @@ function printed(report: {
     ),
     table(
       ["AT HALF THE RATE", "REQUESTS/S", "P50 MS", "P99 MS", "P50 ADDED", "P99 ADDED", "LOOP DELAY P99 MS"],
-      report.contenders.flatMap(({ name, halfRate }) =>
-        halfRate === null
+      report.contenders.flatMap(({ name, halfRate: half }) =>
+        half === null
           ? []
           : [
               [
                 name,
-                String(halfRate.perSecond),
-                printSpread(halfRate.p50Ms),
-                printSpread(halfRate.p99Ms),
-                printSpread(halfRate.p50AddedMs),
-                printSpread(halfRate.p99AddedMs),
-                printSpread(halfRate.loopDelayP99Ms),
+                String(half.rate),
+                printSpread(half.p50Ms),
+                printSpread(half.p99Ms),
+                printSpread(half.p50AddedMs),
+                printSpread(half.p99AddedMs),
+                printSpread(half.loopDelayP99Ms),
               ],
             ],
       ),

@@ -1,13 +1,11 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { fillIndex } from "../support/fill-index.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
 import { type BenchFleet, startBenchFleet } from "./bench-fleet.js";
+import { httpCallers, type LoadRequest } from "./caller.js";
 import { type ChildServer, startChildServer } from "./child-server.js";
+import { type Contender, type Turn, takeTurns } from "./contender.js";
 import type { BenchDocument } from "./documents.js";
 import { startHaproxy } from "./haproxy.js";
-import { closedLoop, type Load, type LoadRequest, type LoadResult, openLoop } from "./load.js";
-import { cpuMs } from "./process-usage.js";
-import { type RuntimeFigures, watchRuntime } from "./proxy-metrics.js";
 import { median } from "./quantiles.js";
 
 /** A way from clients to fixed-answer nodes. */
@@ -36,138 +34,72 @@ export interface ProxyBenchOptions {
   readonly progress: (text: string) => void;
 }
 
-/** One turn of a contender. Times are milliseconds for each request; the generator's own work is in none of them. */
-export interface ProxyTurn {
-  readonly load: LoadResult;
-  /** Processor time of the proxy; undefined where there is none. */
-  readonly proxyCpuMs: number | undefined;
-  /** Processor time of all nodes together. */
-  readonly nodesCpuMs: number;
-  /** Miroir's own figures of its process, over the whole turn. */
-  readonly runtime: RuntimeFigures | undefined;
+/** What was measured, by contender; nothing of those that could not be started. */
+export interface ProxyBenchResult {
+  readonly closed: ReadonlyMap<ContenderName, readonly Turn[]>;
+  /** Miroir at half the rate that it reached, each time beside a node asked directly at the same rate. */
+  readonly half: ReadonlyMap<ContenderName, HalfRate>;
 }
 
-/** What a contender did in all repeats. */
-export interface ContenderResult {
-  readonly name: ContenderName;
-  readonly closed: readonly ProxyTurn[];
-  /** At half the rate that the contender reached; undefined for those whose latency is not compared. */
-  readonly open: readonly {
-    readonly perSecond: number;
-    readonly turn: ProxyTurn;
-    readonly direct: ProxyTurn;
-  }[];
-}
-
-interface Contender {
-  readonly name: ContenderName;
-  readonly url: string;
-  readonly key: string | undefined;
-  readonly index: string;
-  readonly pid: number | undefined;
-  /** Of Miroir. */
-  readonly api: MeilisearchHttp | undefined;
+/** Turns at a constant rate. */
+export interface HalfRate {
+  readonly perSecond: number;
+  readonly turns: readonly Turn[];
+  readonly direct: readonly Turn[];
 }
 
 const KEY = "fixed-node-key-0123456789";
 const INDEX = "films";
 const FLEET_NODES = 3;
 const WARM_UP_MS = 3_000;
-const SETTLE_MS = 100;
 
 /**
  * Measures proxies over nodes whose answers come from memory, so that nearly all of the work is the proxies' own. Every answer is compared,
  * while it is measured, with what one node that holds all documents says. Requests under way are never the same, so that nothing can be
  * saved by answering two at once.
  */
-export async function benchProxy(options: ProxyBenchOptions): Promise<ContenderResult[]> {
-  const { progress, repeats } = options;
+export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBenchResult> {
+  const { clients, durationMs, only, progress, repeats } = options;
   const rig = await startRig(options);
   try {
-    const expected = await expectedHits(rig.plain, options.requests);
-    const turnOf = (contender: Contender, rate?: number, durationMs = options.durationMs) =>
-      measure(rig.nodesPid, contender, { ...options, durationMs }, expected, rate);
-    for (const contender of rig.contenders) {
-      progress(`warming up ${contender.name}`);
-      await turnOf(contender, undefined, WARM_UP_MS);
+    const { contenders } = rig;
+    for (const contender of contenders) await callEach(contender, options.requests.length);
+    await takeTurns(contenders, { clients, durationMs: WARM_UP_MS }, 1, (text) =>
+      progress(`warm-up, ${text}`),
+    );
+    const measured = contenders.filter(({ name }) => only.includes(name));
+    const closed = await takeTurns(measured, { clients, durationMs }, repeats, progress);
+    const half = new Map<ContenderName, HalfRate>();
+    const direct = contenders.filter(({ name }) => name === "direct");
+    for (const contender of measured.filter(({ miroir }) => miroir !== undefined)) {
+      const reached = median((closed.get(contender.name) ?? []).map(({ load }) => load.perSecond));
+      const perSecond = Math.max(1, Math.floor(reached / 2));
+      const turns = await takeTurns([contender, ...direct], { perSecond, durationMs }, repeats, progress);
+      half.set(contender.name, {
+        perSecond,
+        turns: turns.get(contender.name) ?? [],
+        direct: turns.get("direct") ?? [],
+      });
     }
-    const closed = new Map<ContenderName, ProxyTurn[]>(rig.contenders.map(({ name }) => [name, []]));
-    for (let repeat = 1; repeat <= repeats; repeat++) {
-      progress(`closed loop, ${repeat} of ${repeats}`);
-      for (const contender of rig.contenders) {
-        if (contender.name !== "direct" || options.only.includes("direct"))
-          closed.get(contender.name)?.push(await turnOf(contender));
-      }
-    }
-    const open = new Map<ContenderName, ContenderResult["open"][number][]>();
-    const direct = rig.contenders.find(({ name }) => name === "direct");
-    for (let repeat = 1; repeat <= repeats && direct !== undefined; repeat++) {
-      progress(`constant rate, ${repeat} of ${repeats}`);
-      for (const contender of rig.contenders.filter(({ api }) => api !== undefined)) {
-        const rates = (closed.get(contender.name) ?? []).map(({ load }) => load.perSecond);
-        const perSecond = Math.floor(median(rates) / 2);
-        const turn = await turnOf(contender, perSecond);
-        const list = open.get(contender.name) ?? [];
-        list.push({ perSecond, turn, direct: await turnOf(direct, perSecond) });
-        open.set(contender.name, list);
-      }
-    }
-    return options.only.map((name) => ({
-      name,
-      closed: closed.get(name) ?? [],
-      open: open.get(name) ?? [],
-    }));
+    return { closed, half };
   } finally {
     await rig.stop();
   }
 }
 
-async function measure(
-  nodesPid: number,
-  contender: Contender,
-  options: Pick<ProxyBenchOptions, "requests" | "clients" | "durationMs">,
-  expected: readonly Buffer[],
-  perSecond: number | undefined,
-): Promise<ProxyTurn> {
-  await sleep(SETTLE_MS);
-  const load: Load = {
-    url: contender.url,
-    ...(contender.key === undefined ? {} : { key: contender.key }),
-    requests: options.requests.map((request) => ({
-      ...request,
-      path: `/indexes/${contender.index}${request.path}`,
-    })),
-    durationMs: options.durationMs,
-    isRight: (at, body) => beginsWith(body, expected[at]),
-  };
-  const endWatch = contender.api === undefined ? undefined : await watchRuntime(contender.api);
-  const nodesBefore = cpuMs(nodesPid);
-  const proxyBefore = contender.pid === undefined ? 0 : cpuMs(contender.pid);
-  const result =
-    perSecond === undefined
-      ? await closedLoop({ ...load, clients: options.clients })
-      : await openLoop({ ...load, perSecond });
-  const proxy = contender.pid === undefined ? undefined : cpuMs(contender.pid) - proxyBefore;
-  const nodes = cpuMs(nodesPid) - nodesBefore;
-  if (result.failures + result.wrong > 0) {
-    throw new Error(
-      `${contender.name}: ${result.failures} of ${result.requests} requests failed, ${result.wrong} answers were wrong`,
-    );
-  }
-  return {
-    load: result,
-    proxyCpuMs: proxy === undefined ? undefined : proxy / result.requests,
-    nodesCpuMs: nodes / result.requests,
-    runtime: await endWatch?.(),
-  };
+/** Makes each request once, so that nodes' own work on it is done. */
+async function callEach({ open }: Contender, requests: number): Promise<void> {
+  const caller = await open();
+  for (let turn = 0; turn < requests; turn++) await caller.call(turn);
+  caller.close();
 }
 
-function beginsWith(body: Buffer, start: Buffer | undefined): boolean {
-  return (
-    start !== undefined &&
-    body.length > start.length &&
-    body.compare(start, 0, start.length, 0, start.length) === 0
-  );
+function hitsOf(expected: readonly Buffer[]): (at: number, body: Buffer) => boolean {
+  return (at, body) => {
+    const start = expected[at];
+    if (start === undefined || body.length < start.length) return false;
+    return body.compare(start, 0, start.length, 0, start.length) === 0;
+  };
 }
 
 /** What an answer begins with: all of its hits, byte for byte. What follows tells how long the search took. */
@@ -183,14 +115,17 @@ async function expectedHits(plain: MeilisearchHttp, requests: readonly LoadReque
 }
 
 interface Rig {
-  readonly contenders: readonly Contender[];
-  /** One node without Miroir that holds all documents. */
-  readonly plain: MeilisearchHttp;
-  readonly nodesPid: number;
+  readonly contenders: readonly Contender<ContenderName>[];
   stop(): Promise<void>;
 }
 
-async function startRig({ documents, only, profileFolder, progress }: ProxyBenchOptions): Promise<Rig> {
+async function startRig({
+  documents,
+  only,
+  profileFolder,
+  progress,
+  requests,
+}: ProxyBenchOptions): Promise<Rig> {
   const started: { stop(): Promise<void> }[] = [];
   const keep = <T extends { stop(): Promise<void> }>(server: T): T => {
     started.unshift(server);
@@ -216,33 +151,44 @@ async function startRig({ documents, only, profileFolder, progress }: ProxyBench
     const [plainUrl = "", aloneUrl = "", ...urls] = nodes.urls;
     const plain = meilisearchHttp(plainUrl, KEY);
     await fillIndex(plain, INDEX, documents);
-    const contenders: Contender[] = [];
-    const overPlain = (name: ContenderName, url: string, pid: number | undefined): void => {
-      contenders.push({ name, url, key: KEY, index: INDEX, pid, api: undefined });
+    const isRight = hitsOf(await expectedHits(plain, requests));
+    const contenders: Contender<ContenderName>[] = [];
+    const add = (
+      name: ContenderName,
+      url: string,
+      at: Pick<Contender, "proxyPid" | "miroir">,
+      key?: string,
+    ): void => {
+      const load = requests.map((request) => ({ ...request, path: `/indexes/${INDEX}${request.path}` }));
+      contenders.push({
+        name,
+        nodePids: [nodes.pid],
+        open: httpCallers({ url, key, requests: load, isRight }),
+        ...at,
+      });
     };
-    const overChild = (name: ContenderName, { urls: [url = ""], pid }: ChildServer): void =>
-      overPlain(name, url, pid);
-    const miroir = (name: ContenderName, { api, proxyPid }: BenchFleet): void => {
-      contenders.push({ name, url: api.url, key: undefined, index: INDEX, pid: proxyPid, api });
-    };
+    const child = (name: ContenderName, { urls: [url = ""], pid }: ChildServer): void =>
+      add(name, url, { proxyPid: pid }, KEY);
+    const miroir = (name: ContenderName, { api, proxyPid }: BenchFleet): void =>
+      add(name, api.url, { proxyPid, miroir: api });
     if (only.includes("miroir-3") || only.includes("naive-3")) {
       const fleet = await fleetOver(urls);
       if (only.includes("miroir-3")) miroir("miroir-3", fleet);
       if (only.includes("naive-3")) {
         const naive = ["naive", await physicalIndex(urls[0] ?? ""), ...urls];
-        overChild("naive-3", keep(await startChildServer(RELAYS, naive)));
+        child("naive-3", keep(await startChildServer(RELAYS, naive)));
       }
     }
     if (only.includes("miroir-1")) miroir("miroir-1", await fleetOver([aloneUrl]));
-    if (only.includes("relay")) overChild("relay", keep(await startChildServer(RELAYS, ["relay", plainUrl])));
+    if (only.includes("relay")) child("relay", keep(await startChildServer(RELAYS, ["relay", plainUrl])));
     if (only.includes("haproxy")) {
       const haproxy = await startHaproxy(plainUrl);
       if (haproxy === undefined) progress("SKIPPED haproxy: there is none on PATH");
-      else overChild("haproxy", keep(haproxy));
+      else child("haproxy", keep(haproxy));
     }
-    overPlain("direct", plainUrl, undefined);
+    add("direct", plainUrl, {}, KEY);
     contenders.sort((a, b) => CONTENDERS.indexOf(a.name) - CONTENDERS.indexOf(b.name));
-    return { contenders, plain, nodesPid: nodes.pid, stop };
+    return { contenders, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 
 /** An answer as it came, its body not decoded. */
@@ -16,7 +17,6 @@ const LENGTH = /\r\ncontent-length: *(\d+)/i;
  */
 export class RawConnection {
   readonly #socket: Socket;
-  readonly #opened: Promise<void>;
   #received: Buffer[] = [];
   #size = 0;
   /** Bytes that must be there before another look is worth it. */
@@ -24,21 +24,18 @@ export class RawConnection {
   #waiting: { resolve(answer: RawAnswer): void; reject(error: Error): void } | undefined;
 
   /** Connects to the host and port of `url`. */
-  constructor(url: string) {
+  static async open(url: string): Promise<RawConnection> {
     const { hostname, port } = new URL(url);
-    this.#socket = connect({ host: hostname, port: Number(port), noDelay: true });
-    this.#opened = new Promise((resolve, reject) => {
-      this.#socket.once("connect", resolve);
-      this.#socket.once("error", reject);
-    });
-    this.#socket.on("data", (chunk) => this.#take(chunk));
-    this.#socket.on("error", (error) => this.#fail(error));
-    this.#socket.on("close", () => this.#fail(new Error(`${url} closed the connection`)));
+    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    await once(socket, "connect");
+    return new RawConnection(url, socket);
   }
 
-  /** Resolves once connected. */
-  opened(): Promise<void> {
-    return this.#opened;
+  private constructor(url: string, socket: Socket) {
+    this.#socket = socket;
+    socket.on("data", (chunk) => this.#take(chunk));
+    socket.on("error", (error) => this.#fail(error));
+    socket.on("close", () => this.#fail(new Error(`${url} closed the connection`)));
   }
 
   /** Sends a whole request, head and body, and resolves with the answer. */

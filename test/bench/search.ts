@@ -1,98 +1,137 @@
-import { corpusShape, createRequestGenerator } from "../fidelity/requests.js";
+import { corpusShape, createRequestGenerator, type FidelityRequest } from "../fidelity/requests.js";
+import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
+import { startNodes } from "../support/nodes.js";
 import { seededRandom } from "../support/random.js";
-import { closedLoop, type LoadResult } from "./load.js";
-import { type BenchRow, type BenchTarget, benchRow } from "./target.js";
+import { startBenchFleet } from "./bench-fleet.js";
+import { httpCallers, type LoadRequest, roundCallers } from "./caller.js";
+import { type Contender, type Turn, takeTurns } from "./contender.js";
+import type { BenchDocument } from "./documents.js";
+import { recordRounds } from "./recorded-rounds.js";
+
+/** Which searches are measured: all that the fidelity suites know, or words alone, whose answers are whole documents. */
+export type QueryMix = "mixed" | "words";
+
+/** Who answers: one node that holds everything, Miroir, or nobody but the fleet's nodes, asked what Miroir asks them. */
+export type SearchContender = "one node" | "miroir" | "floor";
 
 /** How searches are measured. */
 export interface SearchBenchOptions {
+  readonly documents: readonly BenchDocument[];
+  readonly nodes: number;
+  readonly replicationFactor: number;
+  readonly queries: QueryMix;
   readonly durationMs: number;
   readonly repeats: number;
   readonly clients: readonly number[];
+  readonly profileFolder?: string;
+  readonly progress: (text: string) => void;
 }
+
+/** The turns of all, by number of clients. */
+export type SearchBenchResult = ReadonlyMap<number, ReadonlyMap<SearchContender, readonly Turn[]>>;
 
 const INDEX = "bench";
 const BATCH = 5_000;
 const DISTINCT_REQUESTS = 500;
-const WARM_UP_MS = 1_000;
+const WARM_UP_MS = 2_000;
+const WORDS: readonly string[] = ["plain", "prefix", "typo", "phrase"];
 
-/** Loads the corpus into both sides and measures the same mixed searches on each, taking turns. */
-export async function benchSearch(
-  targets: readonly BenchTarget[],
-  documents: readonly Record<string, unknown>[],
-  options: SearchBenchOptions,
-): Promise<BenchRow[]> {
-  const shape = corpusShape(documents, "id");
-  for (const target of targets) await load(target, documents, shape.settings);
-  const next = createRequestGenerator(documents, shape, "id", seededRandom(7));
-  const bodies = await answeredBodies(targets, () => JSON.stringify(next().body));
-  const measure = (target: BenchTarget, clients: number, durationMs: number): Promise<LoadResult> =>
-    closedLoop({
-      url: target.api.url,
-      ...(target.key === undefined ? {} : { key: target.key }),
-      clients,
-      durationMs,
-      requests: bodies.map((body) => ({ method: "POST", path: `/indexes/${INDEX}/search`, body })),
-    });
-  const rows: BenchRow[] = [];
-  for (const clients of options.clients) {
-    const pairs: { node: LoadResult; miroir: LoadResult }[] = [];
-    for (const target of targets) await measure(target, clients, WARM_UP_MS);
-    for (let repeat = 0; repeat < options.repeats; repeat++) {
-      const results: LoadResult[] = [];
-      for (const target of targets) results.push(await measure(target, clients, options.durationMs));
-      const [node, miroir] = results;
-      if (node === undefined || miroir === undefined) throw new Error("two targets are needed");
-      if (node.failures + miroir.failures > 0)
-        throw new Error(`${node.failures} and ${miroir.failures} searches failed`);
-      pairs.push({ node, miroir });
+/**
+ * Loads the documents into one node and into a fleet, and measures the same searches on both, taking turns; beside them the least that a
+ * search over the fleet can cost: the requests that Miroir sends, whole answers of which are thrown away.
+ */
+export async function benchSearch(options: SearchBenchOptions): Promise<SearchBenchResult> {
+  const { documents, progress, profileFolder } = options;
+  const started: { stop(): Promise<void> }[] = [];
+  const keep = <T extends { stop(): Promise<void> }>(one: T): T => {
+    started.unshift(one);
+    return one;
+  };
+  try {
+    const plain = keep(await startNodes(1));
+    const [node] = plain.nodes;
+    const fleetNodes = keep(await startNodes(options.nodes));
+    const nodeKey = node?.masterKey;
+    if (node === undefined || nodeKey === undefined) throw new Error("no node, or one without a key");
+    const fleet = keep(
+      await startBenchFleet({
+        nodeUrls: fleetNodes.nodes.map(({ url }) => url),
+        nodeKey,
+        replicationFactor: options.replicationFactor,
+        ...(profileFolder === undefined ? {} : { profileFolder }),
+      }),
+    );
+    const alone = meilisearchHttp(node.url, nodeKey);
+    const shape = corpusShape(documents, "id");
+    for (const api of [alone, fleet.api]) {
+      progress(`loading ${documents.length} documents`);
+      await load(api, documents, shape.settings);
     }
-    const plural = clients === 1 ? "1 client" : `${clients} clients`;
-    for (const [name, unit] of [
-      ["perSecond", "searches/s"],
-      ["p50", "p50 ms"],
-      ["p99", "p99 ms"],
-    ] as const) {
-      rows.push(
-        benchRow(
-          `${unit}, ${plural}`,
-          pairs.map(({ node, miroir }) => ({ node: node[name], miroir: miroir[name] })),
-        ),
+    const generate = createRequestGenerator(documents, shape, "id", seededRandom(7));
+    const requests = await answeredRequests([alone, fleet.api], generate, options.queries);
+    progress("writing down what Miroir asks nodes");
+    const rounds = await recordRounds(fleet.controlAddress, requests);
+    const fleetPids = fleetNodes.nodes.map(({ pid }) => pid ?? 0);
+    const contenders: readonly Contender<SearchContender>[] = [
+      {
+        name: "one node",
+        open: httpCallers({ url: node.url, key: nodeKey, requests }),
+        nodePids: [node.pid ?? 0],
+      },
+      {
+        name: "miroir",
+        open: httpCallers({ url: fleet.api.url, requests }),
+        nodePids: fleetPids,
+        proxyPid: fleet.proxyPid,
+        miroir: fleet.api,
+      },
+      { name: "floor", open: roundCallers(rounds), nodePids: fleetPids },
+    ];
+    const results = new Map<number, ReadonlyMap<SearchContender, readonly Turn[]>>();
+    for (const clients of options.clients) {
+      await takeTurns(contenders, { clients, durationMs: WARM_UP_MS }, 1, (text) =>
+        progress(`warm-up, ${text}`),
       );
+      const loop = { clients, durationMs: options.durationMs };
+      results.set(clients, await takeTurns(contenders, loop, options.repeats, progress));
     }
+    return results;
+  } finally {
+    for (const one of started) await one.stop();
   }
-  return rows;
 }
 
-/** Requests that every side answers with 200: a refusal costs nothing, and would flatter whoever gives it. */
-async function answeredBodies(targets: readonly BenchTarget[], next: () => string): Promise<string[]> {
-  const bodies: string[] = [];
-  while (bodies.length < DISTINCT_REQUESTS) {
-    const body = next();
-    const answers = await Promise.all(
-      targets.map(({ api }) => api.send("POST", `/indexes/${INDEX}/search`, body)),
-    );
-    if (answers.every(({ status }) => status === 200)) bodies.push(body);
+/** Requests that everybody answers with 200: a refusal costs nothing, and would flatter whoever gives it. */
+async function answeredRequests(
+  apis: readonly MeilisearchHttp[],
+  generate: () => FidelityRequest,
+  queries: QueryMix,
+): Promise<LoadRequest[]> {
+  const requests: LoadRequest[] = [];
+  while (requests.length < DISTINCT_REQUESTS) {
+    const { kind, body } = generate();
+    if (queries === "words" && !WORDS.includes(kind)) continue;
+    const request = {
+      method: "POST" as const,
+      path: `/indexes/${INDEX}/search`,
+      body: JSON.stringify(body),
+    };
+    const answers = await Promise.all(apis.map((api) => api.send("POST", request.path, request.body)));
+    if (answers.every(({ status }) => status === 200)) requests.push(request);
   }
-  return bodies;
+  return requests;
 }
 
 async function load(
-  target: BenchTarget,
-  documents: readonly Record<string, unknown>[],
+  api: MeilisearchHttp,
+  documents: readonly BenchDocument[],
   settings: unknown,
 ): Promise<void> {
-  const tasks: number[] = [];
-  const settingsTask = await target.api.ok<{ taskUid: number }>(
-    "PATCH",
-    `/indexes/${INDEX}/settings`,
-    settings,
-  );
-  tasks.push(settingsTask.taskUid);
+  const path = `/indexes/${INDEX}`;
+  const tasks = [await api.ok<{ taskUid: number }>("PATCH", `${path}/settings`, settings)];
   for (let start = 0; start < documents.length; start += BATCH) {
-    const path = `/indexes/${INDEX}/documents?primaryKey=id`;
-    tasks.push(
-      (await target.api.ok<{ taskUid: number }>("POST", path, documents.slice(start, start + BATCH))).taskUid,
-    );
+    const batch = documents.slice(start, start + BATCH);
+    tasks.push(await api.ok("POST", `${path}/documents?primaryKey=id`, batch));
   }
-  for (const task of tasks) await target.api.waitForTask(task, 600_000);
+  for (const { taskUid } of tasks) await api.waitForTask(taskUid, 600_000);
 }
