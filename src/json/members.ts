@@ -152,8 +152,8 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 const KNOWN_KEYS: string[] = new Array<string>(512).fill("");
 const LONGEST_KNOWN_KEY = 48;
 
-/** As `decodeString`, but short ASCII keys come out of a bounded memory of earlier ones. */
-function decodeKey(bytes: Uint8Array, start: number, end: number): string {
+/** As {@link decodeString}, but short ASCII keys come out of a bounded memory of earlier ones. */
+export function decodeKey(bytes: Uint8Array, start: number, end: number): string {
   const length = end - start - 2;
   if (length === 0 || length > LONGEST_KNOWN_KEY) return decodeString(bytes, start, end);
   const first = start + 1;

@@ -10,6 +10,7 @@ import { compareUtf8 } from "./text-order.js";
 export function compareScoreDetails(a: ScoreDetails, b: ScoreDetails): number {
   const rules = Math.min(a.length, b.length);
   for (let i = 0; i < rules; i++) {
+    if (a[i] === b[i]) continue;
     const order = compareRule(a[i] as RuleDetails, b[i] as RuleDetails);
     if (order !== 0) return order;
   }

@@ -37,7 +37,7 @@ export function nextRound(
   if (distinct !== null) return nextDistinctRound(plan, distinct, parts, rounds);
   if (typeof plan.query.rankingScoreThreshold !== "number") return undefined;
   const at = plan.asks.findIndex((ask) => ask.role === "page");
-  const lists = answersOf(parts, at).map(({ hits }) => hits);
+  const lists = answersOf(parts, at).map(({ list }) => list);
   return thresholdRound(plan, takeHits(mergeHits(lists), plan.end, null), rounds);
 }
 

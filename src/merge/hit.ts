@@ -1,5 +1,6 @@
 import { findMember, objectMembers } from "../json/members.js";
 import { compareScoreDetails } from "./compare.js";
+import { type HitScan, nextHit, scanHit } from "./hit-scan.js";
 import { SEQUENCE_RULE } from "./injected-fields.js";
 import { parseScoreDetails, type ScoreDetails } from "./score-details.js";
 
@@ -12,6 +13,17 @@ export type Hit = {
   readonly position: number;
   /** What the ranking rules said; read on first use, the document itself never is. */
   readonly details: ScoreDetails;
+  /** Where it was found; absent from hits that were made. */
+  readonly place?: HitPlace;
+};
+
+/** Where an answer holds a hit. */
+export type HitPlace = { readonly answer: Buffer; readonly start: number; readonly scan: HitScan };
+
+/** Hits in their order, of which one may not know yet how many there are. */
+export type HitList = {
+  /** The hit at a place, from 0; undefined behind the last one. */
+  at(position: number): Hit | undefined;
 };
 
 const DETAILS_KEY = "_rankingScoreDetails";
@@ -29,6 +41,63 @@ export function hitAt(bytes: Buffer, part: number, position: number): Hit {
       return details;
     },
   };
+}
+
+/** The hits of an array, each looked for when it is first asked for: a merge reads few of those that it gets. */
+export class HitsInAnswer implements HitList {
+  readonly #answer: Buffer;
+  readonly #part: number;
+  readonly #found: Hit[] = [];
+  /** Where the next one begins; -1 where there is none. */
+  #next: number;
+
+  /** @param first where the first hit begins in `answer`; -1 where there is none */
+  constructor(answer: Buffer, first: number, part: number) {
+    this.#answer = answer;
+    this.#next = first;
+    this.#part = part;
+  }
+
+  at(position: number): Hit | undefined {
+    while (this.#found.length <= position && this.#next !== -1) this.#findNext();
+    return this.#found[position];
+  }
+
+  /** All of them. */
+  all(): readonly Hit[] {
+    while (this.#next !== -1) this.#findNext();
+    return this.#found;
+  }
+
+  #findNext(): void {
+    const scan = scanHit(this.#answer, this.#next);
+    const place = { answer: this.#answer, start: this.#next, scan };
+    this.#found.push(new FoundHit(place, this.#part, this.#found.length));
+    this.#next = nextHit(this.#answer, scan.end);
+  }
+}
+
+class FoundHit implements Hit {
+  #bytes: Buffer | undefined;
+  #details: ScoreDetails | undefined;
+
+  constructor(
+    readonly place: HitPlace,
+    readonly part: number,
+    readonly position: number,
+  ) {
+    this.#details = place.scan.details;
+  }
+
+  get bytes(): Buffer {
+    this.#bytes ??= this.place.answer.subarray(this.place.start, this.place.scan.end);
+    return this.#bytes;
+  }
+
+  get details(): ScoreDetails {
+    this.#details ??= readDetails(this.bytes);
+    return this.#details;
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { DistinctValues, distinctKeys } from "./distinct.js";
-import { compareHits, type Hit } from "./hit.js";
+import { compareHits, type Hit, type HitList } from "./hit.js";
 
 /**
  * Merges lists that are each in order under `compare` into one, best first. Lazily: a list is read no
@@ -8,7 +8,7 @@ import { compareHits, type Hit } from "./hit.js";
  * @param compare a total order; {@link compareHits} by default
  */
 export function* mergeHits(
-  lists: readonly (readonly Hit[])[],
+  lists: readonly HitList[],
   compare: (a: Hit, b: Hit) => number = compareHits,
 ): Generator<Hit, void, undefined> {
   // Parts are few, so that looking at every head is as good as a heap.
@@ -17,7 +17,7 @@ export function* mergeHits(
     let best: Hit | undefined;
     let bestList = -1;
     for (let list = 0; list < lists.length; list++) {
-      const head = lists[list]?.[heads[list] ?? 0];
+      const head = lists[list]?.at(heads[list] ?? 0);
       if (head === undefined) continue;
       if (best === undefined || compare(head, best) < 0) {
         best = head;

@@ -79,11 +79,10 @@ function rankedResult(
 ): MergedSearch {
   const answers = byRole.get("page") ?? [];
   const universe = byRole.get("universe");
-  const lists = answers.map((answer) => answer.hits);
   const ranked =
     plan.distinct === null || rounds.length === 0
-      ? takeHits(mergeHits(lists), plan.end, plan.distinct)
-      : rankDistinct([lists, ...furtherHits(rounds)], plan.end, plan.distinct);
+      ? takeHits(mergeHits(answers.map(({ list }) => list)), plan.end, plan.distinct)
+      : rankDistinct([answers.map(({ hits }) => hits), ...furtherHits(rounds)], plan.end, plan.distinct);
   const page = ranked.hits.slice(plan.from);
   const isFilled = stopsEarly(plan, ranked.hits.length);
   const facets = rankedFacets(plan, answers, universe, isFilled, ranked);

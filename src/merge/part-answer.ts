@@ -1,37 +1,78 @@
-import { arrayElements, type JsonSpan, objectMembers } from "../json/members.js";
-import { type Hit, hitAt } from "./hit.js";
+import { arrayElements, objectMembers } from "../json/members.js";
+import { skipWhitespace } from "../json/scan.js";
+import { type Hit, type HitList, HitsInAnswer } from "./hit.js";
 
 /** One part's answer to one ask, its values still as bytes. */
 export type PartAnswer = {
-  /** Best first; `part` and `position` filled in. */
+  /** Best first; `part` and `position` filled in. Whoever needs only some takes them from `list`. */
   readonly hits: readonly Hit[];
+  /** The same hits, each looked for when it is asked for. */
+  readonly list: HitList;
   /** Every member but `hits`, as raw JSON text. */
   readonly members: ReadonlyMap<string, Buffer>;
 };
 
 const HITS_FIRST = Buffer.from('{"hits":[');
+const QUERY_BEHIND_HITS = Buffer.from('],"query":');
 const OPEN_BRACE = Buffer.from("{");
-const COMMA = 0x2c;
+const NO_HITS = Buffer.from("]");
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
 
 /**
  * Finds the spans of a search answer.
  *
  * @param part the part's index, which breaks ties
- * @throws JsonSyntaxError where the body is not a search answer
+ * @throws JsonSyntaxError where the body is not a search answer; for one of its hits, when that hit is asked for
  */
 export function parsePartAnswer(body: Buffer, part: number): PartAnswer {
-  // Meilisearch prints `hits` first. Walking it once, and only what follows a second time, halves the work.
-  if (body.subarray(0, HITS_FIRST.length).equals(HITS_FIRST)) {
-    const spans = arrayElements(body, HITS_FIRST.length - 1);
-    const last = spans.at(-1);
-    const close = body.indexOf(0x5d, last?.end ?? HITS_FIRST.length);
-    const rest = body[close + 1] === COMMA ? body.subarray(close + 2) : body.subarray(close + 1);
-    return { hits: hitsOf(body, spans, part), members: membersOf(Buffer.concat([OPEN_BRACE, rest])) };
-  }
+  const rest = membersBehindHits(body);
+  if (rest !== undefined) return answerOf(body, HITS_FIRST.length, part, rest);
   const members = membersOf(body);
   const hits = members.get("hits");
   members.delete("hits");
-  return { hits: hits === undefined ? [] : hitsOf(hits, arrayElements(hits), part), members };
+  if (hits === undefined || arrayElements(hits).length === 0) return answerOf(NO_HITS, 0, part, members);
+  return answerOf(hits, hits.indexOf(OPEN_BRACKET) + 1, part, members);
+}
+
+function answerOf(
+  bytes: Buffer,
+  start: number,
+  part: number,
+  members: ReadonlyMap<string, Buffer>,
+): PartAnswer {
+  const first = skipWhitespace(bytes, start);
+  const list = new HitsInAnswer(bytes, bytes[first] === CLOSE_BRACKET ? -1 : first, part);
+  return {
+    get hits() {
+      return list.all();
+    },
+    list,
+    members,
+  };
+}
+
+/**
+ * What follows the hits of an answer as Meilisearch prints it: the hits first, then `query`. Found from the end, so that hits which
+ * nobody asks for are not read. No string holds that pattern, as its quotes would be escaped; and what follows it inside of a hit
+ * would not be members up to the very end of the body.
+ */
+function membersBehindHits(body: Buffer): Map<string, Buffer> | undefined {
+  if (body.compare(HITS_FIRST, 0, HITS_FIRST.length, 0, HITS_FIRST.length) !== 0) return undefined;
+  const at = body.lastIndexOf(QUERY_BEHIND_HITS);
+  if (at < HITS_FIRST.length - 1) return undefined;
+  const object = Buffer.concat([OPEN_BRACE, body.subarray(at + 2)]);
+  try {
+    const members = objectMembers(object);
+    const last = members.at(-1);
+    if (last?.valueEnd !== object.length - 1 || object[last.valueEnd] !== CLOSE_BRACE) return undefined;
+    return new Map(
+      members.map((member) => [member.key, object.subarray(member.valueStart, member.valueEnd)]),
+    );
+  } catch {
+    return undefined;
+  }
 }
 
 /** The number that a member holds; 0 where it is missing or no number. */
@@ -49,10 +90,6 @@ export function totalOf(answer: PartAnswer): number {
 /** How many documents all parts say matched. */
 export function sumOfTotals(answers: readonly PartAnswer[]): number {
   return answers.reduce((sum, answer) => sum + totalOf(answer), 0);
-}
-
-function hitsOf(bytes: Buffer, spans: readonly JsonSpan[], part: number): Hit[] {
-  return spans.map((span, position) => hitAt(bytes.subarray(span.start, span.end), part, position));
 }
 
 function membersOf(object: Buffer): Map<string, Buffer> {

@@ -58,7 +58,8 @@ export function parseScoreDetails(json: string): ScoreDetails {
   return rules.map((rule) => rule.details);
 }
 
-function ruleDetails(name: string, entry: Record<string, unknown>): RuleDetails | undefined {
+/** What the members of a rule's entry say; undefined where they say nothing that is known. */
+export function ruleDetails(name: string, entry: Readonly<Record<string, unknown>>): RuleDetails | undefined {
   switch (name) {
     case "words":
       return {
@@ -102,7 +103,7 @@ function ruleDetails(name: string, entry: Record<string, unknown>): RuleDetails 
   }
 }
 
-function sortOrScore(name: string, entry: Record<string, unknown>): RuleDetails | undefined {
+function sortOrScore(name: string, entry: Readonly<Record<string, unknown>>): RuleDetails | undefined {
   const ascending = name.endsWith(":asc");
   if (ascending || name.endsWith(":desc")) {
     if ("distance" in entry) {

@@ -1,8 +1,10 @@
 import { removeMembers } from "../json/edit.js";
 import { objectMembers } from "../json/members.js";
-import { type ClientView, clientHit, clientView, needsNoView } from "./client-hit.js";
+import { Pieces } from "../json/pieces.js";
+import { type ClientView, clientView, needsNoView } from "./client-hit.js";
 import { leastCandidates, printFacets } from "./facets.js";
 import type { Hit } from "./hit.js";
+import { hitPrinter } from "./hit-printer.js";
 import { isInjectedField } from "./injected-fields.js";
 import type { MergedSearch } from "./merged-search.js";
 import { numberMember, parsePartAnswer } from "./part-answer.js";
@@ -100,13 +102,15 @@ function clientMember(plan: SearchPlan, name: string, raw: Buffer): string {
 }
 
 function printBody(page: readonly Hit[], view: ClientView, rest: readonly string[]): Buffer {
-  const chunks: Buffer[] = [OPEN];
+  const body = new Pieces();
+  const addHit = hitPrinter(body, view);
+  body.add(OPEN);
   page.forEach((hit, at) => {
-    if (at > 0) chunks.push(COMMA);
-    chunks.push(clientHit(hit.bytes, view));
+    if (at > 0) body.add(COMMA);
+    addHit(hit);
   });
-  chunks.push(Buffer.from(`],${rest.join(",")}}`));
-  return Buffer.concat(chunks);
+  body.add(Buffer.from(`],${rest.join(",")}}`));
+  return body.toBuffer();
 }
 
 const OPEN = Buffer.from('{"hits":[');

@@ -1,0 +1,113 @@
+import { skipWhitespace, stringEnd, valueEnd } from "../json/scan.js";
+import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
+import { readScoreDetails } from "./details-reader.js";
+import type { ScoreDetails } from "./score-details.js";
+
+/** Members of a hit that are not the document's own, or may be others than they seem. */
+export const MARKED = ["injected", "score", "details", "other"] as const;
+
+/** See {@link MARKED}; `other` is any name that begins with an underscore. */
+export type MarkKind = (typeof MARKED)[number];
+
+/** A top-level member of a hit, as offsets into the text that holds the hit. Ends are exclusive. */
+export type Mark = {
+  readonly kind: MarkKind;
+  readonly keyStart: number;
+  readonly valueStart: number;
+  readonly valueEnd: number;
+};
+
+/** What one walk over a hit finds. */
+export type HitScan = {
+  /** Behind the hit's closing brace. */
+  readonly end: number;
+  /** In their order. */
+  readonly marks: readonly Mark[];
+  /** Whether the hit is printed as Meilisearch does: no white space around members, no escapes in their names. */
+  readonly isCompact: boolean;
+  /** The score details where they are the last member and printed as Meilisearch does. */
+  readonly details: ScoreDetails | undefined;
+};
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const CLOSE_BRACE = 0x7d;
+const BACKSLASH = 0x5c;
+const UNDERSCORE = 0x5f;
+
+const KINDS: readonly (readonly [name: Buffer, kind: MarkKind])[] = [
+  [Buffer.from(`${SHARD_FIELD}"`), "injected"],
+  [Buffer.from(`${SEQUENCE_FIELD}"`), "injected"],
+  [Buffer.from('_rankingScoreDetails"'), "details"],
+  [Buffer.from('_rankingScore"'), "score"],
+];
+
+/**
+ * Walks over the hit that begins at `start` once, to find its end and what of it does not belong to the document.
+ *
+ * @throws JsonSyntaxError where there is no value, or it does not end
+ */
+export function scanHit(bytes: Uint8Array, start: number): HitScan {
+  const marks: Mark[] = [];
+  let details: ScoreDetails | undefined;
+  let at = start + 1;
+  if (bytes[start] !== 0x7b) return notCompact(bytes, start);
+  if (bytes[at] === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, details };
+  for (;;) {
+    const keyStart = at;
+    if (bytes[keyStart] !== QUOTE) return notCompact(bytes, start);
+    const colon = endOfName(bytes, keyStart);
+    if (colon === -1 || bytes[colon] !== COLON || isSpace(bytes, colon + 1)) return notCompact(bytes, start);
+    const valueStart = colon + 1;
+    details = undefined;
+    if (bytes[keyStart + 1] === UNDERSCORE) {
+      const kind = kindOf(bytes, keyStart + 1);
+      const read = kind === "details" ? readScoreDetails(bytes, valueStart) : undefined;
+      details = read?.details;
+      at = read === undefined ? valueEnd(bytes, valueStart) : read.end;
+      marks.push({ kind, keyStart, valueStart, valueEnd: at });
+    } else {
+      at = bytes[valueStart] === QUOTE ? stringEnd(bytes, valueStart) : valueEnd(bytes, valueStart);
+    }
+    const next = bytes[at];
+    if (next === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, details };
+    if (next !== COMMA) return notCompact(bytes, start);
+    at++;
+  }
+}
+
+/** Leaves the hit to those who read any JSON. */
+function notCompact(bytes: Uint8Array, start: number): HitScan {
+  return { end: valueEnd(bytes, start), marks: [], isCompact: false, details: undefined };
+}
+
+/** Behind the closing quote of a member's name; -1 where an escape may hide another name in it. */
+function endOfName(bytes: Uint8Array, start: number): number {
+  const { length } = bytes;
+  for (let at = start + 1; at < length; at++) {
+    const byte = bytes[at];
+    if (byte === QUOTE) return at + 1;
+    if (byte === BACKSLASH) return -1;
+  }
+  return -1;
+}
+
+function isSpace(bytes: Uint8Array, at: number): boolean {
+  return (bytes[at] as number) <= 0x20;
+}
+
+function kindOf(bytes: Uint8Array, start: number): MarkKind {
+  for (const [name, kind] of KINDS) {
+    let i = 1;
+    while (i < name.length && bytes[start + i] === name[i]) i++;
+    if (i === name.length) return kind;
+  }
+  return "other";
+}
+
+/** The place of the next hit behind one that ends at `end`, or -1 where there is none. */
+export function nextHit(bytes: Uint8Array, end: number): number {
+  const at = skipWhitespace(bytes, end);
+  return bytes[at] === COMMA ? skipWhitespace(bytes, at + 1) : -1;
+}
