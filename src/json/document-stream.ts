@@ -1,9 +1,19 @@
 import { describeJson } from "./describe.js";
+import { type JsonMember, objectMembers } from "./members.js";
+import { ObjectScanner } from "./object-scanner.js";
 import { JsonSyntaxError, skipWhitespace, syntaxErrorAt, type TextPosition } from "./scan.js";
 import { type Reading, validateValue } from "./validate.js";
 
 /** How a body lists its documents: one array or one object, or values one behind another. */
 export type DocumentFormat = "json" | "ndjson";
+
+/** A document as a body holds it. */
+export type SplitDocument = {
+  /** The object, from its opening to its closing brace. */
+  readonly bytes: Buffer;
+  /** Its own members, as `objectMembers` gives them. */
+  readonly members: readonly JsonMember[];
+};
 
 /** Cuts a body into documents as it arrives; see `createDocumentSplitter`. */
 export type DocumentSplitter = {
@@ -11,9 +21,9 @@ export type DocumentSplitter = {
    * Takes the next bytes of the body and gives the documents that they complete, as views of `chunk`
    * where they lie in it whole. The chunk must not be changed afterwards.
    */
-  push(chunk: Buffer): Buffer[];
-  /** Tells that the body is complete, and gives what that completes. */
-  end(): Buffer[];
+  push(chunk: Buffer): SplitDocument[];
+  /** Tells that the body is complete. No document can come with its end: each ends in its own brace. */
+  end(): void;
 };
 
 /** A value that is JSON but no object, where a document was expected. */
@@ -85,6 +95,9 @@ type Expectation =
   /** Anything: Meilisearch does not look behind the end of an array. */
   | "anything";
 
+/** Where an object is a document. */
+const MAY_BEGIN_DOCUMENT: ReadonlySet<Expectation> = new Set(["body", "first-element", "element", "value"]);
+
 /** The value being read. */
 type Open = {
   kind: "container" | "string" | "scalar";
@@ -140,14 +153,20 @@ class Splitter implements DocumentSplitter {
     this.expectation = format === "json" ? "body" : "value";
   }
 
-  push(chunk: Buffer): Buffer[] {
-    const documents: Buffer[] = [];
+  push(chunk: Buffer): SplitDocument[] {
+    const documents: SplitDocument[] = [];
+    const scanner = new ObjectScanner(chunk);
     let at = 0;
     while (this.expectation !== "anything") {
       if (this.open === undefined) {
         at = skipWhitespace(chunk, at);
         if (at >= chunk.length) break;
-        at = this.begin(chunk, at);
+        const scanned = this.scanWhole(scanner, chunk, at);
+        if (scanned === undefined) at = this.begin(chunk, at);
+        else {
+          documents.push(scanned);
+          at += scanned.bytes.length;
+        }
         continue;
       }
       const end = openValueEnd(this.open, chunk, at);
@@ -157,14 +176,14 @@ class Splitter implements DocumentSplitter {
       }
       this.checkSize(this.open, this.heldBytes + end - this.open.start, chunk.subarray(this.open.start, end));
       const document = this.complete(this.open, chunk, end);
-      if (document !== undefined) documents.push(document);
+      if (document !== undefined) documents.push({ bytes: document, members: objectMembers(document) });
       at = end;
     }
     this.chunkPosition = positionBehind(chunk, chunk.length, this.chunkPosition);
     return documents;
   }
 
-  end(): Buffer[] {
+  end(): void {
     const { open } = this;
     // A value that is still open is broken, or a scalar: either way there is no document in it.
     if (open !== undefined) this.complete(open, Buffer.alloc(0), 0);
@@ -179,8 +198,21 @@ class Splitter implements DocumentSplitter {
       case "misfit-rest":
         throw this.endedEarly("trailing characters");
       default:
-        return [];
     }
+  }
+
+  /** The document that begins at `at`, where one may begin and it lies in the chunk whole; else left to the careful way. */
+  private scanWhole(scanner: ObjectScanner, chunk: Buffer, at: number): SplitDocument | undefined {
+    if (chunk[at] !== OPEN_BRACE || !MAY_BEGIN_DOCUMENT.has(this.expectation)) return undefined;
+    const scanned = scanner.scan(at);
+    if (scanned === undefined || scanned.end - at > this.maxDocumentBytes) return undefined;
+    this.documentComplete(this.expectation === "body" ? "body" : "element");
+    return { bytes: chunk.subarray(at, scanned.end), members: scanned.members };
+  }
+
+  private documentComplete(place: "body" | "element"): void {
+    this.index++;
+    if (this.format === "json") this.expectation = place === "body" ? "nothing" : "delimiter";
   }
 
   /** Takes the byte at `at`, which is no white space and belongs to no value yet; gives where to go on. */
@@ -284,8 +316,7 @@ class Splitter implements DocumentSplitter {
       this.expectation = "misfit-end";
       return undefined;
     }
-    this.index++;
-    if (this.format === "json") this.expectation = open.place === "body" ? "nothing" : "delimiter";
+    this.documentComplete(open.place);
     return value;
   }
 

@@ -20,7 +20,7 @@ const SHORT_NUMBER_BYTES = 300;
 const SIMPLE_ESCAPE = byteSet('"\\/bfnrt');
 
 /** Bytes that continue a string without a closer look: everything but controls, quote and backslash. */
-const PLAIN = plainBytes();
+export const PLAIN = plainBytes();
 
 /**
  * Checks that `bytes` hold one JSON value and nothing else but white space, as strictly as serde_json:
@@ -171,7 +171,7 @@ function delimiterError(bytes: Uint8Array, at: number, kind: "object" | "list", 
   );
 }
 
-function validateLiteral(bytes: Uint8Array, start: number, literal: string): number {
+export function validateLiteral(bytes: Uint8Array, start: number, literal: string): number {
   for (let i = 1; i < literal.length; i++) {
     const at = start + i;
     if (at >= bytes.length) throw syntaxErrorAt(bytes, bytes.length, "EOF while parsing a value");
@@ -207,7 +207,7 @@ function validateString(bytes: Uint8Array, start: number, utf8Known: boolean, ra
 }
 
 /** End of the escape whose backslash is at `start`; a pair of surrogate escapes is one. */
-function validateEscape(bytes: Uint8Array, start: number): number {
+export function validateEscape(bytes: Uint8Array, start: number): number {
   const kind = byteInString(bytes, start + 1);
   if (kind !== 0x75) {
     if (SIMPLE_ESCAPE[kind] === 1) return start + 2;
@@ -253,7 +253,7 @@ function hexDigit(byte: number): number {
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1;
 }
 
-function validateNumber(bytes: Uint8Array, start: number, first: number, raw: boolean): number {
+export function validateNumber(bytes: Uint8Array, start: number, first: number, raw: boolean): number {
   const length = bytes.length;
   let i = start;
   if (first === 0x2d) {

@@ -12,6 +12,7 @@ export const EXPIRES_AT_FIELD = "_miroir_expires_at";
  * value has no search term, and needs no escape in JSON.
  */
 const ALPHABET = "(),;[]{}";
+const ALPHABET_BYTES = Buffer.from(ALPHABET);
 const BITS_PER_SYMBOL = 3n;
 const SHARD_SYMBOLS = 4;
 /** How long a sequence code is. */
@@ -47,15 +48,31 @@ export function parseShardCode(code: string): number | undefined {
  * @throws RangeError for a negative number, one of 2^54 or more, or a `number` that is no safe integer.
  */
 export function sequenceCode(sequence: bigint | number): string {
+  const [high, low] = sequenceHalves(sequence);
+  return encodeHalf(high) + encodeHalf(low);
+}
+
+/**
+ * Writes {@link sequenceCode} of a sequence at `at`, where it takes {@link SEQUENCE_SYMBOLS} bytes.
+ *
+ * @throws RangeError as `sequenceCode` does
+ */
+export function writeSequenceCode(into: Uint8Array, at: number, sequence: bigint | number): void {
+  const [high, low] = sequenceHalves(sequence);
+  writeHalf(into, at, high);
+  writeHalf(into, at + SEQUENCE_SYMBOLS / 2, low);
+}
+
+function sequenceHalves(sequence: bigint | number): readonly [number, number] {
   // Sequences are microseconds since 1970 and fit a double's integers for centuries: no bigint is needed then.
   if (typeof sequence === "number" ? !Number.isSafeInteger(sequence) || sequence < 0 : sequence < 0n) {
     throw new RangeError(`sequence ${sequence} is not a whole number from 0`);
   }
   if (sequence >= MAX_SEQUENCE) throw new RangeError(`sequence ${sequence} is not below 2^54`);
-  const exact = typeof sequence === "bigint" && sequence > BigInt(Number.MAX_SAFE_INTEGER);
-  const high = exact ? Number(sequence >> 27n) : Math.floor(Number(sequence) / HALF);
-  const low = exact ? Number(sequence & 0x7ffffffn) : Number(sequence) % HALF;
-  return encodeHalf(high) + encodeHalf(low);
+  if (typeof sequence === "bigint" && sequence > BigInt(Number.MAX_SAFE_INTEGER)) {
+    return [Number(sequence >> 27n), Number(sequence & 0x7ffffffn)];
+  }
+  return [Math.floor(Number(sequence) / HALF), Number(sequence) % HALF];
 }
 
 /** The sequence that a code stands for; undefined where the text is no sequence code. */
@@ -76,6 +93,12 @@ const HALF = 2 ** 27;
 
 function encodeHalf(value: number): string {
   return `${TRIPLES[value >> 18]}${TRIPLES[(value >> 9) & 511]}${TRIPLES[value & 511]}`;
+}
+
+function writeHalf(into: Uint8Array, at: number, value: number): void {
+  for (let symbol = 0; symbol < SEQUENCE_SYMBOLS / 2; symbol++) {
+    into[at + symbol] = ALPHABET_BYTES[(value >> (24 - 3 * symbol)) & 7] as number;
+  }
 }
 
 function decode(code: string, symbols: number): bigint | undefined {

@@ -72,7 +72,9 @@ function shardsOf(topology: TopologySource, task: Task): number {
 /** @param count the shards of the index: codes may be of a multiple of them, while it is cut into more */
 function documentsOf(file: Buffer, shards: ReadonlySet<number>, count: number): TaskDocument[] {
   const splitter = createDocumentSplitter({ format: "ndjson", maxDocumentBytes: file.length });
-  return [...splitter.push(file), ...splitter.end()].flatMap((document) => {
+  const documents = splitter.push(file);
+  splitter.end();
+  return documents.flatMap(({ bytes: document }) => {
     const shard = parseShardCode(stringMember(document, SHARD_FIELD));
     if (shard === undefined || !(shards.has(shard) || shards.has(shard % count))) return [];
     const bytes = removeMembers(document, isInjectedField);

@@ -1,26 +1,12 @@
-import { Readable } from "node:stream";
+import type { SplitDocument } from "../../json/document-stream.js";
 import { type JsonMember, objectMembers } from "../../json/members.js";
-import {
-  isReservedField,
-  SEQUENCE_FIELD,
-  SHARD_FIELD,
-  sequenceCode,
-  shardCode,
-} from "../../placement/injected-fields.js";
+import { isReservedField } from "../../placement/injected-fields.js";
 import type { ShardHasher } from "../../placement/shard.js";
-import { familyShards } from "../../placement/shard-family.js";
 import { type ContentFailure, type ContentRules, checkContent, hasCheckedField } from "./document-checks.js";
 import { documentId, inferPrimaryKey, noPrimaryKeyCandidate } from "./document-key.js";
 import { reservedField } from "./refusals.js";
 import type { DocumentSpool, SpoolPool } from "./spool.js";
 import type { TaskFailure } from "./task-failure.js";
-
-/** Bytes that injection adds to a document, and the line feed behind it. */
-const INJECTED_BYTES =
-  Buffer.byteLength(`,"${SHARD_FIELD}":"${shardCode(0)}","${SEQUENCE_FIELD}":"${sequenceCode(0)}"`) + 1;
-
-/** Bytes gathered before they are handed to the connection. */
-const CHUNK_BYTES = 64 * 1024;
 
 /** Documents of a batch whose ids are told. */
 const MAX_KEYS = 20_000;
@@ -78,24 +64,18 @@ export class BatchBuilder {
   }
 
   /**
+   * Where it gives a promise, that is waited for before the next document is added.
+   *
    * @throws MeilisearchError for a document with a reserved field
-   * @throws SpoolFullError
+   * @throws SpoolFullError at once, or by the promise
    */
-  async add(document: Buffer): Promise<void> {
-    let bytes = document;
-    let members = objectMembers(document);
-    refuseReservedFields(members);
+  add(document: SplitDocument): Promise<void> | undefined {
+    refuseReservedFields(document.members);
     this.documents++;
-    if (this.dropDuplicates && hasDuplicates(members)) {
-      bytes = withoutDuplicates(document, members);
-      members = objectMembers(bytes);
-    }
+    const { bytes, members } = this.dropDuplicates ? withoutDuplicates(document) : document;
     const id = this.failure === undefined ? this.identify(bytes, members) : undefined;
-    if (id === undefined) {
-      // Kept all the same: under other terms the batch may be good.
-      await this.spool.add(0, bytes);
-      return;
-    }
+    // Kept all the same: under other terms the batch may be good.
+    if (id === undefined) return this.spool.add(0, bytes);
     this.checkContent(bytes, members, id);
     const code = this.terms.hasher.shardOf(id, this.terms.codeShards);
     const shard = code % this.terms.shards;
@@ -105,7 +85,7 @@ export class BatchBuilder {
       share.documents++;
       share.bytes += bytes.length;
     }
-    await this.spool.add(code, bytes);
+    return this.spool.add(code, bytes);
   }
 
   finish(): DocumentBatch {
@@ -167,7 +147,7 @@ export async function rereadBatch(
 ): Promise<DocumentBatch> {
   const builder = new BatchBuilder(terms, pool, false);
   try {
-    for await (const { bytes } of documents) await builder.add(bytes);
+    for await (const { bytes } of documents) await builder.add({ bytes, members: objectMembers(bytes) });
     return builder.finish();
   } catch (error) {
     await builder.dispose();
@@ -191,66 +171,6 @@ export async function batchKeys(batch: DocumentBatch): Promise<readonly string[]
 /** The failure of a batch that has no document to infer the key from, which Meilisearch does not count as one. */
 export const emptyBatchFailure = noPrimaryKeyCandidate;
 
-/** What one node gets of a batch. */
-export interface NodePayload {
-  readonly contentLength: number;
-  readonly documents: number;
-  /** A fresh stream of NDJSON for every attempt. */
-  readonly open: () => Readable;
-}
-
-/**
- * The documents of `shards`, as NDJSON in their order, each with its shard and its sequence appended
- * (`firstSequence` plus its place in the batch) and otherwise byte for byte (invariant 14).
- */
-export function nodePayload(
-  batch: DocumentBatch,
-  shards: ReadonlySet<number>,
-  firstSequence: bigint,
-): NodePayload {
-  let documents = 0;
-  let bytes = 0;
-  for (const [shard, share] of batch.shares) {
-    if (!shards.has(shard)) continue;
-    documents += share.documents;
-    bytes += share.bytes;
-  }
-  return {
-    documents,
-    contentLength: bytes + documents * INJECTED_BYTES,
-    open: () => Readable.from(payloadChunks(batch, shards, firstSequence), { objectMode: false }),
-  };
-}
-
-async function* payloadChunks(
-  batch: DocumentBatch,
-  shards: ReadonlySet<number>,
-  firstSequence: bigint,
-): AsyncGenerator<Buffer> {
-  const { terms } = batch;
-  const family = familyShards([...shards], terms.shards, terms.codeShards);
-  const codes = new Map(family.map((shard) => [shard, shardCode(shard)]));
-  let sequence = firstSequence;
-  let parts: Buffer[] = [];
-  let size = 0;
-  for await (const { shard, bytes } of batch.spool.documents()) {
-    const code = codes.get(shard);
-    if (code !== undefined) {
-      const injected = `,"${SHARD_FIELD}":"${code}","${SEQUENCE_FIELD}":"${sequenceCode(sequence)}"}\n`;
-      // A document ends in its closing brace: the splitter cuts there.
-      parts.push(bytes.subarray(0, bytes.length - 1), Buffer.from(injected, "latin1"));
-      size += bytes.length + INJECTED_BYTES;
-      if (size >= CHUNK_BYTES) {
-        yield Buffer.concat(parts);
-        parts = [];
-        size = 0;
-      }
-    }
-    sequence += 1n;
-  }
-  if (size > 0) yield Buffer.concat(parts);
-}
-
 /** @throws MeilisearchError `miroir_reserved_field` */
 export function refuseReservedFields(members: readonly JsonMember[]): void {
   for (const { key } of members) {
@@ -258,19 +178,17 @@ export function refuseReservedFields(members: readonly JsonMember[]): void {
   }
 }
 
-function hasDuplicates(members: readonly JsonMember[]): boolean {
-  if (members.length < 2) return false;
-  return new Set(members.map((member) => member.key)).size !== members.length;
-}
-
 /** The object with each name once: where it first stood, with its last value. */
-export function withoutDuplicates(document: Buffer, members: readonly JsonMember[]): Buffer {
+export function withoutDuplicates(document: SplitDocument): SplitDocument {
+  const { members } = document;
+  if (new Set(members.map((member) => member.key)).size === members.length) return document;
   const last = new Map<string, JsonMember>();
   for (const member of members) last.set(member.key, member);
   const parts: Buffer[] = [];
   for (const member of last.values()) {
     parts.push(Buffer.from(parts.length === 0 ? "{" : ","));
-    parts.push(document.subarray(member.keyStart, member.valueEnd));
+    parts.push(document.bytes.subarray(member.keyStart, member.valueEnd));
   }
-  return Buffer.concat([...parts, Buffer.from("}")]);
+  const bytes = Buffer.concat([...parts, Buffer.from("}")]);
+  return { bytes, members: objectMembers(bytes) };
 }

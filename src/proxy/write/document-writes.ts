@@ -2,17 +2,12 @@ import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
 import { type DeleteFilter, readDeleteFilter, readIds, readJson, refuseMap } from "./delete-bodies.js";
-import {
-  type BatchTerms,
-  batchKeys,
-  type DocumentBatch,
-  nodePayload,
-  rereadBatch,
-} from "./document-batch.js";
+import { type BatchTerms, batchKeys, type DocumentBatch, rereadBatch } from "./document-batch.js";
 import { type ContentRules, contentRules } from "./document-checks.js";
 import type { DocumentEdits } from "./document-edits.js";
 import { primaryKeyTaken } from "./document-key.js";
 import type { FilterPreflight } from "./filter-preflight.js";
+import { nodePayload } from "./node-payload.js";
 import type { OpenSettings } from "./open-settings.js";
 import { documentFormat, type ReceivedDocuments, receiveDocuments } from "./receive-documents.js";
 import { payloadTooLarge, writesOverloaded } from "./refusals.js";

@@ -3,6 +3,7 @@ import {
   createDocumentSplitter,
   DocumentNotObjectError,
   DocumentTooLargeError,
+  type SplitDocument,
 } from "../../json/document-stream.js";
 import { objectMembers } from "../../json/members.js";
 import { JsonSyntaxError } from "../../json/scan.js";
@@ -106,7 +107,7 @@ export async function receiveDocuments(
 }
 
 interface Sink {
-  add(document: Buffer): Promise<void>;
+  add(document: SplitDocument): Promise<void> | undefined;
   finish(): ReceivedDocuments;
   dispose(): Promise<void>;
 }
@@ -118,7 +119,7 @@ class ReadSink implements Sink {
     this.builder = new BatchBuilder(terms, pool, format.name !== "ndjson");
   }
 
-  add(document: Buffer): Promise<void> {
+  add(document: SplitDocument): Promise<void> | undefined {
     return this.builder.add(document);
   }
 
@@ -142,13 +143,10 @@ class UnreadSink implements Sink {
     this.spool = pool.create();
   }
 
-  async add(document: Buffer): Promise<void> {
-    const members = objectMembers(document);
-    refuseReservedFields(members);
+  add(document: SplitDocument): Promise<void> | undefined {
+    refuseReservedFields(document.members);
     this.documents++;
-    const unique = new Set(members.map((member) => member.key)).size === members.length;
-    const bytes = unique || !this.dropDuplicates ? document : withoutDuplicates(document, members);
-    await this.spool.add(0, bytes);
+    return this.spool.add(0, (this.dropDuplicates ? withoutDuplicates(document) : document).bytes);
   }
 
   finish(): ReceivedDocuments {
@@ -165,20 +163,43 @@ async function readBody(
   contentEncoding: string | undefined,
   format: DocumentFormat,
   limits: BodyLimits,
-  add: (document: Buffer) => Promise<void>,
+  add: (document: SplitDocument) => Promise<void> | undefined,
 ): Promise<void> {
-  const reader =
-    format.name === "csv"
-      ? createCsvReader(format.delimiter, limits.maxDocumentBytes)
-      : createDocumentSplitter({ format: format.name, maxDocumentBytes: limits.maxDocumentBytes });
+  const reader = bodyReader(format, limits.maxDocumentBytes);
+  const addAll = async (documents: readonly SplitDocument[]): Promise<void> => {
+    for (const document of documents) {
+      const waiting = add(document);
+      if (waiting !== undefined) await waiting;
+    }
+  };
   let size = 0;
   for await (const chunk of decodedChunks(body, contentEncoding, limits.maxBodyBytes)) {
     size += chunk.length;
     if (size > limits.maxBodyBytes) throw payloadTooLarge(limits.maxBodyBytes);
-    for (const document of reader.push(chunk)) await add(document);
+    await addAll(reader.push(chunk));
   }
   if (size === 0) throw missingPayload(format.name);
-  for (const document of reader.end()) await add(document);
+  await addAll(reader.end());
+}
+
+/** Cuts a body of any format into documents. */
+function bodyReader(
+  format: DocumentFormat,
+  maxDocumentBytes: number,
+): { push(chunk: Buffer): readonly SplitDocument[]; end(): readonly SplitDocument[] } {
+  if (format.name === "csv") {
+    const csv = createCsvReader(format.delimiter, maxDocumentBytes);
+    const withMembers = (bytes: Buffer) => ({ bytes, members: objectMembers(bytes) });
+    return { push: (chunk) => csv.push(chunk).map(withMembers), end: () => csv.end().map(withMembers) };
+  }
+  const splitter = createDocumentSplitter({ format: format.name, maxDocumentBytes });
+  return {
+    push: (chunk) => splitter.push(chunk),
+    end: () => {
+      splitter.end();
+      return [];
+    },
+  };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type FileHandle, mkdir, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Random } from "../../runtime/world.js";
+import { PageReader, RECORD_HEADER_BYTES, recordEnd, writeRecord } from "./spool-page.js";
 
 /** Limits of a {@link SpoolPool}. */
 export interface SpoolLimits {
@@ -21,7 +22,7 @@ export class SpoolFullError extends Error {
   }
 }
 
-/** A document in a spool, with the shard under which it was put there. */
+/** A document in a spool, with the shard under which it was put there. Its bytes are good until the next one is asked for. */
 export interface SpooledDocument {
   readonly shard: number;
   readonly bytes: Buffer;
@@ -39,18 +40,23 @@ export interface SpoolPool {
  * no name any more once it is open, so that not even a crash leaves it behind.
  */
 export interface DocumentSpool {
-  /** @throws SpoolFullError */
-  add(shard: number, document: Buffer): Promise<void>;
+  /**
+   * Takes a copy of a document. Where it gives a promise, that is waited for before the next one is added.
+   *
+   * @throws SpoolFullError at once, or by the promise
+   */
+  add(shard: number, document: Buffer): Promise<void> | undefined;
   /** The documents in order. May run several times, also at once, but not beside `add`. */
   documents(): AsyncIterable<SpooledDocument>;
+  /** The documents in order, as pages for {@link PageReader}; each is good until the next one is asked for. As {@link documents}. */
+  pages(): AsyncIterable<Buffer>;
   /** Frees memory and file; safe to call again. */
   dispose(): Promise<void>;
 }
 
-/** Bytes in front of each document: its length and its shard. */
-const HEADER_BYTES = 6;
-const WRITE_BYTES = 256 * 1024;
-const READ_BYTES = 256 * 1024;
+/** Pages grow from the first size to the second, beyond which only a larger document takes them. */
+const FIRST_PAGE_BYTES = 4 * 1024;
+const PAGE_BYTES = 256 * 1024;
 
 /** A pool of spools under common limits. */
 export function createSpoolPool(limits: SpoolLimits, random: Random): SpoolPool {
@@ -62,12 +68,16 @@ export function createSpoolPool(limits: SpoolLimits, random: Random): SpoolPool 
 }
 
 class Spool implements DocumentSpool {
-  private memory: SpooledDocument[] = [];
-  private memoryBytes = 0;
+  /** Full pages in memory; empty once there is a file. */
+  private full: Buffer[] = [];
+  private fullBytes = 0;
+  /** The page being filled; of a file, what is not written yet. */
+  private page = Buffer.alloc(0);
+  private used = 0;
   private file: FileHandle | undefined;
   private fileBytes = 0;
-  private pending: Buffer[] = [];
-  private pendingBytes = 0;
+  /** What of the pool's limit this spool has taken. */
+  private taken = 0;
   private flushed: Promise<void> = Promise.resolve();
   private disposed = false;
 
@@ -77,109 +87,121 @@ class Spool implements DocumentSpool {
     private readonly random: Random,
   ) {}
 
-  async add(shard: number, document: Buffer): Promise<void> {
+  add(shard: number, document: Buffer): Promise<void> | undefined {
     if (this.disposed) throw new Error("the spool has been disposed of");
-    if (this.file === undefined) {
-      if (this.memoryBytes + document.length <= this.limits.memoryBytes) {
-        // A copy: the document may be a view of a larger chunk, which it would keep alive.
-        this.memory.push({ shard, bytes: Buffer.from(document) });
-        this.memoryBytes += document.length;
-        return;
-      }
-      await this.moveToFile();
+    const size = RECORD_HEADER_BYTES + document.length;
+    if (this.file === undefined && this.fullBytes + this.used + size > this.limits.memoryBytes) {
+      return this.moveToFile().then(() => this.add(shard, document));
     }
-    this.enqueue(shard, document);
-    if (this.pendingBytes >= WRITE_BYTES) await this.flush();
+    if (this.used + size > this.page.length) {
+      if (this.file !== undefined && this.used > 0) return this.flush().then(() => this.add(shard, document));
+      this.turnPage(size);
+    }
+    if (this.file !== undefined) this.take(size);
+    this.used = writeRecord(this.page, this.used, shard, document);
+    return undefined;
   }
 
   async *documents(): AsyncGenerator<SpooledDocument> {
+    for await (const page of this.pages()) {
+      const reader = new PageReader(page);
+      while (reader.next()) {
+        yield { shard: reader.shard, bytes: page.subarray(reader.start, reader.end) };
+      }
+    }
+  }
+
+  async *pages(): AsyncGenerator<Buffer> {
     if (this.file === undefined) {
-      yield* this.memory;
+      yield* this.full;
+      if (this.used > 0) yield this.page.subarray(0, this.used);
       return;
     }
     await this.flush();
-    let rest: Buffer = Buffer.alloc(0);
+    let buffer = Buffer.allocUnsafe(Math.min(PAGE_BYTES, this.fileBytes));
+    let held = 0;
     let position = 0;
     while (position < this.fileBytes) {
-      const chunk = Buffer.allocUnsafe(Math.min(READ_BYTES, this.fileBytes - position));
-      const { bytesRead } = await this.file.read(chunk, 0, chunk.length, position);
+      const { bytesRead } = await this.file.read(buffer, held, buffer.length - held, position);
       if (bytesRead === 0) throw new Error("the temporary file of a request body was cut short");
       position += bytesRead;
-      rest =
-        rest.length === 0
-          ? chunk.subarray(0, bytesRead)
-          : Buffer.concat([rest, chunk.subarray(0, bytesRead)]);
-      let at = 0;
-      while (rest.length - at >= HEADER_BYTES) {
-        const length = rest.readUInt32LE(at);
-        const end = at + HEADER_BYTES + length;
-        if (end > rest.length) break;
-        yield { shard: rest.readUInt16LE(at + 4), bytes: rest.subarray(at + HEADER_BYTES, end) };
-        at = end;
+      held += bytesRead;
+      let whole = 0;
+      let end = recordEnd(buffer, 0, held);
+      while (end !== undefined && end <= held) {
+        whole = end;
+        end = recordEnd(buffer, whole, held);
       }
-      rest = rest.subarray(at);
+      if (whole > 0) yield buffer.subarray(0, whole);
+      const rest = buffer.subarray(whole, held);
+      const needed = (end ?? whole) - whole;
+      const next = needed > buffer.length ? Buffer.allocUnsafe(needed) : buffer;
+      rest.copy(next);
+      buffer = next;
+      held = rest.length;
     }
   }
 
   async dispose(): Promise<void> {
     if (this.disposed) return;
     this.disposed = true;
-    this.memory = [];
-    this.pending = [];
-    this.usage.fileBytes -= this.fileBytes + this.pendingBytes;
-    this.fileBytes = 0;
-    this.pendingBytes = 0;
+    this.full = [];
+    this.page = Buffer.alloc(0);
+    this.used = 0;
+    this.usage.fileBytes -= this.taken;
+    this.taken = 0;
     await this.file?.close();
     this.file = undefined;
+  }
+
+  /** Puts the page at hand by, and begins another one that has room for `size`. */
+  private turnPage(size: number): void {
+    if (this.used > 0) {
+      this.full.push(this.page.subarray(0, this.used));
+      this.fullBytes += this.used;
+    }
+    const grown = Math.min(PAGE_BYTES, Math.max(FIRST_PAGE_BYTES, this.page.length * 4));
+    this.page = Buffer.allocUnsafe(Math.max(grown, size));
+    this.used = 0;
   }
 
   private async moveToFile(): Promise<void> {
     await mkdir(this.limits.directory, { recursive: true });
     const name = `miroir-body-${Buffer.from(this.random.bytes(12)).toString("hex")}`;
     const path = join(this.limits.directory, name);
-    this.file = await open(path, "wx+", 0o600);
+    const file = await open(path, "wx+", 0o600);
+    this.file = file;
     await unlink(path);
-    for (const { shard, bytes } of this.memory) this.enqueue(shard, bytes);
-    this.memory = [];
-    this.memoryBytes = 0;
+    this.take(this.fullBytes + this.used);
+    for (const page of this.full) await this.write(file, page);
+    this.full = [];
+    this.fullBytes = 0;
   }
 
-  private enqueue(shard: number, document: Buffer): void {
-    const size = HEADER_BYTES + document.length;
+  private take(size: number): void {
     if (this.usage.fileBytes + size > this.limits.maxFileBytes) {
       throw new SpoolFullError(this.limits.maxFileBytes);
     }
     this.usage.fileBytes += size;
-    const header = Buffer.allocUnsafe(HEADER_BYTES);
-    header.writeUInt32LE(document.length, 0);
-    header.writeUInt16LE(shard, 4);
-    this.pending.push(header, document);
-    this.pendingBytes += size;
+    this.taken += size;
   }
 
-  /** Settles once everything that was enqueued is in the file: of several readers each waits for the one write. */
+  /** Settles once everything that was added is in the file: of several readers each waits for the one write. */
   private flush(): Promise<void> {
-    this.flushed = this.flushed.then(() => this.writePending());
+    this.flushed = this.flushed.then(async () => {
+      if (this.used === 0 || this.file === undefined) return;
+      await this.write(this.file, this.page.subarray(0, this.used));
+      this.used = 0;
+    });
     return this.flushed;
   }
 
-  private async writePending(): Promise<void> {
-    if (this.pendingBytes === 0 || this.file === undefined) return;
-    const data = Buffer.concat(this.pending, this.pendingBytes);
-    this.pending = [];
-    this.pendingBytes = 0;
+  private async write(file: FileHandle, data: Buffer): Promise<void> {
     let written = 0;
-    // Counted before the write, so that `dispose` gives back what was taken even where the write fails.
-    const position = this.fileBytes;
-    this.fileBytes += data.length;
     while (written < data.length) {
-      const { bytesWritten } = await this.file.write(
-        data,
-        written,
-        data.length - written,
-        position + written,
-      );
-      written += bytesWritten;
+      const position = this.fileBytes + written;
+      written += (await file.write(data, written, data.length - written, position)).bytesWritten;
     }
+    this.fileBytes += data.length;
   }
 }

@@ -6,6 +6,7 @@ import {
   DocumentNotObjectError,
   DocumentTooLargeError,
 } from "../../../src/json/document-stream.js";
+import { objectMembers } from "../../../src/json/members.js";
 import { cutAt, objectText } from "./arbitraries.js";
 
 const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 });
@@ -13,7 +14,9 @@ const cuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 1
 function split(format: DocumentFormat, chunks: readonly Buffer[], maxDocumentBytes = 1_000_000): string[] {
   const splitter = createDocumentSplitter({ format, maxDocumentBytes });
   const documents = chunks.flatMap((chunk) => splitter.push(chunk));
-  return [...documents, ...splitter.end()].map((document) => document.toString());
+  splitter.end();
+  for (const { bytes, members } of documents) expect(members).toEqual(objectMembers(bytes));
+  return documents.map(({ bytes }) => bytes.toString());
 }
 
 function outcome(format: DocumentFormat, chunks: readonly Buffer[]): string {

@@ -8,9 +8,9 @@ import {
   BatchBuilder,
   type BatchTerms,
   type DocumentBatch,
-  nodePayload,
   rereadBatch,
 } from "../../../src/proxy/write/document-batch.js";
+import { nodePayload } from "../../../src/proxy/write/node-payload.js";
 import { createSpoolPool } from "../../../src/proxy/write/spool.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
 
@@ -30,7 +30,10 @@ const terms = (primaryKey?: string): BatchTerms => ({
 
 async function batchOf(documents: readonly string[], primaryKey?: string, dropDuplicates = true) {
   const builder = new BatchBuilder(terms(primaryKey), spools, dropDuplicates);
-  for (const document of documents) await builder.add(Buffer.from(document));
+  for (const document of documents) {
+    const bytes = Buffer.from(document);
+    await builder.add({ bytes, members: objectMembers(bytes) });
+  }
   return builder.finish();
 }
 
