@@ -5,6 +5,7 @@ import { NodeSetupError } from "./errors.js";
 import type { NodeOrigin } from "./node-keys.js";
 import { type NodeVisit, refuseForeign, unreachable, visitNode } from "./node-visit.js";
 import { refuseSameServers, sameServer, type VisitedNode } from "./same-server.js";
+import { untilAnswered } from "./until-answered.js";
 
 /** A node as the operator configured it. */
 export interface ConfiguredNode {
@@ -63,7 +64,7 @@ export interface BootstrapOptions {
   readonly timeoutMs?: number;
 }
 
-const RETRY_MS = 200;
+const PATIENCE_MS = 5_000;
 
 type Visit =
   | { readonly kind: "down"; readonly error: NodeUnavailableError | NodeSetupError }
@@ -103,8 +104,14 @@ export async function bootstrapNodes(options: BootstrapOptions): Promise<Bootstr
     return seen?.kind === "ready" ? [{ id, url, visit: seen }] : [];
   });
   warnOfOpenServers(options, ready);
-  await refuseSameServers(options.world, options.clusterId, ready);
-  return nodes;
+  const patienceMs = options.timeoutMs ?? PATIENCE_MS;
+  const silent = await refuseSameServers(options.world, options.clusterId, ready, patienceMs);
+  return nodes.map((node) => {
+    const error = silent.get(node.id);
+    if (error === undefined) return node;
+    const known = options.known.some(({ id }) => id === node.id);
+    return { ...node, status: goOnWithout(options.logger, node, known, error) };
+  });
 }
 
 function warnOfOpenServers({ logger }: BootstrapOptions, nodes: readonly VisitedNode[]): void {
@@ -133,38 +140,45 @@ function warnOfFormerClusters(
 }
 
 async function visit(options: BootstrapOptions, node: ConfiguredNode, at: number): Promise<Visit> {
-  const { clock, timers } = options.world;
   const name = node.id ?? `node-${at}`;
   const known = options.known.some((other) => other.url === node.url || other.id === node.id);
   const named = { id: name, url: node.url, key: node.key };
   const judge = (origin: NodeOrigin): void => {
     if (options.known.length > 0) refuseForeign(named, origin);
   };
-  const deadline = clock.monotonic() + (options.timeoutMs ?? 5_000);
-  for (;;) {
-    try {
-      const seen = await visitNode(options.transport, options.clusterId, { ...named, judge });
-      return { kind: "ready", ...seen };
-    } catch (error) {
-      if (error instanceof NodeSetupError && known) {
-        options.logger.error(
-          { node: name, url: node.url, err: error },
-          "node cannot be used; going on without it",
-        );
-        return { kind: "down", error };
-      }
-      if (!(error instanceof NodeUnavailableError)) throw error;
-      if (clock.monotonic() + RETRY_MS < deadline) {
-        await timers.sleep(RETRY_MS);
-        continue;
-      }
-      if (known) {
-        options.logger.warn({ node: name, url: node.url, err: error }, "node is down; going on without it");
-        return { kind: "down", error };
-      }
-      throw unreachable(named, error);
+  try {
+    const seen = await untilAnswered(options.world, options.timeoutMs ?? PATIENCE_MS, () =>
+      visitNode(options.transport, options.clusterId, { ...named, judge }),
+    );
+    return { kind: "ready", ...seen };
+  } catch (error) {
+    if (error instanceof NodeUnavailableError) {
+      goOnWithout(options.logger, named, known, error);
+      return { kind: "down", error };
     }
+    if (!(error instanceof NodeSetupError) || !known) throw error;
+    options.logger.error(
+      { node: name, url: node.url, err: error },
+      "node cannot be used; going on without it",
+    );
+    return { kind: "down", error };
   }
+}
+
+/**
+ * What is made of a node that does not answer.
+ *
+ * @throws NodeSetupError where the stored topology does not know it
+ */
+function goOnWithout(
+  logger: Logger,
+  node: Pick<BootstrappedNode, "id" | "url">,
+  known: boolean,
+  error: NodeUnavailableError,
+): BootstrappedNode["status"] {
+  if (!known) throw unreachable(node, error);
+  logger.warn({ node: node.id, url: node.url, err: error }, "node is down; going on without it");
+  return { kind: "down", error: error.message };
 }
 
 /** An id for every configured node: configured, marked on the server, known by URL, or the first free one. */

@@ -57,6 +57,9 @@ type Found =
   | { readonly kind: "member"; readonly node: Node }
   | { readonly kind: "new"; readonly node: Node; readonly visit: NodeVisit };
 
+/** For how long a node is asked again that stops to answer while servers are told apart. */
+const PATIENCE_MS = 2_000;
+
 /** What a server would be in the fleet. Miroir's keys and mark are made there, and taken back where it is refused. */
 async function look(options: NodeFleetOptions, wanted: NodeToAdmit): Promise<Found> {
   const { topology, transport, world, directory, nodeKey } = options;
@@ -82,7 +85,9 @@ async function look(options: NodeFleetOptions, wanted: NodeToAdmit): Promise<Fou
   try {
     await refuseStrangeIndexes(visit.client, { id, url }, current, visit.markedAs !== undefined);
     const others = visit.isKeyed ? [] : openNodes(directory);
-    await refuseSameServers(world, clusterId, [...others, { id, url, visit }]);
+    const silent = await refuseSameServers(world, clusterId, [...others, { id, url, visit }], PATIENCE_MS);
+    for (const [node, error] of silent)
+      throw unreachable({ id: node, url: directory.get(node)?.url ?? url }, error);
   } catch (error) {
     await withdraw(options, visit);
     throw error;

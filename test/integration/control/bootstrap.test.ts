@@ -5,6 +5,7 @@ import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type BootstrapOptions, bootstrapNodes } from "../../../src/control/nodes/bootstrap-nodes.js";
 import { createNodeClient } from "../../../src/meilisearch/node-client.js";
+import { type NodeTransport, NodeUnavailableError } from "../../../src/meilisearch/transport.js";
 import { createUndiciTransport } from "../../../src/meilisearch/undici-transport.js";
 import { launchNode, type NodeProcess } from "../../../src/nodes/launch.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
@@ -139,6 +140,40 @@ describe("making nodes ready", () => {
     });
     expect(known).toMatchObject({ id: "node-7", group: 3, status: { kind: "down" } });
     expect(fresh?.status.kind).toBe("ready");
+  });
+
+  it("goes on without a known node that stops to answer while servers are told apart, but not without a new one", async () => {
+    const configured = [0, 1].map((at) => ({ url: url(at), key }));
+    const known = configured.map((node, at) => ({ id: `node-${at}`, url: node.url, group: 0 }));
+    const clusterId = "c-silent";
+    await bootstrap({ clusterId, configured });
+    // Its mark is the one thing that is changed there once its keys are made.
+    const silent: NodeTransport = {
+      close: transport.close,
+      request: (node, request) =>
+        node.url === url(1) && request.method === "PATCH"
+          ? Promise.reject(new NodeUnavailableError(node.id, "unknown", "read ECONNRESET"))
+          : transport.request(node, request),
+    };
+    const nodes = await bootstrap({ clusterId, configured, known, transport: silent });
+    expect(nodes.map(({ status }) => status.kind)).toEqual(["ready", "down"]);
+    await expect(bootstrap({ clusterId, configured, transport: silent })).rejects.toMatchObject({
+      code: "unreachable",
+    });
+  });
+
+  it("asks a node again whose connection broke while servers are told apart", async () => {
+    const configured = [0, 1].map((at) => ({ url: url(at), key }));
+    let broken = 0;
+    const shaky: NodeTransport = {
+      close: transport.close,
+      request: (node, request) =>
+        request.method === "PATCH" && ++broken <= 2
+          ? Promise.reject(new NodeUnavailableError(node.id, "unknown", "read ECONNRESET"))
+          : transport.request(node, request),
+    };
+    const nodes = await bootstrap({ configured, transport: shaky });
+    expect(nodes.map(({ status }) => status.kind)).toEqual(["ready", "ready"]);
   });
 
   it("goes on without a known node that cannot be used, but not where that holds for all", async () => {
