@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import { matchesIndex } from "../../meilisearch/index-pattern.js";
 import type { Instant } from "../../tasks/rfc3339.js";
 import { type Action, concernsKeys, grantedActions, indexScope } from "./actions.js";
@@ -154,5 +154,5 @@ function milliseconds({ seconds, nanos }: Instant): number {
 
 /** Equal lengths are what a comparison in constant time needs. */
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

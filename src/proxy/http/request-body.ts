@@ -109,19 +109,20 @@ function collect(
     const chunks: Buffer[] = [];
     let size = 0;
     let settled = false;
-    const fail = (error: MeilisearchError) => {
+    // Errors are made where there is one: the stream closes after every body.
+    const fail = (why: () => MeilisearchError) => {
       if (settled) return;
       settled = true;
       chunks.length = 0;
       // What is still to come is read and dropped, so that the client gets to see the answer.
       stream.resume();
-      reject(error);
+      reject(why());
     };
     stream.on("data", (chunk: Buffer) => {
       if (settled) return;
       size += chunk.length;
       if (size > limit) {
-        fail(tooLarge());
+        fail(tooLarge);
         return;
       }
       chunks.push(chunk);
@@ -131,8 +132,8 @@ function collect(
       settled = true;
       resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks, size));
     });
-    stream.on("error", (cause: Error) => fail(unreadableBody(cause, encoding)));
-    stream.on("close", () => fail(unreadableBody(new Error("the connection was closed"), encoding)));
+    stream.on("error", (cause: Error) => fail(() => unreadableBody(cause, encoding)));
+    stream.on("close", () => fail(() => unreadableBody(new Error("the connection was closed"), encoding)));
   });
 }
 

@@ -156,7 +156,7 @@ async function serve(
   { world, authentication, metrics, logger }: RouteTableDependencies,
 ): Promise<FastifyReply> {
   const started = world.clock.monotonic();
-  const log = logger.child({ requestId: request.id });
+  const requestLog = new RequestLog(logger, request.id);
   const aborter = createSharedAbort();
   let answered = false;
   reply.raw.once("close", () => {
@@ -164,7 +164,8 @@ async function serve(
     if (!reply.raw.writableFinished) aborter.abort(new Error("the client closed the connection"));
     const status = answered ? reply.statusCode : 499;
     metrics.requestDone(request.method, route, status, seconds);
-    log.info({
+    logger.info({
+      requestId: request.id,
       method: request.method,
       route,
       index: indexOf(request.params),
@@ -175,13 +176,28 @@ async function serve(
   let answer: RouteAnswer;
   try {
     const auth = authorize(request.headers, request.params, access, authentication);
-    answer = await handler(routeRequest(request, route, aborter.signal, log, auth));
+    answer = await handler(routeRequest(request, route, aborter.signal, requestLog, auth));
   } catch (error) {
-    answer = answerOf(error, log);
+    answer = answerOf(error, requestLog.log);
   }
   if (request.coding !== undefined) answer = await encoded(answer, request.coding, reply);
   answered = true;
   return send(reply, answer);
+}
+
+/** Logs what happens in a request, under its id; made when there is something to log, as there hardly ever is. */
+class RequestLog {
+  #log: Logger | undefined;
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly requestId: string,
+  ) {}
+
+  get log(): Logger {
+    this.#log ??= this.logger.child({ requestId: this.requestId });
+    return this.#log;
+  }
 }
 
 function authorize(
@@ -199,7 +215,7 @@ function routeRequest(
   request: FastifyRequest,
   path: string,
   signal: AbortSignal,
-  log: Logger,
+  requestLog: RequestLog,
   auth: AuthFilter,
 ): RouteRequest {
   const { url } = request.raw;
@@ -216,7 +232,9 @@ function routeRequest(
     contentType: request.sentContentType,
     stream: request.raw,
     signal,
-    log,
+    get log() {
+      return requestLog.log;
+    },
     auth,
   };
 }

@@ -188,16 +188,19 @@ class ReadPass {
     const first =
       shards === undefined ? selection.cover(view, index) : selection.coverSome(view, index, shards);
     const stop = linkAbort(signal);
+    let isOver = false;
     try {
       signal.throwIfAborted();
       this.sample(first);
       const { parts, covered } = await this.coverWhole(first, new Set(), stop.signal, mayRestart);
       signal.throwIfAborted();
       const answers = [...covered.answers].sort((a, b) => (a.ask.shards[0] ?? 0) - (b.ask.shards[0] ?? 0));
+      isOver = true;
       return { index, view, parts, answers, missing: [...covered.missing].sort((a, b) => a - b) };
     } finally {
       stop.unlink();
-      stop.abort(new Error("the read is over"));
+      // Where one part ended the read, the others are not waited for.
+      if (!isOver) stop.abort(new Error("the read is over"));
     }
   }
 
@@ -316,8 +319,7 @@ class ReadPass {
     mayRestart: boolean,
   ): Promise<NodeAnswer> {
     this.dependencies.hedges.earn();
-    // Twice, because a rename that runs between two tries hides the index from both.
-    for (const name of [...this.namesToTry(ask.node), ...this.namesToTry(ask.node)]) {
+    for (const name of this.namesToTry(ask.node)) {
       // Under another name the node may hold shards of which this topology does not tell.
       const asked =
         name === this.index.physicalName ? ask : { ...ask, filter: codesOf(this.index, ask.shards) };
@@ -351,14 +353,19 @@ class ReadPass {
    * A rename may wait behind the node's queue, or have run before the topology that tells of it arrived. Where replicas are given up,
    * the generation grows by two, so that nobody who knows nothing of it comes upon them (invariant 5).
    */
-  private namesToTry(node: NodeView): ReadonlySet<string> {
-    const { instance, generation } = this.index;
-    const names = new Set([this.names.get(node.id) ?? this.index.physicalName, this.index.physicalName]);
-    names.add(physicalName(instance, generation + 1n));
+  private *namesToTry(node: NodeView): Generator<string, void> {
+    const { instance, generation, physicalName: current } = this.index;
+    const usual = this.names.get(node.id) ?? current;
+    yield usual;
+    const others = new Set([current, physicalName(instance, generation + 1n)]);
     for (const earlier of [generation - 1n, generation - 2n]) {
-      if (earlier > 0n) names.add(physicalName(instance, earlier));
+      if (earlier > 0n) others.add(physicalName(instance, earlier));
     }
-    return names;
+    others.delete(usual);
+    yield* others;
+    // Once more, because a rename that runs between two tries hides the index from both.
+    yield usual;
+    yield* others;
   }
 
   /** Whether, now or within a moment, a topology says of the index what is waited for. */
