@@ -2,11 +2,12 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { type ClusterService, type NodeStatus, NodeStatusSchema } from "../../gen/miroir/v1/cluster_pb.js";
-import { type Index, NodeState, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { type Index, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { ProxyFleet } from "../topology/proxy-fleet.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { FleetOperations } from "./fleet-operations.js";
 import { fleetWarnings } from "./fleet-warnings.js";
+import { shardCounts } from "./shard-counts.js";
 
 /** What the last probes said of a node. */
 export interface NodeProbe {
@@ -88,24 +89,4 @@ function countReplicas(index: Index, counts: Map<string, { placed: number; stale
       counts.set(id, count);
     }
   }
-}
-
-function shardCounts(topology: Topology) {
-  const reachable = new Set(
-    topology.nodes.filter(({ state }) => state !== NodeState.UNREACHABLE).map(({ id }) => id),
-  );
-  let shards = 0n;
-  let degradedShards = 0n;
-  let unavailableShards = 0n;
-  for (const index of topology.indexes) {
-    const inSync = new Set(
-      index.replicas.filter(({ state }) => state === ReplicaState.IN_SYNC).map(({ nodeId }) => nodeId),
-    );
-    for (const { nodeIds } of index.placement) {
-      shards += 1n;
-      if (!nodeIds.every((id) => inSync.has(id))) degradedShards += 1n;
-      if (!nodeIds.some((id) => inSync.has(id) && reachable.has(id))) unavailableShards += 1n;
-    }
-  }
-  return { indexes: BigInt(topology.indexes.length), shards, degradedShards, unavailableShards };
 }

@@ -1,12 +1,13 @@
 import type { Logger } from "pino";
 import { DriftOutcome } from "../../gen/miroir/v1/settings_pb.js";
-import { type Index, NodeState, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
+import { type Index, ReplicaState } from "../../gen/miroir/v1/topology_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { NodeClient } from "../../meilisearch/node-client.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import type { World } from "../../runtime/world.js";
 import type { ControlMetrics } from "../metrics.js";
+import { isAway } from "../nodes/away-nodes.js";
 import { findInstance, markSuspect } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { DriftRecord, type EndedOutcome } from "./drift-record.js";
@@ -258,7 +259,7 @@ export class DriftCheck {
     const current = topology.current();
     const index = findInstance(current, instance);
     const node = current.nodes.find(({ id }) => id === nodeId);
-    if (index === undefined || node === undefined || node.state === NodeState.UNREACHABLE) return undefined;
+    if (index === undefined || node === undefined || isAway(node)) return undefined;
     return isUnchanged(index, current, nodeId) && !isChanging(instance) ? index : undefined;
   }
 }

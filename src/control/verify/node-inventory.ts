@@ -1,8 +1,9 @@
-import { NodeState, ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { ReplicaState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { DifferenceKind } from "../../gen/miroir/v1/verify_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { parsePhysicalName, physicalName } from "../../placement/physical-name.js";
+import { isAway } from "../nodes/away-nodes.js";
 import { indexNames } from "../nodes/node-contents.js";
 import { PROBE_PREFIX } from "../nodes/same-server.js";
 import { QUIET_MS, type VerifyRun } from "./verify-context.js";
@@ -19,8 +20,9 @@ export async function verifyInventory(run: VerifyRun): Promise<readonly FoundDif
 
 async function look(run: VerifyRun): Promise<ReadonlyMap<string, FoundDifference>> {
   const found = new Map<string, FoundDifference>();
-  for (const { id, state } of run.topology.current().nodes) {
-    if (state === NodeState.UNREACHABLE) continue;
+  for (const node of run.topology.current().nodes) {
+    if (isAway(node)) continue;
+    const { id } = node;
     for (const difference of await lookAt(run, id)) {
       found.set(`${difference.kind} ${id} ${difference.detail}`, difference);
     }

@@ -1,10 +1,11 @@
-import { type Index, NodeState } from "../../gen/miroir/v1/topology_pb.js";
+import type { Index } from "../../gen/miroir/v1/topology_pb.js";
 import { DifferenceKind } from "../../gen/miroir/v1/verify_pb.js";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import { SHARD_FIELD, shardCode } from "../../placement/injected-fields.js";
 import { codedShards } from "../copy/shard-codes.js";
 import { idOf } from "../documents/node-documents.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import { differenceOnNode, PRIMARY_KEY } from "../settings/replica-settings.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import { compareGroup, membersOf, shardGroups } from "./shard-group.js";
@@ -60,8 +61,7 @@ async function* verifyOnce(
   index: Index,
   unreadable: ReadonlySet<string>,
 ): AsyncGenerator<VerifyEvent> {
-  const { nodes } = run.topology.current();
-  const away = new Set(nodes.filter(({ state }) => state === NodeState.UNREACHABLE).map(({ id }) => id));
+  const away = awayNodes(run.topology.current());
   const members = membersOf(index).filter((nodeId) => !unreadable.has(nodeId));
   const readable = members.filter((nodeId) => !away.has(nodeId));
   const differences: VerifyEvent[] = members
