@@ -71,7 +71,8 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
   }
 }
 
-async function untilReady(api: MeilisearchHttp): Promise<void> {
+/** Resolves once a proxy serves and may write; rejects after half a minute. */
+export async function untilReady(api: MeilisearchHttp): Promise<void> {
   for (let attempt = 0; attempt < READY_ATTEMPTS; attempt++) {
     const { status, text } = await api.send("GET", "/_miroir/ready");
     if (status === 200 && text.includes('"writes":"held"')) return;

@@ -1,9 +1,9 @@
-import { writeFileSync } from "node:fs";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
 import { startNodes } from "../support/nodes.js";
 import { startBenchFleet } from "./bench-fleet.js";
 import type { BenchDocument } from "./documents.js";
-import { cpuMs, memoryOf } from "./process-usage.js";
+import { cpuMs, forgetMost, memoryOf } from "./process-usage.js";
+import { Started } from "./started.js";
 
 /** How document additions are measured. */
 export interface IngestBenchOptions {
@@ -49,13 +49,9 @@ export async function benchIngest(options: IngestBenchOptions): Promise<IngestRe
   const bodies: string[] = [];
   for (let start = 0; start < documents.length; start += options.batch)
     bodies.push(JSON.stringify(documents.slice(start, start + options.batch)));
-  const started: { stop(): Promise<void> }[] = [];
-  const keep = <T extends { stop(): Promise<void> }>(one: T): T => {
-    started.unshift(one);
-    return one;
-  };
+  const started = new Started();
   try {
-    const plain = keep(await startNodes(1));
+    const plain = started.keep(await startNodes(1));
     const [node] = plain.nodes;
     if (node === undefined) throw new Error("no node");
     const targets: Target[] = [
@@ -67,9 +63,9 @@ export async function benchIngest(options: IngestBenchOptions): Promise<IngestRe
       },
     ];
     for (const replicationFactor of options.replicationFactors) {
-      const { nodes } = keep(await startNodes(options.nodes));
+      const { nodes } = started.keep(await startNodes(options.nodes));
       const nodeUrls = nodes.map(({ url }) => url);
-      const fleet = keep(
+      const fleet = started.keep(
         await startBenchFleet({ nodeUrls, nodeKey: node.masterKey ?? "", replicationFactor }),
       );
       const nodePids = nodes.map(({ pid }) => pid ?? 0);
@@ -87,7 +83,7 @@ export async function benchIngest(options: IngestBenchOptions): Promise<IngestRe
     }
     return targets.map(({ replicationFactor }, at) => ({ replicationFactor, turns: turns[at] ?? [] }));
   } finally {
-    for (const one of started) await one.stop();
+    await started.stop();
   }
 }
 
@@ -115,9 +111,4 @@ async function ingest(target: Target, index: string, bodies: readonly string[]):
   const { taskUid } = await api.ok<{ taskUid: number }>("DELETE", `/indexes/${index}`);
   await api.waitForTask(taskUid);
   return turn;
-}
-
-/** Lets the most memory that a process ever held count from now. */
-function forgetMost(pid: number): void {
-  writeFileSync(`/proc/${pid}/clear_refs`, "5");
 }

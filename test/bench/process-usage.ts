@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 /** Clock ticks in a second, as Linux counts them for every process. */
 const TICKS_PER_SECOND = 100;
@@ -20,4 +20,9 @@ export function memoryOf(pid: number): { readonly now: number; readonly most: nu
   const status = readFileSync(`/proc/${pid}/status`, "latin1");
   const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1]);
   return { now: kilobytes("VmRSS") * 1_024, most: kilobytes("VmHWM") * 1_024 };
+}
+
+/** Lets the most memory that a process ever held count from now. */
+export function forgetMost(pid: number): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, "5");
 }

@@ -1,9 +1,9 @@
 import { type Command, Option } from "commander";
 import { table } from "../../src/cli/output.js";
 import { seededRandom } from "../support/random.js";
-import type { LoadRequest } from "./caller.js";
 import { ratio, summarize } from "./contender.js";
-import { COMMON_WORDS, madeUpDocuments } from "./documents.js";
+import { madeUpDocuments } from "./documents.js";
+import { commonSearches } from "./fixed-fleet.js";
 import { machine, printSpread, progress } from "./output.js";
 import { benchProxy, CONTENDERS, type ContenderName, type HalfRate, type ProxyBenchResult } from "./proxy.js";
 import { spreadOf } from "./quantiles.js";
@@ -45,7 +45,7 @@ const DOCUMENTS = 6_000;
 async function measure(flags: ProxyFlags) {
   const result = await benchProxy({
     documents: madeUpDocuments(DOCUMENTS, flags.hitBytes, seededRandom(11)),
-    requests: commonSearches(flags.hits),
+    requests: commonSearches({ limit: flags.hits }),
     clients: flags.clients,
     durationMs: flags.seconds * 1_000,
     repeats: flags.repeats,
@@ -63,16 +63,6 @@ async function measure(flags: ProxyFlags) {
     }),
     ratios: ratios(result),
   };
-}
-
-/** Searches of one and of two common words, no two of them the same. */
-function commonSearches(limit: number): LoadRequest[] {
-  const pairs = COMMON_WORDS.map((word, at) => `${word} ${COMMON_WORDS[(at * 5 + 1) % COMMON_WORDS.length]}`);
-  return [...COMMON_WORDS, ...pairs].map((q) => ({
-    method: "POST",
-    path: "/search",
-    body: JSON.stringify({ q, limit }),
-  }));
 }
 
 function halfRate({ perSecond, turns, direct }: HalfRate) {

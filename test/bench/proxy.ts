@@ -1,12 +1,22 @@
 import { fillIndex } from "../support/fill-index.js";
-import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
-import { type BenchFleet, startBenchFleet } from "./bench-fleet.js";
+import { meilisearchHttp } from "../support/meilisearch-http.js";
+import type { BenchFleet } from "./bench-fleet.js";
 import { httpCallers, type LoadRequest } from "./caller.js";
 import { type ChildServer, startChildServer } from "./child-server.js";
 import { type Contender, type Turn, takeTurns } from "./contender.js";
 import type { BenchDocument } from "./documents.js";
+import { checkOfHits } from "./expected-hits.js";
+import {
+  callEach,
+  FIXED_INDEX,
+  FIXED_NODE_KEY,
+  physicalIndex,
+  startFixedFleet,
+  startFixedNodes,
+} from "./fixed-fleet.js";
 import { startHaproxy } from "./haproxy.js";
 import { median } from "./quantiles.js";
+import { Started } from "./started.js";
 
 /** A way from clients to fixed-answer nodes. */
 export type ContenderName = "miroir-3" | "miroir-1" | "relay" | "naive-3" | "haproxy" | "direct";
@@ -48,8 +58,7 @@ export interface HalfRate {
   readonly direct: readonly Turn[];
 }
 
-const KEY = "fixed-node-key-0123456789";
-const INDEX = "films";
+const RELAYS = new URL("./relays-main.ts", import.meta.url);
 const FLEET_NODES = 3;
 const WARM_UP_MS = 3_000;
 
@@ -60,9 +69,9 @@ const WARM_UP_MS = 3_000;
  */
 export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBenchResult> {
   const { clients, durationMs, only, progress, repeats } = options;
-  const rig = await startRig(options);
+  const started = new Started();
   try {
-    const { contenders } = rig;
+    const contenders = await startContenders(options, started);
     for (const contender of contenders) await callEach(contender, options.requests.length);
     await takeTurns(contenders, { clients, durationMs: WARM_UP_MS }, 1, (text) =>
       progress(`warm-up, ${text}`),
@@ -83,131 +92,58 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
     }
     return { closed, half };
   } finally {
-    await rig.stop();
+    await started.stop();
   }
 }
 
-/** Makes each request once, so that nodes' own work on it is done. */
-async function callEach({ open }: Contender, requests: number): Promise<void> {
-  const caller = await open();
-  for (let turn = 0; turn < requests; turn++) await caller.call(turn);
-  caller.close();
-}
-
-function hitsOf(expected: readonly Buffer[]): (at: number, body: Buffer) => boolean {
-  return (at, body) => {
-    const start = expected[at];
-    if (start === undefined || body.length < start.length) return false;
-    return body.compare(start, 0, start.length, 0, start.length) === 0;
+/** Starts what is measured and the node that is asked directly, in the order of {@link CONTENDERS}. */
+async function startContenders(
+  { documents, only, profileFolder, progress, requests }: ProxyBenchOptions,
+  started: Started,
+): Promise<Contender<ContenderName>[]> {
+  progress("starting nodes, proxies and control planes, and loading documents");
+  const nodes = started.keep(await startFixedNodes(FLEET_NODES + 2));
+  const [plainUrl = "", aloneUrl = "", ...urls] = nodes.urls;
+  const plain = meilisearchHttp(plainUrl, FIXED_NODE_KEY);
+  await fillIndex(plain, FIXED_INDEX, documents);
+  const isRight = await checkOfHits(plain, requests);
+  const contenders: Contender<ContenderName>[] = [];
+  const add = (
+    name: ContenderName,
+    url: string,
+    key: string | undefined,
+    of: Omit<Partial<Contender>, "name">,
+  ): void => {
+    contenders.push({
+      name,
+      nodePids: [nodes.pid],
+      open: httpCallers({ url, key, requests, isRight }),
+      ...of,
+    });
   };
-}
+  const addChild = (name: ContenderName, { urls: [url = ""], pid }: ChildServer): void =>
+    add(name, url, FIXED_NODE_KEY, { proxyPid: pid });
+  const addMiroir = (name: ContenderName, { api, proxyPid }: BenchFleet): void =>
+    add(name, api.url, undefined, { proxyPid, miroir: api });
+  const fleetOver = async (nodeUrls: readonly string[]): Promise<BenchFleet> =>
+    started.keep(await startFixedFleet({ nodeUrls, documents, profileFolder }));
 
-/** What an answer begins with: all of its hits, byte for byte. What follows tells how long the search took. */
-async function expectedHits(plain: MeilisearchHttp, requests: readonly LoadRequest[]): Promise<Buffer[]> {
-  const expected: Buffer[] = [];
-  for (const { method, path, body } of requests) {
-    const { text } = await plain.send(method, `/indexes/${INDEX}${path}`, body);
-    const end = text.lastIndexOf('],"query":');
-    if (!text.startsWith('{"hits":[{') || end === -1) throw new Error(`a search without hits: ${body}`);
-    expected.push(Buffer.from(text.slice(0, end)));
-  }
-  return expected;
-}
-
-interface Rig {
-  readonly contenders: readonly Contender<ContenderName>[];
-  stop(): Promise<void>;
-}
-
-async function startRig({
-  documents,
-  only,
-  profileFolder,
-  progress,
-  requests,
-}: ProxyBenchOptions): Promise<Rig> {
-  const started: { stop(): Promise<void> }[] = [];
-  const keep = <T extends { stop(): Promise<void> }>(server: T): T => {
-    started.unshift(server);
-    return server;
-  };
-  const stop = async (): Promise<void> => {
-    for (const server of started) await server.stop();
-  };
-  const fleetOver = async (nodeUrls: readonly string[]): Promise<BenchFleet> => {
-    const fleet = keep(
-      await startBenchFleet({
-        nodeUrls,
-        nodeKey: KEY,
-        ...(profileFolder === undefined ? {} : { profileFolder }),
-      }),
-    );
-    await fillIndex(fleet.api, INDEX, documents);
-    return fleet;
-  };
-  try {
-    progress("starting nodes, proxies and control planes, and loading documents");
-    const nodes = keep(await startNodes(FLEET_NODES + 2));
-    const [plainUrl = "", aloneUrl = "", ...urls] = nodes.urls;
-    const plain = meilisearchHttp(plainUrl, KEY);
-    await fillIndex(plain, INDEX, documents);
-    const isRight = hitsOf(await expectedHits(plain, requests));
-    const contenders: Contender<ContenderName>[] = [];
-    const add = (
-      name: ContenderName,
-      url: string,
-      at: Pick<Contender, "proxyPid" | "miroir">,
-      key?: string,
-    ): void => {
-      const load = requests.map((request) => ({ ...request, path: `/indexes/${INDEX}${request.path}` }));
-      contenders.push({
-        name,
-        nodePids: [nodes.pid],
-        open: httpCallers({ url, key, requests: load, isRight }),
-        ...at,
-      });
-    };
-    const child = (name: ContenderName, { urls: [url = ""], pid }: ChildServer): void =>
-      add(name, url, { proxyPid: pid }, KEY);
-    const miroir = (name: ContenderName, { api, proxyPid }: BenchFleet): void =>
-      add(name, api.url, { proxyPid, miroir: api });
-    if (only.includes("miroir-3") || only.includes("naive-3")) {
-      const fleet = await fleetOver(urls);
-      if (only.includes("miroir-3")) miroir("miroir-3", fleet);
-      if (only.includes("naive-3")) {
-        const naive = ["naive", await physicalIndex(urls[0] ?? ""), ...urls];
-        child("naive-3", keep(await startChildServer(RELAYS, naive)));
-      }
+  if (only.includes("miroir-3") || only.includes("naive-3")) {
+    const fleet = await fleetOver(urls);
+    if (only.includes("miroir-3")) addMiroir("miroir-3", fleet);
+    if (only.includes("naive-3")) {
+      const args = ["naive", await physicalIndex(urls[0] ?? ""), ...urls];
+      addChild("naive-3", started.keep(await startChildServer(RELAYS, args)));
     }
-    if (only.includes("miroir-1")) miroir("miroir-1", await fleetOver([aloneUrl]));
-    if (only.includes("relay")) child("relay", keep(await startChildServer(RELAYS, ["relay", plainUrl])));
-    if (only.includes("haproxy")) {
-      const haproxy = await startHaproxy(plainUrl);
-      if (haproxy === undefined) progress("SKIPPED haproxy: there is none on PATH");
-      else child("haproxy", keep(haproxy));
-    }
-    add("direct", plainUrl, {}, KEY);
-    contenders.sort((a, b) => CONTENDERS.indexOf(a.name) - CONTENDERS.indexOf(b.name));
-    return { contenders, stop };
-  } catch (error) {
-    await stop();
-    throw error;
   }
-}
-
-const RELAYS = new URL("./relays-main.ts", import.meta.url);
-
-function startNodes(count: number): Promise<ChildServer> {
-  return startChildServer(new URL("./fixed-nodes-main.ts", import.meta.url), [`${count}`, KEY]);
-}
-
-/** The name under which a node of a fleet holds the fleet's only index. */
-async function physicalIndex(nodeUrl: string): Promise<string> {
-  const { results } = await meilisearchHttp(nodeUrl, KEY).ok<{ results: { uid: string }[] }>(
-    "GET",
-    "/indexes",
-  );
-  const [index] = results;
-  if (index === undefined) throw new Error(`${nodeUrl} has no index`);
-  return index.uid;
+  if (only.includes("miroir-1")) addMiroir("miroir-1", await fleetOver([aloneUrl]));
+  if (only.includes("relay"))
+    addChild("relay", started.keep(await startChildServer(RELAYS, ["relay", plainUrl])));
+  if (only.includes("haproxy")) {
+    const haproxy = await startHaproxy(plainUrl);
+    if (haproxy === undefined) progress("SKIPPED haproxy: there is none on PATH");
+    else addChild("haproxy", started.keep(haproxy));
+  }
+  add("direct", plainUrl, FIXED_NODE_KEY, {});
+  return contenders.sort((a, b) => CONTENDERS.indexOf(a.name) - CONTENDERS.indexOf(b.name));
 }

@@ -7,6 +7,7 @@ import { httpCallers, type LoadRequest, roundCallers } from "./caller.js";
 import { type Contender, type Turn, takeTurns } from "./contender.js";
 import type { BenchDocument } from "./documents.js";
 import { recordRounds } from "./recorded-rounds.js";
+import { Started } from "./started.js";
 
 /** Which searches are measured: all that the fidelity suites know, or words alone, whose answers are whole documents. */
 export type QueryMix = "mixed" | "words";
@@ -42,18 +43,14 @@ const WORDS: readonly string[] = ["plain", "prefix", "typo", "phrase"];
  */
 export async function benchSearch(options: SearchBenchOptions): Promise<SearchBenchResult> {
   const { documents, progress, profileFolder } = options;
-  const started: { stop(): Promise<void> }[] = [];
-  const keep = <T extends { stop(): Promise<void> }>(one: T): T => {
-    started.unshift(one);
-    return one;
-  };
+  const started = new Started();
   try {
-    const plain = keep(await startNodes(1));
+    const plain = started.keep(await startNodes(1));
     const [node] = plain.nodes;
-    const fleetNodes = keep(await startNodes(options.nodes));
+    const fleetNodes = started.keep(await startNodes(options.nodes));
     const nodeKey = node?.masterKey;
     if (node === undefined || nodeKey === undefined) throw new Error("no node, or one without a key");
-    const fleet = keep(
+    const fleet = started.keep(
       await startBenchFleet({
         nodeUrls: fleetNodes.nodes.map(({ url }) => url),
         nodeKey,
@@ -97,7 +94,7 @@ export async function benchSearch(options: SearchBenchOptions): Promise<SearchBe
     }
     return results;
   } finally {
-    for (const one of started) await one.stop();
+    await started.stop();
   }
 }
 
