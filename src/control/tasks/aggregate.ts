@@ -13,7 +13,14 @@ import {
 import { type CountReport, countByCopies, countOnce } from "./count-reports.js";
 import { editDetails, editError } from "./edit-details.js";
 import type { IndexReplicas } from "./index-replicas.js";
-import { awaitedOnShard, countedOnShard, membersOnShard, shardsOf } from "./shard-reports.js";
+import {
+  awaitedOnShard,
+  countedOnShard,
+  isSuccess,
+  membersOnShard,
+  shardsAsked,
+  shardsOf,
+} from "./shard-reports.js";
 
 /** What a client task is, judged by its node tasks. */
 export interface TaskVerdict {
@@ -44,7 +51,7 @@ export interface TaskVerdict {
 export function aggregateTask(task: TaskRow, index: IndexReplicas | undefined): TaskVerdict {
   if (isFinalStatus(task.status) || task.nodeTasks.length === 0) return asItIs(task);
   const reports = latestPerNode(task.nodeTasks);
-  const shards = groupByShard(reports, index);
+  const shards = shardsAsked(groupByShard(reports, index), index);
   const awaited = new Set([...shards].flatMap(([shard, onShard]) => awaitedOnShard(shard, onShard, index)));
   const startedAt = least([...awaited].map((report) => report.startedAt));
   if ([...awaited].some((report) => !isFinalStatus(report.status))) {
@@ -142,7 +149,7 @@ function judge(
     const counted = membersOnShard(shard, reports, index);
     const succeeded = counted.filter((report) => report.status === "succeeded");
     const failed = counted.filter((report) => report.status !== "succeeded");
-    const success = succeeded.length >= failed.length && succeeded.length > 0;
+    const success = isSuccess(counted);
     for (const report of success ? failed : succeeded) losers.add(report.nodeId);
     if (success) canceled = false;
     else for (const report of failed) failures.add(report);

@@ -48,6 +48,38 @@ export function membersOnShard(
   return former.length > 0 ? former : reports;
 }
 
+/** Whether a shard's deciding reports, all of them final, make a success: most of them, and half of them too. */
+export function isSuccess(members: readonly NodeTaskRow[]): boolean {
+  const succeeded = members.filter(({ status }) => status === "succeeded").length;
+  return succeeded > 0 && succeeded * 2 >= members.length;
+}
+
+/**
+ * The groups of a task without those that it is certainly not about. Where no report names shards, a node's tells of all that it holds; one
+ * that failed alone, on a shard that its peers made, says nothing of others whose replicas in sync tell of no such task.
+ */
+export function shardsAsked(
+  groups: ReadonlyMap<number, readonly NodeTaskRow[]>,
+  index: IndexReplicas | undefined,
+): ReadonlyMap<number, readonly NodeTaskRow[]> {
+  if (index === undefined || [...groups.values()].flat().some(({ shards }) => shards.length > 0))
+    return groups;
+  const outvoted = new Set<string>();
+  for (const [shard, reports] of groups) {
+    if (!isSuccess(membersOnShard(shard, reports, index))) continue;
+    for (const { nodeId, status } of reports) {
+      if (status === "failed" && index.placement[shard]?.includes(nodeId)) outvoted.add(nodeId);
+    }
+  }
+  const isAsked = ([shard, reports]: readonly [number, readonly NodeTaskRow[]]): boolean =>
+    reports.some(({ nodeId, status }) => status !== "failed" || !outvoted.has(nodeId)) ||
+    !index.placement[shard]?.some(
+      (nodeId) =>
+        index.replicas.get(nodeId) === "in_sync" && !reports.some((report) => report.nodeId === nodeId),
+    );
+  return new Map([...groups].filter(isAsked));
+}
+
 /** Those among the deciding reports that counted whole shards; all of them where a copy has filled every one. */
 export function countedOnShard(
   shard: number,

@@ -96,6 +96,40 @@ describe("a client task", () => {
     expect(aggregateTask(task(reports), both).status).toBe("succeeded");
   });
 
+  it.each([
+    [
+      "in_sync",
+      [
+        ["a", "b"],
+        ["b", "c"],
+      ],
+    ],
+    [
+      "stale",
+      [
+        ["a", "b"],
+        ["b", "c"],
+      ],
+    ],
+  ] as const)(
+    "that names no shards does not fail with a node (%s) whose failure its peer did not share, by a shard of which nobody else tells",
+    (state, placement) => {
+      const index: IndexReplicas = {
+        placement,
+        replicas: new Map([
+          ["a", "in_sync"],
+          ["b", state],
+          ["c", "in_sync"],
+        ]),
+      };
+      expect(aggregateTask(task([report("a", "succeeded"), report("b", "failed")]), index).status).toBe(
+        "succeeded",
+      );
+      const told = [report("a", "succeeded"), report("b", "failed"), report("c", "failed")];
+      expect(aggregateTask(task(told), index).status).toBe("failed");
+    },
+  );
+
   it("fails with a node that holds nothing of the index any more, where nobody else tells of some shard", () => {
     const index: IndexReplicas = {
       placement: [["a"], ["b"]],
