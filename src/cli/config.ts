@@ -163,6 +163,18 @@ export const configSchema = z
     unavailable_shard_policy: z.enum(["partial", "error"]).default("partial"),
     /** Whether a read goes to as few nodes of a group as can serve it, or to all of them, each with a share. */
     read_spread: z.enum(["few", "many"]).default("few"),
+    /** Requests to nodes that reads send for the case that another replica is slow, in percent of those they need; 0 for none. */
+    hedge_percent: z.number().min(0).max(100).default(4),
+    /** Whether replicas that take much longer than their peers are spared. */
+    adaptive_reads: z.boolean().default(true),
+    /** Whether equal searches that wait for their turn are sent once. */
+    coalesce_searches: z.boolean().default(true),
+    /** Searches and other reads that a proxy has under way at once. */
+    max_concurrent_reads: z.number().int().min(1).max(65_536).default(256),
+    /** Reads that wait for their turn. */
+    max_queued_reads: z.number().int().min(0).max(65_536).default(1_024),
+    /** Milliseconds that a read may take; shards that have not answered by then are missing. */
+    read_timeout_ms: z.number().int().min(10).max(600_000).default(30_000),
     /** Largest request body, in bytes; Meilisearch's own default. */
     http_payload_size_limit: z.number().int().min(1).default(100_000_000),
     /** Request bodies above this many bytes are spooled to a temporary file. */

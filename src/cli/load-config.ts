@@ -36,6 +36,10 @@ const NUMBERS = new Set([
   "node_stall_seconds",
   "replica_check_seconds",
   "replica_check_documents_per_second",
+  "hedge_percent",
+  "max_concurrent_reads",
+  "max_queued_reads",
+  "read_timeout_ms",
   "http_payload_size_limit",
   "spool_threshold",
   "lease_duration_ms",
@@ -45,7 +49,7 @@ const NUMBERS = new Set([
 ]);
 
 /** Members whose environment variable is `true` or `false`. */
-const SWITCHES = new Set(["automatic_repair"]);
+const SWITCHES = new Set(["automatic_repair", "adaptive_reads", "coalesce_searches"]);
 
 /** Members whose environment variable holds entries between commas. */
 const LISTS = new Set(["control", "allowed_ip_networks"]);

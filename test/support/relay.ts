@@ -8,6 +8,8 @@ export interface Relay {
   stall(): void;
   /** Everything passes again; what was swallowed is lost, so open connections are broken. */
   heal(): void;
+  /** From now on what servers say takes so many milliseconds more. */
+  delayReplies(ms: number): void;
   /** Connections that are open now carry nothing more and stay open; new ones pass. */
   freezeOpen(): void;
   /**
@@ -23,6 +25,7 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
   const target = new URL(targetUrl);
   const sockets = new Set<Socket>();
   let stalled = false;
+  let replyDelayMs = 0;
   let cut: { direction: "request" | "reply"; afterBytes: number; done: () => void } | undefined;
   const frozen = new WeakSet<Socket>();
   const server = createServer((client) => {
@@ -32,10 +35,18 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
       ["reply", upstream, client],
     ] as const) {
       sockets.add(from);
+      let freeAt = 0;
+      const pass = (chunk: Buffer): void => {
+        const now = performance.now();
+        // What comes behind something that waits must not overtake it.
+        freeAt = Math.max(freeAt, now + (direction === "reply" ? replyDelayMs : 0));
+        if (freeAt <= now) to.write(chunk);
+        else setTimeout(() => to.write(chunk), freeAt - now);
+      };
       from.on("data", (chunk) => {
         if (stalled || frozen.has(from)) return;
         if (cut?.direction !== direction) {
-          to.write(chunk);
+          pass(chunk);
           return;
         }
         const { afterBytes, done } = cut;
@@ -68,6 +79,9 @@ export async function startRelay(targetUrl: string): Promise<Relay> {
     heal: () => {
       stalled = false;
       destroyAll();
+    },
+    delayReplies: (ms) => {
+      replyDelayMs = ms;
     },
     freezeOpen: () => {
       for (const socket of sockets) frozen.add(socket);

@@ -19,6 +19,8 @@ export interface ProxyMetrics {
   hedge(outcome: "won" | "lost" | "denied"): void;
   /** An answer went out that does not cover every shard. */
   degraded(operation: string): void;
+  /** A slow replica was asked to see whether it still is. */
+  sampled(): void;
   /** A search waits for the answer to an equal one. */
   coalesced(): void;
   /** A request was turned away because the proxy was full. */
@@ -63,7 +65,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
   });
   const secondTries = new Counter({
     name: "miroir_read_second_tries_total",
-    help: "Replicas asked because another one failed or was slow.",
+    help: "Replicas asked because another one failed, or took longer than usual or than a node that works may.",
     labelNames: ["reason"],
     registers,
   });
@@ -79,6 +81,11 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     labelNames: ["operation"],
     registers,
   });
+  const samples = new Counter({
+    name: "miroir_read_samples_total",
+    help: "Requests to slow replicas for which no client waited.",
+    registers,
+  });
   const coalesced = new Counter({
     name: "miroir_searches_coalesced_total",
     help: "Searches that were answered with an equal one that waited beside them.",
@@ -86,7 +93,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
   });
   const shed = new Counter({
     name: "miroir_requests_shed_total",
-    help: "Requests turned away because the proxy was full.",
+    help: "Requests turned away because the proxy was full, or they had waited for too long.",
     labelNames: ["queue"],
     registers,
   });
@@ -112,6 +119,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     secondTry: (reason) => secondTries.inc({ reason }),
     hedge: (outcome) => hedges.inc({ outcome }),
     degraded: (operation) => degraded.inc({ operation }),
+    sampled: () => samples.inc(),
     coalesced: () => coalesced.inc(),
     shed: (queue) => shed.inc({ queue }),
     writeForwarded: (outcome) => forwarded.inc({ outcome }),

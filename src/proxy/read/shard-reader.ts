@@ -88,7 +88,7 @@ export interface ShardReaderDependencies {
   readonly selection: ReplicaSelection;
   readonly latencies: ReplicaLatencies;
   readonly hedges: HedgeBudget;
-  readonly metrics: Pick<ProxyMetrics, "secondTry" | "hedge">;
+  readonly metrics: Pick<ProxyMetrics, "secondTry" | "hedge" | "sampled">;
 }
 
 /** Reads from replicas so that every shard is served once. */
@@ -301,10 +301,11 @@ class ReadPass {
 
   /** Asks a slow node beside the others, so that no client waits to find out whether it still is slow. */
   private sample(first: Coverage): void {
-    const { selection, hedges } = this.dependencies;
+    const { selection, hedges, metrics } = this.dependencies;
     const ask = selection.sample(this.view, this.index);
     if (ask === undefined || first.asks.some(({ node }) => node.id === ask.node.id)) return;
     hedges.charge();
+    metrics.sampled();
     const parts = first.asks.length === 1 ? "one" : "many";
     // Whatever comes of it is seen where every answer is: here it is not needed.
     this.ask(ask, parts, false, new AbortController().signal, false).catch(() => undefined);

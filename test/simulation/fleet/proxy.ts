@@ -77,6 +77,7 @@ const CLIENT_PATIENCE_MS = 30_000;
 const METRICS = {
   secondTry: () => undefined,
   hedge: () => undefined,
+  sampled: () => undefined,
   gauge: () => undefined,
   writeForwarded: () => undefined,
 };

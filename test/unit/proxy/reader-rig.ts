@@ -67,7 +67,11 @@ export function setUpReader(layout: Layout, hedgePercent = 5): ReaderRig {
       selection: createReplicaSelection({ health, latencies, random: world.random }),
       latencies,
       hedges: new HedgeBudget(hedgePercent),
-      metrics: { secondTry: (reason) => tries.push(reason), hedge: (outcome) => tries.push(outcome) },
+      metrics: {
+        secondTry: (reason) => tries.push(reason),
+        hedge: (outcome) => tries.push(outcome),
+        sampled: () => tries.push("sample"),
+      },
     },
     { hedgeDelayMs: HEDGE_MS, nodeTimeoutMs: TIMEOUT_MS, readTimeoutMs: 30_000 },
   );
