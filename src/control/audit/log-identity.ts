@@ -24,9 +24,18 @@ export class LogIdentity {
     this.#newest = undefined;
   }
 
-  /** How the log differs from the one that was known; undefined where it is the same, or none was known. */
-  async difference(log: NodeLog): Promise<string | undefined> {
+  /**
+   * How the log differs from the one that was known; undefined where it is the same, or none was known.
+   *
+   * @param accepted the newest task that the node has accepted, by what proxies say; -1 where they have not said anything. A log that
+   *   does not reach it went back while nobody followed it.
+   */
+  async difference(log: NodeLog, accepted: number): Promise<string | undefined> {
     const known = this.#newest;
+    if (accepted > (known?.uid ?? -1)) {
+      const end = (await log.newest())?.uid ?? -1;
+      if (end < accepted) return `its task uids went back to ${end} from ${accepted}, which it had accepted`;
+    }
     if (known === undefined) return undefined;
     const found = await log.find(known.uid);
     if (found !== undefined) {

@@ -411,9 +411,11 @@ export class NodeAudit {
     this.#savedIdentity = identity;
   }
 
-  /** A log that lacks the newest task known, or has another one in its place, belongs to another database. */
+  /** A log that lacks the newest task known or accepted, or has another one in its place, belongs to another database. */
   async #verifyLog(): Promise<void> {
-    const reason = await this.#identity.difference(this.#options.log);
+    let accepted = -1;
+    for (const uid of this.#open) accepted = Math.max(accepted, uid);
+    const reason = await this.#identity.difference(this.#options.log, accepted);
     if (reason !== undefined) await this.#startOver(reason);
     this.#mustVerify = false;
     this.#lastVerified = this.#options.world.clock.monotonic();

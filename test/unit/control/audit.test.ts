@@ -179,6 +179,22 @@ describe("the audit of node logs", () => {
     expect((await harness.finished(0)).status).toBe(TaskStatus.SUCCEEDED);
   });
 
+  it("knows a log that went back while nobody followed it, by a task that the node had accepted", async () => {
+    const [a, b] = await write(0);
+    nodes.nodes[0]?.finish([a], done);
+    nodes.nodes[1]?.finish([b], done);
+    await harness.finished(0);
+    await register(1, [
+      nodes.nodes[0]?.enqueue(physical(), "documentAdditionOrUpdate", "s.2.0.1") ?? -1,
+      b + 5,
+    ]);
+    await eventually(() => expect(harness.topology.current().nodes[1]?.state).toBe(NodeState.SUSPECT));
+    expect(harness.control.nodeStatus().get("node-1")?.suspicions.join()).toContain("which it had accepted");
+    const { task } = await harness.tasks.getTask({ uid: 1n });
+    nodes.nodes[0]?.finish([task?.nodeTasks[0]?.nodeTaskUid ?? -1], done);
+    expect((await harness.finished(1)).status).toBe(TaskStatus.SUCCEEDED);
+  });
+
   it("has stored by which task it knows a log before that task is final", async () => {
     const stored: string[] = [];
     const upsert = harness.store.tasks.upsert.bind(harness.store.tasks);
