@@ -1,13 +1,14 @@
 import { TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { checkedIndexUid } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
+import { byteRounds } from "./byte-rounds.js";
 import { type DeleteFilter, readDeleteFilter, readIds, readJson, refuseMap } from "./delete-bodies.js";
 import { type BatchTerms, batchKeys, type DocumentBatch, rereadBatch } from "./document-batch.js";
 import { type ContentRules, contentRules } from "./document-checks.js";
 import type { DocumentEdits } from "./document-edits.js";
 import { primaryKeyTaken } from "./document-key.js";
 import type { FilterPreflight } from "./filter-preflight.js";
-import { nodePayload } from "./node-payload.js";
+import { bodyBytes, nodePayload } from "./node-payload.js";
 import type { OpenSettings } from "./open-settings.js";
 import { documentFormat, type ReceivedDocuments, receiveDocuments } from "./receive-documents.js";
 import { payloadTooLarge, writesOverloaded } from "./refusals.js";
@@ -157,18 +158,20 @@ export class DocumentWrites {
   ): Promise<Turn> {
     const firstSequence = this.sequences.reserve(index.instance, batch.documents);
     const { maxNodeBodyBytes } = this.core.context.config;
-    for (const shards of index.heldByNode.values()) {
-      if (nodePayload(batch, shards, firstSequence).contentLength > maxNodeBodyBytes) {
-        await release();
-        throw payloadTooLarge(maxNodeBodyBytes);
-      }
+    const shardBytes = new Map([...batch.shares].map(([shard, share]) => [shard, bodyBytes(share)]));
+    if (Math.max(...shardBytes.values()) > maxNodeBodyBytes) {
+      await release();
+      throw payloadTooLarge(maxNodeBodyBytes);
     }
+    const touched = [...batch.shares.keys()].sort((a, b) => a - b);
     const query = new URLSearchParams({ primaryKey: batch.primaryKey ?? "" });
     if (request.skipCreation !== undefined) query.set("skipCreation", String(request.skipCreation));
     return this.core.dispatch({
       index,
       draft: additionDraft(request, batch, null),
-      touched: [...batch.shares.keys()].sort((a, b) => a - b),
+      touched,
+      rounds: (standing) =>
+        byteRounds(touched, standing, (shard) => shardBytes.get(shard) ?? 0, maxNodeBodyBytes),
       kind: "document",
       keys: () => batchKeys(batch),
       // Vectors can outlive the document that they came with.

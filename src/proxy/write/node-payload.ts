@@ -8,7 +8,7 @@ import {
   writeSequenceCode,
 } from "../../placement/injected-fields.js";
 import { familyShards } from "../../placement/shard-family.js";
-import type { DocumentBatch } from "./document-batch.js";
+import type { DocumentBatch, ShardShare } from "./document-batch.js";
 import { PageReader } from "./spool-page.js";
 
 /** What stands in a node's document instead of the closing brace, and the line feed behind it. */
@@ -25,6 +25,11 @@ const INJECTED_BYTES = TAIL_BYTES - 1;
 
 /** Bytes gathered before they are handed to the connection. */
 const CHUNK_BYTES = 64 * 1024;
+
+/** Bytes that documents take in a node's body. */
+export function bodyBytes({ bytes, documents }: ShardShare): number {
+  return bytes + documents * INJECTED_BYTES;
+}
 
 /** What one node gets of a batch. */
 export interface NodePayload {
@@ -50,7 +55,7 @@ export function nodePayload(
     documents += share.documents;
     bytes += share.bytes;
   }
-  const contentLength = bytes + documents * INJECTED_BYTES;
+  const contentLength = bodyBytes({ bytes, documents });
   return {
     documents,
     contentLength,

@@ -71,7 +71,10 @@ export function keepers(standing: Standing, shard: number): readonly string[] {
 }
 
 /** The members that receive a shard's writes, whatever they are to it. */
-export function recipients(standing: Standing, shard: number): readonly string[] {
+export function recipients(
+  standing: Pick<Standing, "placement" | "joining" | "leaving" | "members">,
+  shard: number,
+): readonly string[] {
   const { placement, joining, leaving, members } = standing;
   const named = [...(placement[shard] ?? []), ...(joining[shard] ?? []), ...(leaving[shard] ?? [])];
   return named.filter((nodeId) => members.has(nodeId));

@@ -125,7 +125,10 @@ export interface WriteConfig {
   readonly maxBodyBytes: number;
   /** Largest single document, which is held in memory whole. */
   readonly maxDocumentBytes: number;
-  /** Largest body sent to one node; above it nothing is sent. Nodes refuse more than 100,000,000 unless told otherwise. */
+  /**
+   * Largest body sent to one node at once: what a node gets beyond it follows in further requests. A single shard's documents may not
+   * take more. Nodes refuse more than 100,000,000 unless told otherwise.
+   */
   readonly maxNodeBodyBytes: number;
   /** Bytes of a request's documents kept in memory before they go to a temporary file. */
   readonly spoolMemoryBytes: number;

@@ -145,13 +145,23 @@ describe("a write service", () => {
     expect((await finish(submit('[{"id":1}]'))).status).toBe(202);
   });
 
-  it("sends nothing of a body that would be too large for a node", async () => {
-    const { submit, finish, nodes } = cluster(1, 1, { maxNodeBodyBytes: 500 });
+  it("sends nothing of a body that has more for one shard than a node takes", async () => {
+    const { submit, finish, nodes } = cluster(1, 1, { maxNodeBodyBytes: 120 });
     const documents = JSON.stringify(Array.from({ length: 20 }, (_, id) => ({ id })));
     await expect(finish(submit(documents))).rejects.toMatchObject({
       status: 413,
       body: { code: "payload_too_large" },
     });
     expect(nodes.get("node-0")?.tasks).toEqual([]);
+  });
+
+  it("sends a body that has more for a node than it takes at once in several requests, as one task", async () => {
+    const { submit, finish, nodes, taskOf } = cluster(1, 1, { maxNodeBodyBytes: 900 });
+    const documents = JSON.stringify(Array.from({ length: 20 }, (_, id) => ({ id })));
+    const { body } = await finish(submit(documents));
+    const parts = taskOf(body.taskUid)?.nodeTasks ?? [];
+    expect(parts.length).toBeGreaterThan(1);
+    expect(parts.flatMap(({ shards }) => shards ?? [])).toEqual([0, 1, 2, 3]);
+    expect(nodes.get("node-0")?.tasks).toHaveLength(parts.length);
   });
 });
