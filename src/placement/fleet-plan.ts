@@ -98,7 +98,8 @@ export function planFleet(goal: FleetGoal, indexes: readonly IndexState[]): Flee
   };
 }
 
-function hasWork({ moves, drops, repairs }: IndexPlan): boolean {
+/** Whether there is anything to do to an index. */
+export function hasWork({ moves, drops, repairs }: IndexPlan): boolean {
   return moves.length > 0 || drops.length > 0 || repairs.length > 0;
 }
 

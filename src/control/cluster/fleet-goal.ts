@@ -3,10 +3,12 @@ import {
   type FleetGoal,
   type FleetPlan,
   type GroupGoal,
+  hasWork,
   type IndexState,
   planFleet,
 } from "../../placement/fleet-plan.js";
 import type { PlacementNode } from "../../placement/rendezvous.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 
 /** Which of what is to be done is planned. */
 export interface PlanScope {
@@ -32,20 +34,22 @@ export function placementNodes(nodes: Topology["nodes"]): PlacementNode[] {
 /**
  * What is left to do to a fleet. The goal is in the topology itself: nodes that join are to be filled, nodes that drain are to be
  * emptied, a group of which all nodes drain is to be given up, and every shard is to have its replicas. So a plan can be made anew at
- * any time, by any leader, and is empty once there is nothing to do.
+ * any time, by any leader, and is empty once there is nothing to do. Replicas on nodes that are away are brought back when those return,
+ * and are part of a plan for repairs alone.
  */
 export function planTopology(topology: Topology, scope: PlanScope = {}): FleetPlan {
   const { indexUids = [], nodeIds = [], rebalance = false, repairsOnly = false } = scope;
   const indexes = topology.indexes.filter(({ uid }) => indexUids.length === 0 || indexUids.includes(uid));
   const plan = planFleet(fleetGoal(topology, rebalance), indexes.map(indexState));
-  if (!repairsOnly) return plan;
-  const repairs = plan.indexes.map((index) => ({
+  const away = awayNodes(topology);
+  const isRepaired = (node: string): boolean =>
+    repairsOnly ? nodeIds.length === 0 || nodeIds.includes(node) : !away.has(node);
+  const wanted = plan.indexes.map((index) => ({
     ...index,
-    moves: [],
-    drops: [],
-    repairs: index.repairs.filter((node) => nodeIds.length === 0 || nodeIds.includes(node)),
+    ...(repairsOnly ? { moves: [], drops: [] } : {}),
+    repairs: index.repairs.filter(isRepaired),
   }));
-  return { ...plan, indexes: repairs.filter((index) => index.repairs.length > 0) };
+  return { ...plan, indexes: wanted.filter(hasWork) };
 }
 
 /** The goal that a topology has in it. */

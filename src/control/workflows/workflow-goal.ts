@@ -1,28 +1,17 @@
 import { type Node, NodeState, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import type { FleetPlan } from "../../placement/fleet-plan.js";
 import { planTopology } from "../cluster/fleet-goal.js";
-import { awayNodes } from "../nodes/away-nodes.js";
 import type { FleetBefore, FleetWorkflow } from "./stored-workflow.js";
 
-/**
- * What is left to do for a workflow, from the topology as it is. Replicas on nodes that are away are brought back when those return, not
- * by a workflow that is about something else.
- */
+/** What is left to do for a workflow, from the topology as it is. */
 export function workLeft(
   topology: Topology,
   { indexUids, kind, nodeIds, rebalance }: FleetWorkflow,
 ): FleetPlan {
-  if (kind === "repair") return planTopology(topology, { repairsOnly: true, indexUids, nodeIds });
-  const plan = planTopology(topology, { rebalance, indexUids });
-  const away = awayNodes(topology);
-  const indexes = plan.indexes.map((index) => ({
-    ...index,
-    repairs: index.repairs.filter((id) => !away.has(id)),
-  }));
-  return {
-    ...plan,
-    indexes: indexes.filter(({ drops, moves, repairs }) => drops.length + moves.length + repairs.length > 0),
-  };
+  return planTopology(
+    topology,
+    kind === "repair" ? { repairsOnly: true, indexUids, nodeIds } : { rebalance, indexUids },
+  );
 }
 
 /** What a workflow that begins now would have to put back. */

@@ -94,6 +94,12 @@ describe("planTopology", () => {
     expect(plan?.moves).toEqual([]);
   });
 
+  it("leaves replicas on nodes that are away to be brought back when those return, unless repairs are asked for", () => {
+    const topology = topologyOf({ placement: pairs, states: { b: NodeState.UNREACHABLE }, stale: ["b"] });
+    expect(planTopology(topology).indexes).toEqual([]);
+    expect(planTopology(topology, { repairsOnly: true }).indexes).toMatchObject([{ repairs: ["b"] }]);
+  });
+
   it("plans repairs alone, of some nodes and indexes, where only they were asked for", () => {
     const topology = topologyOf({ placement: pairs, states: { c: NodeState.DRAINING }, stale: ["a", "b"] });
     const repairs = planTopology(topology, { repairsOnly: true, nodeIds: ["b"] });
