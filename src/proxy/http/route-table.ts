@@ -12,6 +12,7 @@ import type { Authentication } from "./authentication.js";
 import { type Coding, compressed } from "./content-encoding.js";
 import type { ProxyMetrics } from "./metrics.js";
 import type { BodySource } from "./request-body.js";
+import { boundByClient } from "./request-timeout.js";
 
 /** A client's request as route handlers see it. */
 export interface RouteRequest {
@@ -176,6 +177,7 @@ async function serve(
   let answer: RouteAnswer;
   try {
     const auth = authorize(request.headers, request.params, access, authentication);
+    boundByClient(request.headers, aborter.signal, world.clock);
     answer = await handler(routeRequest(request, route, aborter.signal, requestLog, auth));
   } catch (error) {
     answer = answerOf(error, requestLog.log);

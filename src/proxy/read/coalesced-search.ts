@@ -1,5 +1,6 @@
 import { createSharedAbort } from "../../runtime/abort.js";
 import type { Admission } from "./admission.js";
+import { deadlineOf } from "./deadlines.js";
 import type { ReadAnswer, SearchRequest, SearchService } from "./search.js";
 
 /** Bodies above this many bytes are not compared with others. */
@@ -50,7 +51,8 @@ export function admittedSearch(search: SearchService, options: AdmittedSearchOpt
       const alone = (): Promise<ReadAnswer> =>
         admission.run(signal, () => search.search(indexUid, request, signal));
       if (!admission.isBusy || !coalesces) return alone();
-      const key = keyOf(indexUid, request);
+      // Who has a time of its own to wait shares it with nobody.
+      const key = deadlineOf(signal) < Number.POSITIVE_INFINITY ? undefined : keyOf(indexUid, request);
       if (key === undefined) return alone();
       signal.throwIfAborted();
       const known = waiting.get(key);

@@ -12,12 +12,14 @@ import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
 import { waitForTopology } from "../topology/bounded-wait.js";
 import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
+import { deadlineOf } from "./deadlines.js";
 import type { HedgeBudget } from "./hedge-budget.js";
 import type { NodeHealth } from "./node-health.js";
+import { NodeSends } from "./node-sends.js";
 import { type Coverage, codesOf, type NodeAsk } from "./read-covers.js";
 import type { IndexLatency, ReplicaLatencies } from "./replica-latency.js";
 import type { ReplicaSelection } from "./replica-selection.js";
-import { NOT_NEEDED, type Patience, type SecondTryOptions, TOO_SLOW, withSecondTry } from "./second-try.js";
+import { type Patience, type SecondTryOptions, withSecondTry } from "./second-try.js";
 
 /** A request to a node's index, before it is known under which name the node holds the index. */
 export interface IndexRequest {
@@ -94,7 +96,8 @@ export interface ShardReaderDependencies {
 /** Reads from replicas so that every shard is served once. */
 export interface ShardReader {
   /**
-   * Asks one in-sync replica of each shard and, where one fails or is slow, others for what it was to serve.
+   * Asks one in-sync replica of each shard and, where one fails or is slow, others for what it was to serve. What has not answered by the
+   * signal's deadline (see {@link deadlineOf}) is missing.
    *
    * @param shards all of the index's unless given
    * @throws MeilisearchError where no topology is known, or the index is not in the catalogue
@@ -112,8 +115,6 @@ export interface ShardReader {
 const MAX_RESTARTS = 3;
 /** How long a read waits for a topology that explains why a node does not know the index. Milliseconds. */
 const TOPOLOGY_WAIT_MS = 250;
-/** Pauses before the only replica is asked again after a connection broke. Milliseconds. */
-const SAME_NODE_PAUSES_MS = [0, 50, 200] as const;
 
 interface Covered {
   readonly answers: readonly NodeAnswer[];
@@ -135,7 +136,7 @@ export function createShardReader(
 
   return {
     async read(indexUid, read, signal, shards) {
-      const deadline = world.clock.monotonic() + options.readTimeoutMs;
+      const deadline = Math.min(world.clock.monotonic() + options.readTimeoutMs, deadlineOf(signal));
       for (let restart = 0; ; restart++) {
         const view = topology.current();
         if (view === undefined) throw notReady();
@@ -164,6 +165,7 @@ function namesOf(names: WeakMap<IndexView, Map<string, string>>, index: IndexVie
 /** One attempt at a read under one topology. */
 class ReadPass {
   private readonly latency: IndexLatency;
+  private readonly sends: NodeSends;
 
   constructor(
     private readonly dependencies: ShardReaderDependencies,
@@ -173,9 +175,10 @@ class ReadPass {
     private readonly shardRead: ShardRead,
     /** By node: the name under which it last knew the index, where that is not the topology's. */
     private readonly names: Map<string, string>,
-    private readonly deadline: number,
+    deadline: number,
   ) {
     this.latency = dependencies.latencies.of(index.instance);
+    this.sends = new NodeSends(dependencies, options, this.latency, deadline);
   }
 
   async run(
@@ -326,7 +329,7 @@ class ReadPass {
         name === this.index.physicalName ? ask : { ...ask, filter: codesOf(this.index, ask.shards) };
       const requests = this.shardRead.requests(asked, parts, this.index);
       const responses = await Promise.all(
-        requests.map((request) => this.send(ask.node, name, request, isLast, signal)),
+        requests.map((request) => this.sends.send(ask.node, name, request, isLast, signal)),
       );
       if (responses.some(isIndexNotFound)) continue;
       if (name !== this.index.physicalName) this.names.set(ask.node.id, name);
@@ -374,7 +377,7 @@ class ReadPass {
     awaited: (index: IndexView | undefined) => boolean,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const limits = { timeoutMs: Math.min(TOPOLOGY_WAIT_MS, this.remainingMs()), signal };
+    const limits = { timeoutMs: Math.min(TOPOLOGY_WAIT_MS, this.sends.remainingMs()), signal };
     try {
       await waitForTopology(this.dependencies, (view) => awaited(view.indexes.get(this.index.uid)), limits);
       return true;
@@ -383,96 +386,6 @@ class ReadPass {
       return false;
     }
   }
-
-  /** One request; to the last replica once more where a connection broke before the node could answer. */
-  private async send(
-    node: NodeView,
-    name: string,
-    request: IndexRequest,
-    isLast: boolean,
-    signal: AbortSignal,
-  ): Promise<NodeResponse> {
-    // A node that has been failing for a while is asked, but not pressed: clients wait for it on every read.
-    const isPatient = isLast && !this.dependencies.health.isAvoided(node.id);
-    const pauses = isPatient ? SAME_NODE_PAUSES_MS : SAME_NODE_PAUSES_MS.slice(0, 1);
-    let failure: unknown;
-    for (const pauseMs of pauses) {
-      if (pauseMs > 0) await this.dependencies.world.timers.sleep(pauseMs, signal);
-      const startedAt = this.now();
-      try {
-        return await this.sendOnce(node, name, request, signal);
-      } catch (error) {
-        if (signal.aborted) throw error;
-        failure = error;
-        // A node that was waited for once is not waited for again.
-        if (this.now() - startedAt > this.options.hedgeDelayMs) break;
-      }
-    }
-    throw failure;
-  }
-
-  private async sendOnce(
-    node: NodeView,
-    name: string,
-    request: IndexRequest,
-    signal: AbortSignal,
-  ): Promise<NodeResponse> {
-    const { health } = this.dependencies;
-    const patienceMs = health.isAvoided(node.id) ? this.options.hedgeDelayMs * 2 : this.options.nodeTimeoutMs;
-    const timeoutMs = Math.min(patienceMs, this.remainingMs());
-    if (timeoutMs <= 0) throw new NodeUnavailableError(node.id, "not-sent", "the read's time is over");
-    const call = health.begin(node.id);
-    const startedAt = this.now();
-    try {
-      const response = await this.dependencies.transport.request(
-        request.asAdmin === true ? node.adminAddress : node.writeAddress,
-        {
-          method: request.method,
-          path: `/indexes/${name}${request.path}`,
-          ...(request.body === undefined ? {} : { body: request.body, contentType: "application/json" }),
-          ...(request.headers === undefined ? {} : { headers: request.headers }),
-          timeoutMs: Math.ceil(timeoutMs),
-          signal,
-        },
-      );
-      if (saysNodeIsUnfit(response)) {
-        throw new NodeUnavailableError(node.id, "unknown", `it answered with status ${response.status}`);
-      }
-      call.succeeded();
-      this.latency.answered(node.id, this.now() - startedAt);
-      return response;
-    } catch (error) {
-      const tookMs = this.now() - startedAt;
-      if (isLostRace(signal, tookMs < this.options.hedgeDelayMs)) {
-        call.abandoned();
-        const isTelling = signal.reason === TOO_SLOW || tookMs > this.latency.expectedMs(node.id);
-        if (isTelling) this.latency.outrun(node.id, tookMs);
-      } else if (signal.aborted && signal.reason !== TOO_SLOW) call.abandoned();
-      else if (!signal.aborted && error instanceof NodeUnavailableError && error.isBroken) call.brokeOff();
-      else call.failed();
-      throw error;
-    }
-  }
-
-  private remainingMs(): number {
-    return Math.max(0, this.deadline - this.now());
-  }
-
-  private now(): number {
-    return this.dependencies.world.clock.monotonic();
-  }
-}
-
-/** Whether a call was given up because another replica had answered, and was not so slow that it counts as failed. */
-function isLostRace({ aborted, reason }: AbortSignal, isInTime: boolean): boolean {
-  return aborted && (reason === NOT_NEEDED || (reason === TOO_SLOW && isInTime));
-}
-
-/** Broken, overloaded, or not taking Miroir's key: another replica may do better. */
-function saysNodeIsUnfit(response: NodeResponse): boolean {
-  return (
-    response.status >= 500 || response.status === 401 || response.status === 403 || response.status === 429
-  );
 }
 
 function isIndexNotFound(response: NodeResponse): boolean {
