@@ -190,7 +190,7 @@ export class TaskRegistry {
 
   /** Records client tasks that only their node tasks tell of, and looks for their other node tasks. */
   async rebuild(nodeId: NodeId, lost: readonly LostTask[]): Promise<void> {
-    const { store, fence, logger, world } = this.#options;
+    const { store, fence, logger } = this.#options;
     const rows = new Map<TaskUid, TaskRow>();
     for (const { record, metadata } of lost) {
       const row = this.#rebuiltRow(taskUid(metadata.taskUid), record);
@@ -203,26 +203,34 @@ export class TaskRegistry {
       { node: nodeId, tasks: missing.map((row) => row.uid).slice(0, 20), count: missing.length },
       "tasks were never registered; rebuilt from the metadata of their node tasks",
     );
-    for (const some of batches(missing)) await store.tasks.upsert(some, fence());
-    await this.apply(lost.map(({ record }) => updateOf(nodeId, record)));
-    // What was applied by an earlier attempt, of which no answer came, changes nothing now and is judged all the same.
-    await this.settle(await store.tasks.getMany([...known]));
-    if (missing.length === 0) return;
-    const elsewhere = (await this.#options.listUnfinished()).filter(({ metadata }) =>
-      this.#rebuilt.has(taskUid(metadata.taskUid)),
-    );
-    await this.apply(elsewhere.map((task) => updateOf(task.nodeId, task.record)));
-    for (const task of elsewhere) this.#options.onOpenNodeTasks(task.nodeId, [task.record.uid]);
-    world.timers.after(REBUILD_SETTLE_MS, () => {
-      this.#settleRebuilt(missing.map((row) => row.uid)).catch((error: unknown) => {
-        logger.error({ err: error }, "could not settle rebuilt tasks");
-      });
-    });
+    try {
+      for (const some of batches(missing)) await store.tasks.upsert(some, fence());
+      await this.apply(lost.map(({ record }) => updateOf(nodeId, record)));
+      // What was applied by an earlier attempt, of which no answer came, changes nothing now and is judged all the same.
+      await this.settle(await store.tasks.getMany([...known]));
+      if (missing.length === 0) return;
+      const elsewhere = (await this.#options.listUnfinished()).filter(({ metadata }) =>
+        this.#rebuilt.has(taskUid(metadata.taskUid)),
+      );
+      await this.apply(elsewhere.map((task) => updateOf(task.nodeId, task.record)));
+      for (const task of elsewhere) this.#options.onOpenNodeTasks(task.nodeId, [task.record.uid]);
+    } finally {
+      // Also where this attempt has failed: the next one finds the tasks recorded, and waits for nothing.
+      if (missing.length > 0) this.#settleRebuiltLater(missing.map((row) => row.uid));
+    }
   }
 
-  async #settleRebuilt(uids: readonly TaskUid[]): Promise<void> {
-    for (const uid of uids) this.#rebuilt.delete(uid);
-    await this.settle(await this.#options.store.tasks.getMany(uids));
+  #settleRebuiltLater(uids: readonly TaskUid[]): void {
+    const { world, store, logger } = this.#options;
+    world.timers.after(REBUILD_SETTLE_MS, async () => {
+      for (const uid of uids) this.#rebuilt.delete(uid);
+      try {
+        await this.settle(await store.tasks.getMany(uids));
+      } catch (error) {
+        logger.warn({ err: error }, "could not settle rebuilt tasks; trying later");
+        this.#settleAllLater();
+      }
+    });
   }
 
   async #settleOpen(filter: { readonly indexUids?: readonly string[] }): Promise<void> {

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { LostTask } from "../../../src/control/audit/audit-options.js";
 import { IndexLookup } from "../../../src/control/tasks/index-replicas.js";
 import { TaskRegistry } from "../../../src/control/tasks/task-registry.js";
 import {
@@ -133,6 +134,26 @@ const succeeded: NodeTaskUpdate = {
   finishedAt: 2,
 };
 
+/** The same node task as the node's log has it, with what tells of the client task. */
+const inLog: LostTask = {
+  record: {
+    uid: 3,
+    batchUid: 0,
+    indexUid: `m${INSTANCE}_1`,
+    status: "succeeded",
+    type: "documentAdditionOrUpdate",
+    canceledBy: null,
+    customMetadata: "s.1.0.7",
+    details: { receivedDocuments: 1, indexedDocuments: 1 },
+    error: null,
+    duration: null,
+    enqueuedAt: "2026-01-01T00:00:00Z",
+    startedAt: "2026-01-01T00:00:01Z",
+    finishedAt: "2026-01-01T00:00:02Z",
+  },
+  metadata: { session: "s", sequence: 1, previous: 0, taskUid: UID },
+};
+
 describe("the registry of tasks", () => {
   it.each([
     ["applyNodeTaskUpdates", "after"],
@@ -152,22 +173,29 @@ describe("the registry of tasks", () => {
     const registry = createRegistry();
     await registerTask(registry);
     await store.tasks.applyNodeTaskUpdates([succeeded], fence);
-    const record = {
-      uid: 3,
-      batchUid: 0,
-      indexUid: `m${INSTANCE}_1`,
-      status: "succeeded",
-      type: "documentAdditionOrUpdate",
-      canceledBy: null,
-      details: { receivedDocuments: 1, indexedDocuments: 1 },
-      error: null,
-      duration: null,
-      enqueuedAt: "2026-01-01T00:00:00Z",
-      startedAt: "2026-01-01T00:00:01Z",
-      finishedAt: "2026-01-01T00:00:02Z",
-    } as const;
-    const metadata = { session: "s", sequence: 1, previous: 0, taskUid: UID };
-    await registry.rebuild(nodeId("node-0"), [{ record, metadata }]);
+    await registry.rebuild(nodeId("node-0"), [inLog]);
+    expect((await store.tasks.get(UID))?.status).toBe("succeeded");
+  });
+
+  it.each(["getMany", "upsert"])(
+    "judges a rebuilt task although the store failed at %s when it was due",
+    async (method) => {
+      const registry = createRegistry();
+      await registry.rebuild(nodeId("node-0"), [inLog]);
+      failing.set(method, "before");
+      await world.advance(3_000);
+      expect((await store.tasks.get(UID))?.status).toBe("enqueued");
+      await world.advance(2_000);
+      expect((await store.tasks.get(UID))?.status).toBe("succeeded");
+    },
+  );
+
+  it("judges a rebuilt task although its first rebuilding broke off", async () => {
+    const registry = createRegistry();
+    failing.set("applyNodeTaskUpdates", "after");
+    await expect(registry.rebuild(nodeId("node-0"), [inLog])).rejects.toThrow(StoreUnavailableError);
+    await registry.rebuild(nodeId("node-0"), [inLog]);
+    await world.advance(5_000);
     expect((await store.tasks.get(UID))?.status).toBe("succeeded");
   });
 
