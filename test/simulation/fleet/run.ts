@@ -4,6 +4,7 @@ import type { ShardHasher } from "../../../src/placement/shard.js";
 import { checkHistory } from "../../chaos-harness/checker/check-history.js";
 import { createVirtualWorld, type VirtualWorld } from "../virtual-world.js";
 import { RELIABLE_CONTROL } from "./control-link.js";
+import { CopyWatch } from "./copy-watch.js";
 import type { Finding } from "./finding.js";
 import { Fleet, type FleetShape, silent } from "./fleet.js";
 import { Injector } from "./injector.js";
@@ -87,6 +88,7 @@ function drawShape({ seeded }: VirtualWorld): FleetShape {
 
 class Run {
   private readonly workload: Workload;
+  private readonly copies: CopyWatch;
   private readonly findings: Finding[] = [];
 
   constructor(
@@ -96,6 +98,7 @@ class Run {
     private readonly say: (line: string) => void,
   ) {
     this.workload = new Workload(fleet, world, say);
+    this.copies = new CopyWatch(fleet, world);
   }
 
   async report(): Promise<RunReport> {
@@ -114,7 +117,7 @@ class Run {
     if (this.say !== silent) this.tellLogs();
     const { history, overlapping } = this.workload;
     const seen = checkHistory([...history, ...this.fleet.epochs]);
-    const findings = [...this.findings, ...this.fleet.watch.findings, ...seen];
+    const findings = [...this.findings, ...this.fleet.watch.findings, ...this.copies.findings, ...seen];
     const writes = history.filter((record) => record.kind === "write");
     const count = (outcome: string) => writes.filter((write) => write.outcome === outcome).length;
     return {
@@ -183,6 +186,7 @@ class Run {
     this.fleet.storeLink.faults = RELIABLE_STORE;
     this.fleet.setControlFaults(RELIABLE_CONTROL);
     injector.heal();
+    this.copies.start();
     await this.pass(SETTLE_MS);
     // A last write makes sure that the index has a writer that knows where it stands.
     if (!(await this.until("a write after healing", () => this.lastWrite()))) return;

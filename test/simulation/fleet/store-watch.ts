@@ -64,6 +64,15 @@ export class StoreWatch {
     return this.indexes.filter(({ copy }) => copy !== undefined).length;
   }
 
+  /** How far the copies under way are, by the instance of their index. */
+  copySteps(): ReadonlyMap<string, string> {
+    return new Map(
+      this.indexes.flatMap(({ instance, copy }) =>
+        copy === undefined ? [] : [[instance, `${copy.id} ${ShardCopyStep[copy.step]}`] as const],
+      ),
+    );
+  }
+
   private watchLease(table: LeaseTable): LeaseTable {
     return {
       acquire: async (request) => {
