@@ -7,6 +7,8 @@ import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-ht
 /** A control plane and a proxy, each a process of its own, over nodes that somebody else started. */
 export interface BenchFleet {
   readonly api: MeilisearchHttp;
+  /** Base URL of the proxy. */
+  readonly url: string;
   /** `host:port` of the control plane. */
   readonly controlAddress: string;
   readonly proxyPid: number;
@@ -22,6 +24,8 @@ export interface BenchFleetOptions {
   readonly replicationFactor?: number;
   /** 64 unless given. */
   readonly shards?: number;
+  /** Largest body that the proxy takes, in bytes; its default unless given. */
+  readonly payloadLimitBytes?: number;
   /** Where the proxy leaves a profile of its processor time when it ends; none unless given. */
   readonly profileFolder?: string;
 }
@@ -31,6 +35,7 @@ const READY_ATTEMPTS = 300;
 /** Starts the processes; resolves once the proxy is ready. */
 export async function startBenchFleet(options: BenchFleetOptions): Promise<BenchFleet> {
   const folder = mkdtempSync(join(tmpdir(), "miroir-bench-"));
+  const { payloadLimitBytes } = options;
   const processes: Running[] = [];
   const start = (args: readonly string[], nodeArgs: readonly string[] = []): Running => {
     const running = spawnMiroir(args, { MIROIR_LOG_LEVEL: "info" }, nodeArgs);
@@ -52,7 +57,10 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
     ]);
     const { address } = await control.logged("control plane is serving");
     const proxy = start(
-      ["proxy", "--http", "127.0.0.1:0", "--control", String(address)],
+      [
+        ...["proxy", "--http", "127.0.0.1:0", "--control", String(address)],
+        ...(payloadLimitBytes === undefined ? [] : ["--http-payload-size-limit", `${payloadLimitBytes}`]),
+      ],
       options.profileFolder === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`],
     );
     const { url } = await proxy.logged("proxy is serving");
@@ -60,6 +68,7 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
     await untilReady(api);
     return {
       api,
+      url: String(url),
       controlAddress: String(address),
       proxyPid: proxy.child.pid ?? 0,
       controlPid: control.child.pid ?? 0,

@@ -56,6 +56,24 @@ export async function takeTurn(contender: Contender, loop: ClosedLoop | OpenLoop
   };
 }
 
+/** Requests after which a program has been compiled for the work that it does, and rounds of a second that they may take. */
+const WARM_REQUESTS = 4_000;
+const MOST_WARM_UP_ROUNDS = 12;
+
+/** Lets every contender work until it is at its speed. */
+export async function warmUp(
+  contenders: readonly Contender[],
+  clients: number,
+  progress: (text: string) => void,
+): Promise<void> {
+  for (const contender of contenders) {
+    progress(`warming up: ${contender.name}`);
+    let requests = 0;
+    for (let round = 0; round < MOST_WARM_UP_ROUNDS && requests < WARM_REQUESTS; round++)
+      requests += (await takeTurn(contender, { clients, durationMs: 1_000 })).load.requests;
+  }
+}
+
 /** Gives every contender its turn, again and again; resolves with the turns of each, in their order. */
 export async function takeTurns<Name extends string>(
   contenders: readonly Contender<Name>[],

@@ -1,7 +1,9 @@
 // Measures side by side in one run, and prints ratios: Miroir beside one plain node, its proxy beside others, the stores beside each other.
 import { Command } from "commander";
+import { addChartCommand } from "./chart-command.js";
 import { addForwardingCommand } from "./forwarding-command.js";
 import { addIngestCommand } from "./ingest-command.js";
+import { addLargeImportCommand } from "./large-import-command.js";
 import { addMergeCommand } from "./merge-command.js";
 import { addMixedCommand } from "./mixed-command.js";
 import { addNodeLossCommand } from "./node-loss-command.js";
@@ -18,6 +20,7 @@ const program = new Command("bench").description(
 );
 addSearchCommand(program);
 addIngestCommand(program);
+addLargeImportCommand(program);
 addMixedCommand(program);
 addProxyCommand(program);
 addMergeCommand(program);
@@ -28,5 +31,6 @@ addRenameCommand(program);
 addForwardingCommand(program);
 addNodeLossCommand(program);
 addTailCommand(program);
+addChartCommand(program);
 await program.parseAsync();
 process.exit(0);

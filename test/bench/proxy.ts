@@ -3,7 +3,7 @@ import { meilisearchHttp } from "../support/meilisearch-http.js";
 import type { BenchFleet } from "./bench-fleet.js";
 import { httpCallers, type LoadRequest } from "./caller.js";
 import { type ChildServer, startChildServer } from "./child-server.js";
-import { type Contender, type Turn, takeTurns } from "./contender.js";
+import { type Contender, type Turn, takeTurns, warmUp } from "./contender.js";
 import type { BenchDocument } from "./documents.js";
 import { checkOfHits } from "./expected-hits.js";
 import {
@@ -60,7 +60,6 @@ export interface HalfRate {
 
 const RELAYS = new URL("./relays-main.ts", import.meta.url);
 const FLEET_NODES = 3;
-const WARM_UP_MS = 3_000;
 
 /**
  * Measures proxies over nodes whose answers come from memory, so that nearly all of the work is the proxies' own. Every answer is compared,
@@ -73,9 +72,7 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
   try {
     const contenders = await startContenders(options, started);
     for (const contender of contenders) await callEach(contender, options.requests.length);
-    await takeTurns(contenders, { clients, durationMs: WARM_UP_MS }, 1, (text) =>
-      progress(`warm-up, ${text}`),
-    );
+    await warmUp(contenders, clients, progress);
     const measured = contenders.filter(({ name }) => only.includes(name));
     const closed = await takeTurns(measured, { clients, durationMs }, repeats, progress);
     const half = new Map<ContenderName, HalfRate>();

@@ -43,7 +43,10 @@ export async function benchRoute(options: RouteBenchOptions): Promise<RouteRow[]
   const pool = createSpoolPool({ directory: tmpdir(), memoryBytes, maxFileBytes: memoryBytes }, world.random);
   const deal = (by: ShardHasher) => (): number => {
     const builder = new BatchBuilder(termsOf(shards, by), pool, false);
-    for (const document of documents) builder.add(document);
+    for (const document of documents) {
+      const written = builder.add(document);
+      if (written !== undefined) throw new Error("the documents do not fit into memory");
+    }
     const { shares } = builder.finish();
     void builder.dispose();
     return shares.size;

@@ -1,6 +1,6 @@
 import { seededRandom } from "../support/random.js";
 import { httpCallers } from "./caller.js";
-import { type Turn, takeTurns } from "./contender.js";
+import { type Turn, takeTurns, warmUp } from "./contender.js";
 import { madeUpDocuments } from "./documents.js";
 import { checkOfHits } from "./expected-hits.js";
 import { callEach, commonSearches, startFixedFleet, startFixedNodes } from "./fixed-fleet.js";
@@ -48,7 +48,6 @@ export interface ScaleResult {
 }
 
 const DOCUMENTS = 6_000;
-const WARM_UP_MS = 2_000;
 
 /** Measures Miroir over nodes that answer from memory, one figure varied after the other. */
 export async function benchScale(options: ScaleBenchOptions): Promise<ScaleResult[]> {
@@ -79,7 +78,7 @@ export async function benchScale(options: ScaleBenchOptions): Promise<ScaleResul
         };
         await callEach(contender, requests.length);
         const tell = (text: string): void => progress(`${contender.name}, ${text}`);
-        await takeTurns([contender], { clients, durationMs: WARM_UP_MS }, 1, tell);
+        await warmUp([contender], clients, tell);
         const turns = await takeTurns([contender], { clients, durationMs }, repeats, tell);
         results.push({ axis, point, turns: turns.get(contender.name) ?? [] });
       }

@@ -4,7 +4,7 @@ import { startNodes } from "../support/nodes.js";
 import { seededRandom } from "../support/random.js";
 import { startBenchFleet } from "./bench-fleet.js";
 import { httpCallers, type LoadRequest, roundCallers } from "./caller.js";
-import { type Contender, type Turn, takeTurns } from "./contender.js";
+import { type Contender, type Turn, takeTurns, warmUp } from "./contender.js";
 import type { BenchDocument } from "./documents.js";
 import { recordRounds } from "./recorded-rounds.js";
 import { Started } from "./started.js";
@@ -34,7 +34,6 @@ export type SearchBenchResult = ReadonlyMap<number, ReadonlyMap<SearchContender,
 const INDEX = "bench";
 const BATCH = 5_000;
 const DISTINCT_REQUESTS = 500;
-const WARM_UP_MS = 2_000;
 const WORDS: readonly string[] = ["plain", "prefix", "typo", "phrase"];
 
 /**
@@ -85,10 +84,8 @@ export async function benchSearch(options: SearchBenchOptions): Promise<SearchBe
       { name: "floor", open: roundCallers(rounds), nodePids: fleetPids },
     ];
     const results = new Map<number, ReadonlyMap<SearchContender, readonly Turn[]>>();
+    await warmUp(contenders, Math.max(...options.clients), progress);
     for (const clients of options.clients) {
-      await takeTurns(contenders, { clients, durationMs: WARM_UP_MS }, 1, (text) =>
-        progress(`warm-up, ${text}`),
-      );
       const loop = { clients, durationMs: options.durationMs };
       results.set(clients, await takeTurns(contenders, loop, options.repeats, progress));
     }
