@@ -11,6 +11,7 @@ export {
 } from "./federated-facets.js";
 export { type MergedIndex, mergeIndexes, mergeQueries } from "./federated-merge.js";
 export { type AnsweredQuery, type Union, unionAsks, unionOf } from "./federated-union.js";
+export { cutShort, firstShare } from "./first-share.js";
 export {
   countBodies,
   type FrequencyQuery,

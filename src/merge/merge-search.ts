@@ -88,6 +88,7 @@ function rankedResult(
   const facets = rankedFacets(plan, answers, universe, isFilled, ranked);
   return {
     page,
+    ranked: ranked.hits,
     total: rankedTotal(plan, byRole, ranked, isFilled, rounds),
     facets,
     semanticHitCount: plan.kind === "semantic" ? page.length : undefined,

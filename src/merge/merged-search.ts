@@ -6,6 +6,8 @@ import type { AskRole } from "./part-request.js";
 /** A search merged over all parts: what its body is printed from. */
 export type MergedSearch = {
   readonly page: readonly Hit[];
+  /** Hits up to the page's end, those in front of it too; absent where no single order gives the page. */
+  readonly ranked?: readonly Hit[];
   readonly total: number;
   /** The answers whose facets add up to the whole's; undefined where none were asked for. */
   readonly facets: MergedFacets | undefined;

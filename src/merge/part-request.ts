@@ -109,10 +109,16 @@ export function planSearch(
  *
  * @param shards the shards that this part is to serve; null where the node holds nothing but shards that it
  *   should serve, and needs no filter (invariant 5)
+ * @param most how many hits to ask for; as many as `ask` says unless given
  */
-export function askBody(ask: Ask, shards: readonly number[] | null): string {
-  if (shards === null) return JSON.stringify(ask.body);
-  return JSON.stringify({ ...ask.body, filter: filterWithShards(ask.body.filter, shards) });
+export function askBody(ask: Ask, shards: readonly number[] | null, most?: number): string {
+  const body = most === undefined ? ask.body : withMost(ask.body, most);
+  if (shards === null) return JSON.stringify(body);
+  return JSON.stringify({ ...body, filter: filterWithShards(body.filter, shards) });
+}
+
+function withMost(body: JsonObject, most: number): JsonObject {
+  return body.hitsPerPage === undefined ? { ...body, limit: most } : { ...body, hitsPerPage: most };
 }
 
 /** The weight of the semantic half of a hybrid search, rounded as Meilisearch holds it. */

@@ -4,7 +4,9 @@ import {
   type AskPart,
   askBody,
   completeFacets,
+  cutShort,
   type FurtherAnswers,
+  firstShare,
   type MergedSearch,
   mergedSearch,
   nextRound,
@@ -12,7 +14,14 @@ import {
   type SearchPlan,
 } from "../../merge/index.js";
 import type { IndexView } from "../topology/topology-view.js";
-import { NodeRefusedError, type ShardRead, type ShardReader, type ShardReadResult } from "./shard-reader.js";
+import type { NodeAsk } from "./read-covers.js";
+import {
+  type IndexRequest,
+  NodeRefusedError,
+  type ShardRead,
+  type ShardReader,
+  type ShardReadResult,
+} from "./shard-reader.js";
 
 /** One search, planned, and answered by every part. */
 export interface SearchRun {
@@ -31,6 +40,8 @@ export interface SearchToRun {
   readonly plan: (index: IndexView, parts: "one" | "many") => SearchPlan;
   /** Whether answers are to say which index and query they are of. */
   readonly includeMetadata: boolean;
+  /** Whether parts may be asked for fewer hits first than the page could need of them; not where their answers are merged otherwise. */
+  readonly asksShares?: boolean;
 }
 
 /** Rounds of one search under a distinct attribute with several values in one document; what is open then stays so. */
@@ -50,7 +61,7 @@ export async function runSearch(
   const read = new SearchRead(search);
   const result = await reader.read(search.indexUid, read, signal);
   const plan = read.plan(result.parts, result.index);
-  const parts = partAnswers(result);
+  let parts = partAnswers(result);
   const rounds: FurtherAnswers[] = [];
   const missing = new Set(result.missing);
   while (rounds.length < MAX_ROUNDS) {
@@ -60,7 +71,14 @@ export async function runSearch(
     rounds.push({ ask, parts: round.parts });
     for (const shard of round.missing) missing.add(shard);
   }
-  const found = plan.parts === "one" ? undefined : mergedSearch(plan, parts, rounds);
+  let found = plan.parts === "one" ? undefined : mergedSearch(plan, parts, rounds);
+  const short = cutShort(plan, found?.ranked ?? [], read.askedHits(plan, result));
+  if (found !== undefined && short.length > 0) {
+    const whole = await askWhole(reader, search, read, result, short, signal);
+    parts = parts.flatMap((part, at) => whole.get(at)?.parts ?? [part]);
+    for (const { missing: lost } of whole.values()) for (const shard of lost) missing.add(shard);
+    found = mergedSearch(plan, parts, rounds);
+  }
   const merged =
     found === undefined || (plan.query.facets ?? []).length === 0
       ? found
@@ -84,6 +102,25 @@ export async function askParts(
 ): Promise<{ readonly parts: readonly PartAnswers[]; readonly missing: readonly number[] }> {
   const round = await reader.read(indexUid, furtherRound(ask), signal);
   return { parts: partAnswers(round), missing: round.missing };
+}
+
+/** Asks some parts again, for all hits that the page could need of them. By part: what it answers, in one piece or several. */
+async function askWhole(
+  reader: ShardReader,
+  { indexUid }: SearchToRun,
+  first: SearchRead,
+  { answers }: ShardReadResult,
+  short: readonly number[],
+  signal: AbortSignal,
+): Promise<
+  ReadonlyMap<number, { readonly parts: readonly PartAnswers[]; readonly missing: readonly number[] }>
+> {
+  const asked = short.map(async (part) => {
+    const shards = answers[part]?.ask.shards ?? [];
+    const result = await reader.read(indexUid, first.forWholeLists(), signal, () => shards);
+    return [part, { parts: partAnswers(result), missing: result.missing }] as const;
+  });
+  return new Map(await Promise.all(asked));
 }
 
 /** Asks the replicas of a part's shards a search more. */
@@ -143,13 +180,37 @@ class SearchRead implements ShardRead {
   requests: ShardRead["requests"] = (ask, parts, index) => {
     const plan = this.plan(parts, index);
     this.current = plan;
+    return this.requestsFor(plan, ask, this.hitsOf(plan, ask, index));
+  };
+
+  /** For how many hits each node was asked. */
+  askedHits(plan: SearchPlan, { answers, index }: ShardReadResult): number[] {
+    return answers.map(({ ask }) => this.hitsOf(plan, ask, index));
+  }
+
+  /** The same read, by which every node is asked for all hits that the page could need. */
+  forWholeLists(): ShardRead {
+    return {
+      requests: (ask, _parts, index) => {
+        const plan = this.plan("many", index);
+        return this.requestsFor(plan, ask, plan.end);
+      },
+    };
+  }
+
+  private hitsOf(plan: SearchPlan, { shards }: NodeAsk, index: IndexView): number {
+    return this.search.asksShares === true ? firstShare(plan, shards.length / index.shards) : plan.end;
+  }
+
+  private requestsFor(plan: SearchPlan, { filter }: NodeAsk, hits: number): readonly IndexRequest[] {
+    const most = hits < plan.end ? hits : undefined;
     return plan.asks.map((part) => ({
       method: "POST",
       path: "/search",
-      body: askBody(part, ask.filter),
+      body: askBody(part, filter, most),
       ...(this.search.includeMetadata ? { headers: METADATA_HEADERS } : {}),
     }));
-  };
+  }
 
   /** A hybrid search whose text cannot be embedded is answered by its keyword half alone. */
   toleratesRefusal: NonNullable<ShardRead["toleratesRefusal"]> = (at, response) =>

@@ -69,7 +69,7 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
           const found = await searchByFrequency(reader, search, signal);
           if (found !== undefined) return { body: found.body, headers: readHeaders(found.result, policy) };
         }
-        const run = await runSearch(reader, { indexUid, plan, includeMetadata }, signal);
+        const run = await runSearch(reader, { indexUid, plan, includeMetadata, asksShares: true }, signal);
         const headers = readHeaders(run.result, policy);
         const body =
           run.merged === undefined ? mergeSearch(run.plan, run.parts) : printAnswer(run.plan, run.merged);
