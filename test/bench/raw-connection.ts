@@ -21,6 +21,7 @@ export class RawConnection {
   #size = 0;
   /** Bytes that must be there before another look is worth it. */
   #needed = 0;
+  #failure: Error | undefined;
   #waiting: { resolve(answer: RawAnswer): void; reject(error: Error): void } | undefined;
 
   /** Connects to the host and port of `url`. */
@@ -38,9 +39,13 @@ export class RawConnection {
     socket.on("close", () => this.#fail(new Error(`${url} closed the connection`)));
   }
 
-  /** Sends a whole request, head and body, and resolves with the answer. */
+  /** Sends a whole request, head and body, and resolves with the answer; rejects once the connection is gone. */
   send(request: Buffer): Promise<RawAnswer> {
     return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
       this.#waiting = { resolve, reject };
       this.#socket.write(request);
     });
@@ -85,6 +90,7 @@ export class RawConnection {
   }
 
   #fail(error: Error): void {
+    this.#failure ??= error;
     this.#waiting?.reject(error);
     this.#waiting = undefined;
   }
