@@ -3,7 +3,7 @@ import { table } from "../../src/cli/output.js";
 import { nodeBackend } from "../support/nodes.js";
 import { readDocuments } from "./documents.js";
 import { benchIngest, type IngestResult, type IngestTurn } from "./ingest.js";
-import { machine, numbers, printSpread, progress } from "./output.js";
+import { machine, numbers, printReport, printSpread, progress } from "./output.js";
 import { type Spread, spreadOf } from "./quantiles.js";
 
 interface IngestFlags {
@@ -33,8 +33,7 @@ export function addIngestCommand(program: Command): void {
     .option("--repeats <count>", "measurements of each kind, taking turns", Number, 3)
     .option("--json", "print one JSON document")
     .action(async (flags: IngestFlags) => {
-      const report = await measure(flags);
-      console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
+      printReport(await measure(flags), flags.json, printed);
     });
 }
 

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { table } from "../../src/cli/output.js";
 import { benchMerge } from "./merge.js";
-import { machine, printSpread } from "./output.js";
+import { machine, printReport, printSpread } from "./output.js";
 
 interface MergeFlags {
   readonly parts: number;
@@ -28,12 +28,8 @@ export function addMergeCommand(program: Command): void {
 
 async function run(flags: MergeFlags): Promise<void> {
   const rows = await benchMerge({ ...flags, durationMs: flags.seconds * 1_000 });
-  if (flags.json === true) {
-    const settings = { ...flags, json: undefined };
-    console.log(JSON.stringify({ kind: "merge", machine: machine(), settings, rows }, null, 2));
-    return;
-  }
-  console.log(
+  const report = { kind: "merge", machine: machine(), settings: { ...flags, json: undefined }, rows };
+  printReport(report, flags.json, () =>
     table(
       [`PAGE OF ${flags.parts} × ${flags.hits} HITS`, "BYTES IN", "MS"],
       rows.map((row) => [row.page, String(row.bytes), printSpread(row.time.ms)]),

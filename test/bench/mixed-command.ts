@@ -7,7 +7,7 @@ import type { LoadRequest } from "./caller.js";
 import { summarize } from "./contender.js";
 import { type BenchDocument, readDocuments } from "./documents.js";
 import { benchMixed, MIXED_INDEX } from "./mixed.js";
-import { machine, printSpread, progress } from "./output.js";
+import { machine, printReport, printSpread, progress } from "./output.js";
 import { spreadOf } from "./quantiles.js";
 
 interface MixedFlags {
@@ -35,8 +35,7 @@ export function addMixedCommand(program: Command): void {
     .option("--repeats <count>", "measurements of each kind, taking turns", Number, 3)
     .option("--json", "print one JSON document")
     .action(async (flags: MixedFlags) => {
-      const report = await measure(flags);
-      console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
+      printReport(await measure(flags), flags.json, printed);
     });
 }
 

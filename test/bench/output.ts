@@ -29,3 +29,13 @@ export function numbers(
 ): (text: string, previous: readonly number[]) => number[] {
   return (text, previous) => [...(previous === defaults ? [] : previous), Number(text)];
 }
+
+/** Significant digits of figures in JSON: more would be noise. */
+const DIGITS = 5;
+
+/** Prints a report for people, or as one JSON document. */
+export function printReport<T>(report: T, asJson: boolean | undefined, printed: (report: T) => string): void {
+  const rounded = (_name: string, value: unknown): unknown =>
+    typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(DIGITS)) : value;
+  console.log(asJson === true ? JSON.stringify(report, rounded, 2) : printed(report));
+}

@@ -4,7 +4,7 @@ import { seededRandom } from "../support/random.js";
 import { ratio, summarize } from "./contender.js";
 import { madeUpDocuments } from "./documents.js";
 import { commonSearches } from "./fixed-fleet.js";
-import { machine, printSpread, progress } from "./output.js";
+import { machine, printReport, printSpread, progress } from "./output.js";
 import { benchProxy, CONTENDERS, type ContenderName, type HalfRate, type ProxyBenchResult } from "./proxy.js";
 import { spreadOf } from "./quantiles.js";
 
@@ -35,8 +35,7 @@ export function addProxyCommand(program: Command): void {
     .option("--profile <folder>", "where Miroir's proxies leave CPU profiles (*.cpuprofile) when they end")
     .option("--json", "print one JSON document")
     .action(async (flags: ProxyFlags) => {
-      const report = await measure(flags);
-      console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
+      printReport(await measure(flags), flags.json, printed);
     });
 }
 

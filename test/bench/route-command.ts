@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { table } from "../../src/cli/output.js";
-import { format, machine, printSpread } from "./output.js";
+import { format, machine, printReport, printSpread } from "./output.js";
 import { benchRoute } from "./route.js";
 
 interface RouteFlags {
@@ -34,12 +34,8 @@ async function run(flags: RouteFlags): Promise<void> {
     ...row,
     nanosecondsPerKey: (row.time.ms.median * NANOSECONDS_PER_MILLISECOND) / flags.documents,
   }));
-  if (flags.json === true) {
-    const settings = { ...flags, json: undefined };
-    console.log(JSON.stringify({ kind: "route", machine: machine(), settings, rows }, null, 2));
-    return;
-  }
-  console.log(
+  const report = { kind: "route", machine: machine(), settings: { ...flags, json: undefined }, rows };
+  printReport(report, flags.json, () =>
     table(
       [`${flags.documents} DOCUMENTS, ${flags.shards} SHARDS`, "MS", "NS A DOCUMENT"],
       rows.map(({ work, time, nanosecondsPerKey }) => [

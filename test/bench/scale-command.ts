@@ -1,7 +1,7 @@
 import { type Command, Option } from "commander";
 import { table } from "../../src/cli/output.js";
 import { summarize } from "./contender.js";
-import { machine, printSpread, progress } from "./output.js";
+import { machine, printReport, printSpread, progress } from "./output.js";
 import { AXES, type Axis, BASE, benchScale } from "./scale.js";
 
 interface ScaleFlags {
@@ -25,8 +25,7 @@ export function addScaleCommand(program: Command): void {
     .option("--repeats <count>", "measurements of each point", Number, 3)
     .option("--json", "print one JSON document")
     .action(async (flags: ScaleFlags) => {
-      const report = await measure(flags);
-      console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
+      printReport(await measure(flags), flags.json, printed);
     });
 }
 

@@ -3,7 +3,7 @@ import { table } from "../../src/cli/output.js";
 import { nodeBackend } from "../support/nodes.js";
 import { ratio, summarize, type Turn } from "./contender.js";
 import { readDocuments } from "./documents.js";
-import { machine, numbers, printSpread, progress } from "./output.js";
+import { machine, numbers, printReport, printSpread, progress } from "./output.js";
 import { benchSearch, type QueryMix, type SearchBenchResult, type SearchContender } from "./search.js";
 
 interface SearchFlags {
@@ -41,8 +41,7 @@ export function addSearchCommand(program: Command): void {
     .option("--profile <folder>", "where the proxy leaves a CPU profile (*.cpuprofile) when it ends")
     .option("--json", "print one JSON document")
     .action(async (flags: SearchFlags) => {
-      const report = await measure(flags);
-      console.log(flags.json === true ? JSON.stringify(report, null, 2) : printed(report));
+      printReport(await measure(flags), flags.json, printed);
     });
 }
 
