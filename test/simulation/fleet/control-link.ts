@@ -59,9 +59,25 @@ const SERVICES = {
   workflows: WorkflowService,
 } as const;
 
-const METHODS: ReadonlyMap<string, readonly [service: keyof typeof SERVICES, method: DescMethod]> = new Map(
+interface CalledMethod {
+  readonly service: keyof typeof SERVICES;
+  readonly method: DescMethod;
+  /** For every call: no method with one answer asks whether its caller is still there. */
+  readonly context: HandlerContext;
+}
+
+const METHODS: ReadonlyMap<string, CalledMethod> = new Map(
   Object.entries(SERVICES).flatMap(([name, service]) =>
-    service.methods.map((method) => [method.localName, [name as keyof typeof SERVICES, method] as const]),
+    service.methods.map((method) => {
+      const context = createHandlerContext({
+        service,
+        method,
+        protocolName: "simulated",
+        requestMethod: "POST",
+        url: "http://simulated",
+      });
+      return [method.localName, { service: name as keyof typeof SERVICES, method, context }] as const;
+    }),
   ),
 );
 
@@ -117,10 +133,10 @@ export function linkControl(
   const call = async (
     name: string,
     request: object,
-    { timeoutMs = 5_000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+    { timeoutMs = 5_000 }: { timeoutMs?: number } = {},
   ): Promise<unknown> => {
     const { timers } = process;
-    const answer = attempt(name, request, signal);
+    const answer = attempt(name, request);
     const late = new AbortController();
     const timeout = timers.sleep(timeoutMs, late.signal).then(
       () => {
@@ -135,16 +151,12 @@ export function linkControl(
       answer.catch(() => undefined);
     }
   };
-  const attempt = async (
-    name: string,
-    request: object,
-    signal: AbortSignal | undefined,
-  ): Promise<unknown> => {
+  const attempt = async (name: string, request: object): Promise<unknown> => {
     let last: unknown;
     for (const _ of link.replicas()) {
       const replica = at(link, preferred);
       try {
-        return await carry(replica, name, request, signal);
+        return await carry(replica, name, request);
       } catch (error) {
         last = error;
         if (!(error instanceof NotServingError)) break;
@@ -157,7 +169,6 @@ export function linkControl(
     replica: ControlReplica | undefined,
     name: string,
     request: object,
-    signal: AbortSignal | undefined,
   ): Promise<unknown> => {
     await process.timers.sleep(1 + seeded.below(2));
     if (replica === undefined || !replica.process.alive())
@@ -166,7 +177,7 @@ export function linkControl(
     await replica.process.timers.sleep(0);
     const services = replica.services();
     if (services === undefined) throw new NotServingError("it does not lead");
-    const answer = await invoke(services, name, request, signal);
+    const answer = await invoke(services, name, request);
     await process.timers.sleep(1 + seeded.below(2));
     if (seeded.chance(link.faults.loseAnswer)) throw new ControlUnavailableError("the answer was lost");
     return answer;
@@ -178,8 +189,7 @@ export function linkControl(
   const transport = new Proxy(calls, {
     get: (_, member) =>
       calls[String(member)] ??
-      ((request: object, options?: { timeoutMs?: number; signal?: AbortSignal }) =>
-        call(String(member), request, options)),
+      ((request: object, options?: { timeoutMs?: number }) => call(String(member), request, options)),
   });
   return { transport: transport as unknown as ControlTransport, breakStreams };
 }
@@ -201,26 +211,13 @@ function at(link: ControlLink, position: number): ControlReplica | undefined {
 }
 
 /** Calls a method of whatever service has one of that name. */
-export async function invoke(
-  services: LeaderServices,
-  name: string,
-  request: object,
-  signal: AbortSignal | undefined,
-): Promise<unknown> {
+export async function invoke(services: LeaderServices, name: string, request: object): Promise<unknown> {
   const found = METHODS.get(name);
   if (found === undefined) throw new Error(`no service has the method ${name}`);
-  const [service, method] = found;
+  const { service, method, context } = found;
   const implementation = services[service] as unknown as Readonly<Record<string, Handler>>;
   const handler = implementation[name];
   if (handler === undefined) throw new Error(`${name} is not served`);
-  const context = createHandlerContext({
-    service: SERVICES[service],
-    method,
-    protocolName: "simulated",
-    requestMethod: "POST",
-    url: "http://simulated",
-    ...(signal === undefined ? {} : { requestSignal: signal }),
-  } as Parameters<typeof createHandlerContext>[0]);
   try {
     const answer = await handler.call(
       implementation,
@@ -233,7 +230,5 @@ export async function invoke(
     const code = REFUSALS.get(refusal.code === Code.Unknown ? Code.Internal : refusal.code);
     if (code === undefined) throw new ControlUnavailableError(refusal.message, { cause: error });
     throw new ControlRefusedError(code, refusal.rawMessage, { cause: error });
-  } finally {
-    context.abort();
   }
 }

@@ -177,7 +177,7 @@ export class Fleet {
     const services = leader?.services();
     if (leader === undefined || services === undefined) throw new Error("no control process leads");
     await leader.process.timers.sleep(0);
-    return invoke(services, method, request, undefined);
+    return invoke(services, method, request);
   }
 
   /** A server that the fleet was started without; undefined where there is none. */

@@ -92,7 +92,7 @@ export class NodeNetwork {
   ): Promise<NodeResponse> {
     const { seeded } = this.world;
     // By its address: an id is only what Miroir calls it.
-    const id = new URL(sent.url).hostname;
+    const id = sent.url.slice("http://".length);
     const node = this.nodes.get(id);
     const key = this.givesMasterKeys && client.startsWith("proxy") ? node?.masterKey : sent.key;
     const address = key === undefined ? sent : { ...sent, key };

@@ -432,22 +432,24 @@ function parseDocuments(body: string): readonly Fields[] {
 }
 
 function taskTest(query: URLSearchParams): (task: QueuedTask) => boolean {
-  const listed = (name: string) => query.get(name)?.split(",");
-  const statuses = listed("statuses");
-  const types = listed("types");
-  const names = listed("indexUids");
-  const uids = listed("uids");
-  const finished = query.get("afterFinishedAt");
-  const started = query.get("afterStartedAt");
+  const tests: ((task: QueuedTask) => boolean)[] = [];
+  const listed = (name: string, value: (task: QueuedTask) => string | null): void => {
+    const wanted = query.get(name)?.split(",");
+    if (wanted !== undefined) tests.push((task) => wanted.includes(value(task) ?? ""));
+  };
+  const after = (name: string, value: (task: QueuedTask) => string | null): void => {
+    const limit = query.get(name);
+    if (limit !== null) tests.push((task) => (value(task) ?? "") > limit);
+  };
+  listed("statuses", ({ status }) => status);
+  listed("types", ({ type }) => type);
+  listed("indexUids", ({ indexUid }) => indexUid);
+  listed("uids", ({ uid }) => String(uid));
+  after("afterFinishedAt", ({ finishedAt }) => finishedAt);
+  after("afterStartedAt", ({ startedAt }) => startedAt);
   const before = query.get("beforeEnqueuedAt");
-  return (task) =>
-    (statuses?.includes(task.status) ?? true) &&
-    (types?.includes(task.type) ?? true) &&
-    (names === undefined || (task.indexUid !== null && names.includes(task.indexUid))) &&
-    (uids?.includes(String(task.uid)) ?? true) &&
-    (finished === null || (task.finishedAt !== null && task.finishedAt > finished)) &&
-    (started === null || (task.startedAt !== null && task.startedAt > started)) &&
-    (before === null || task.enqueuedAt < before);
+  if (before !== null) tests.push(({ enqueuedAt }) => enqueuedAt < before);
+  return (task) => tests.every((test) => test(task));
 }
 
 function printed({ work, mayCreate, ...task }: QueuedTask) {
