@@ -1,5 +1,5 @@
-import { once } from "node:events";
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import { Readable } from "node:stream";
+import { request } from "undici";
 import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { type BenchFleet, startBenchFleet } from "./bench-fleet.js";
 import { startChildServer } from "./child-server.js";
@@ -79,7 +79,7 @@ async function send(
   const sampling = setInterval(() => samples.push(memoryOf(proxyPid).now), SAMPLE_MS);
   const began = performance.now();
   try {
-    const sent = await sendBody(`${url}/indexes/${INDEX}/documents?primaryKey=id`, chunks(documents, bytes));
+    const sent = await sendBody(`${url}/indexes/${INDEX}/documents`, documents, bytes);
     const share = Math.max(1, Math.ceil(samples.length / 10));
     const tenths = Array.from({ length: Math.ceil(samples.length / share) }, (_, at) =>
       Math.max(...samples.slice(at * share, (at + 1) * share)),
@@ -97,41 +97,33 @@ async function send(
   }
 }
 
-/** NDJSON of at least so many bytes, with how many documents there are in each piece. */
-function* chunks(
-  documents: readonly BenchDocument[],
-  bytes: number,
-): Generator<{ readonly text: string; readonly documents: number }> {
-  const rests = documents.map(({ id: _id, ...rest }) => JSON.stringify(rest).slice(1));
-  let id = 0;
-  for (let made = 0; made < bytes; ) {
-    const first = id;
-    let text = "";
-    while (text.length < CHUNK_BYTES) text += `{"id":${id++},${rests[id % rests.length]}\n`;
-    made += Buffer.byteLength(text);
-    yield { text, documents: id - first };
-  }
-}
-
-/** Sends the pieces no faster than they are taken; resolves once the body is accepted. */
+/** Sends NDJSON of at least so many bytes, no faster than it is taken; resolves once it is accepted. */
 async function sendBody(
   url: string,
-  pieces: Iterable<{ readonly text: string; readonly documents: number }>,
+  documents: readonly BenchDocument[],
+  bytes: number,
 ): Promise<{ readonly bytes: number; readonly documents: number }> {
-  const headers = { "content-type": "application/x-ndjson" };
-  const outgoing = httpRequest(url, { method: "POST", headers });
-  const answered = once(outgoing, "response") as Promise<[IncomingMessage]>;
-  answered.catch(() => undefined);
+  const rests = documents.map(({ id: _id, ...rest }) => JSON.stringify(rest).slice(1));
   const sent = { bytes: 0, documents: 0 };
-  for (const { text, documents } of pieces) {
-    sent.bytes += Buffer.byteLength(text);
-    sent.documents += documents;
-    if (!outgoing.write(text)) await Promise.race([once(outgoing, "drain"), answered]);
+  function* pieces(): Generator<Buffer> {
+    while (sent.bytes < bytes) {
+      let text = "";
+      while (text.length < CHUNK_BYTES) {
+        text += `{"id":${sent.documents},${rests[sent.documents % rests.length]}\n`;
+        sent.documents++;
+      }
+      const piece = Buffer.from(text);
+      sent.bytes += piece.length;
+      yield piece;
+    }
   }
-  outgoing.end();
-  const [answer] = await answered;
-  let text = "";
-  for await (const chunk of answer) text += String(chunk);
-  if (answer.statusCode !== 202) throw new Error(`the body was answered ${answer.statusCode}: ${text}`);
+  const { statusCode, body } = await request(url, {
+    method: "POST",
+    headers: { "content-type": "application/x-ndjson" },
+    body: Readable.from(pieces()),
+    headersTimeout: 0,
+  });
+  const text = await body.text();
+  if (statusCode !== 202) throw new Error(`the body was answered ${statusCode}: ${text}`);
   return sent;
 }

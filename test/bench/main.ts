@@ -1,6 +1,7 @@
 // Measures side by side in one run, and prints ratios: Miroir beside one plain node, its proxy beside others, the stores beside each other.
 import { Command } from "commander";
 import { addChartCommand } from "./chart-command.js";
+import { addControlCommand } from "./control-command.js";
 import { addForwardingCommand } from "./forwarding-command.js";
 import { addIngestCommand } from "./ingest-command.js";
 import { addLargeImportCommand } from "./large-import-command.js";
@@ -31,6 +32,7 @@ addRenameCommand(program);
 addForwardingCommand(program);
 addNodeLossCommand(program);
 addTailCommand(program);
+addControlCommand(program);
 addChartCommand(program);
 await program.parseAsync();
 process.exit(0);
