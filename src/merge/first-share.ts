@@ -10,21 +10,20 @@ const DEVIATIONS = 3;
 /** A list that would be hardly shorter is asked whole. */
 const WORTHWHILE = 0.8;
 
+/** Whether a search's totals and facets are the same however few hits its parts are asked for. */
+export function mayAskLess({ parts, kind, distinct, query }: SearchPlan): boolean {
+  const hasThreshold = (query.rankingScoreThreshold ?? null) !== null;
+  return parts === "many" && kind === "keyword" && distinct === null && !hasThreshold;
+}
+
 /**
  * How many hits a part is asked for at first that holds `share` (from 0 to 1) of an index's shards. Shards are hashes, so that a part's number of hits among
  * the best `end` is binomially distributed; asked for all of `end`, it would rank and print many for nothing. What the merge then
- * lacks is found by {@link cutShort}.
- *
- * Only for searches whose totals and facets a shorter list does not change; `end` for others.
+ * lacks is found by {@link cutShort}. All of `end` where {@link mayAskLess} says no.
  */
 export function firstShare(plan: SearchPlan, share: number): number {
-  const { end, query } = plan;
-  const isPlain =
-    plan.parts === "many" &&
-    plan.kind === "keyword" &&
-    plan.distinct === null &&
-    (query.rankingScoreThreshold ?? null) === null;
-  if (!isPlain) return end;
+  const { end } = plan;
+  if (!mayAskLess(plan)) return end;
   const most = Math.ceil(end * share + DEVIATIONS * Math.sqrt(end * share * (1 - share)));
   return most <= end * WORTHWHILE ? most : end;
 }

@@ -21,6 +21,7 @@ export {
   joinSteps,
 } from "./frequency.js";
 export { nextRound } from "./further-rounds.js";
+export type { Hit } from "./hit.js";
 export { hideInjectedFields } from "./injected-fields.js";
 export { mergedSearch, mergeSearch, totalAndFacets } from "./merge-search.js";
 export type { MergedSearch } from "./merged-search.js";
@@ -33,6 +34,7 @@ export {
   type SearchPlan,
 } from "./part-request.js";
 export { type RankedQuery, rankingIncompatibility } from "./ranking-compatibility.js";
+export { asksRanksFirst, type PagePlace, pagePlaces, placeAsk, ranksAsk, wholePage } from "./ranks-first.js";
 export type { FurtherAnswers, PartAnswers } from "./round-answers.js";
 export { parseScoreDetails, type RuleDetails, type ScoreDetails } from "./score-details.js";
 export { printAnswer } from "./search-body.js";

@@ -3,17 +3,25 @@ import {
   type Ask,
   type AskPart,
   askBody,
+  asksRanksFirst,
   completeFacets,
   cutShort,
   type FurtherAnswers,
   firstShare,
+  type Hit,
   type MergedSearch,
   mergedSearch,
   nextRound,
+  type PagePlace,
   type PartAnswers,
+  pagePlaces,
+  placeAsk,
+  ranksAsk,
   type SearchPlan,
+  wholePage,
 } from "../../merge/index.js";
 import type { IndexView } from "../topology/topology-view.js";
+import type { DocumentSizes } from "./document-sizes.js";
 import type { NodeAsk } from "./read-covers.js";
 import {
   type IndexRequest,
@@ -40,8 +48,11 @@ export interface SearchToRun {
   readonly plan: (index: IndexView, parts: "one" | "many") => SearchPlan;
   /** Whether answers are to say which index and query they are of. */
   readonly includeMetadata: boolean;
-  /** Whether parts may be asked for fewer hits first than the page could need of them; not where their answers are merged otherwise. */
-  readonly asksShares?: boolean;
+  /**
+   * Set where parts may be asked at first for less than the page could need of them: for fewer hits, and for the ranks of a deep page
+   * without its documents. Not where their answers are merged otherwise.
+   */
+  readonly asksLess?: undefined | { readonly sizes: DocumentSizes };
 }
 
 /** Rounds of one search under a distinct attribute with several values in one document; what is open then stays so. */
@@ -79,6 +90,12 @@ export async function runSearch(
     for (const { missing: lost } of whole.values()) for (const shard of lost) missing.add(shard);
     found = mergedSearch(plan, parts, rounds);
   }
+  if (found !== undefined && read.tellsRanksOnly(plan)) {
+    const page = await askPage(reader, search, read, result, found.page, signal);
+    // The ranks were those of other documents, so that they do not tell anything.
+    if (page === undefined) return runSearch(reader, { ...search, asksLess: undefined }, signal);
+    found = { ...found, page };
+  } else if (found !== undefined) search.asksLess?.sizes.learn(result.index, plan, found);
   const merged =
     found === undefined || (plan.query.facets ?? []).length === 0
       ? found
@@ -123,6 +140,25 @@ async function askWhole(
   return new Map(await Promise.all(asked));
 }
 
+/** The hits of a page of which the ranks are known, whole; undefined where they have changed in between. */
+async function askPage(
+  reader: ShardReader,
+  { indexUid }: SearchToRun,
+  first: SearchRead,
+  { answers }: ShardReadResult,
+  page: readonly Hit[],
+  signal: AbortSignal,
+): Promise<Hit[] | undefined> {
+  const places = pagePlaces(page);
+  const asked = places.map(async (place) => {
+    const shards = answers[place.part]?.ask.shards ?? [];
+    const result = await reader.read(indexUid, first.forPlace(place), signal, () => shards);
+    const [only, ...others] = partAnswers(result);
+    return only === undefined || others.length > 0 ? { answers: [] } : only;
+  });
+  return wholePage(page, places, await Promise.all(asked));
+}
+
 /** Asks the replicas of a part's shards a search more. */
 function askOnePart(
   reader: ShardReader,
@@ -164,6 +200,8 @@ const METADATA_HEADERS = { "meili-include-metadata": "true" };
 class SearchRead implements ShardRead {
   private readonly plans = new Map<string, SearchPlan>();
   private current: SearchPlan | undefined;
+  /** The plans by which nodes are asked for ranks; decided once for all nodes, whatever is learnt in between. */
+  private readonly forRanks = new Set<SearchPlan>();
 
   constructor(private readonly search: SearchToRun) {}
 
@@ -173,6 +211,8 @@ class SearchRead implements ShardRead {
     if (plan === undefined) {
       plan = this.search.plan(index, parts);
       this.plans.set(key, plan);
+      const { asksLess } = this.search;
+      if (asksLess !== undefined && asksRanksFirst(plan, asksLess.sizes.of(index))) this.forRanks.add(plan);
     }
     return plan;
   }
@@ -180,8 +220,14 @@ class SearchRead implements ShardRead {
   requests: ShardRead["requests"] = (ask, parts, index) => {
     const plan = this.plan(parts, index);
     this.current = plan;
-    return this.requestsFor(plan, ask, this.hitsOf(plan, ask, index));
+    const hits = this.hitsOf(plan, ask, index);
+    return this.requestsFor(plan, ask, hits);
   };
+
+  /** Whether the answers tell the ranks of hits and nothing of their documents. */
+  tellsRanksOnly(plan: SearchPlan): boolean {
+    return this.forRanks.has(plan);
+  }
 
   /** For how many hits each node was asked. */
   askedHits(plan: SearchPlan, { answers, index }: ShardReadResult): number[] {
@@ -198,18 +244,30 @@ class SearchRead implements ShardRead {
     };
   }
 
+  /** The same read, for the hits of one place. */
+  forPlace(place: PagePlace): ShardRead {
+    return {
+      requests: ({ filter }, _parts, index) => {
+        const { asks } = this.plan("many", index);
+        return this.posts(asks.map((ask) => askBody(placeAsk(ask, place), filter)));
+      },
+    };
+  }
+
   private hitsOf(plan: SearchPlan, { shards }: NodeAsk, index: IndexView): number {
-    return this.search.asksShares === true ? firstShare(plan, shards.length / index.shards) : plan.end;
+    return this.search.asksLess === undefined ? plan.end : firstShare(plan, shards.length / index.shards);
   }
 
   private requestsFor(plan: SearchPlan, { filter }: NodeAsk, hits: number): readonly IndexRequest[] {
     const most = hits < plan.end ? hits : undefined;
-    return plan.asks.map((part) => ({
-      method: "POST",
-      path: "/search",
-      body: askBody(part, filter, most),
-      ...(this.search.includeMetadata ? { headers: METADATA_HEADERS } : {}),
-    }));
+    return this.posts(
+      plan.asks.map((ask) => askBody(this.tellsRanksOnly(plan) ? ranksAsk(ask) : ask, filter, most)),
+    );
+  }
+
+  private posts(bodies: readonly string[]): readonly IndexRequest[] {
+    const headers = this.search.includeMetadata ? { headers: METADATA_HEADERS } : {};
+    return bodies.map((body) => ({ method: "POST", path: "/search", body, ...headers }));
   }
 
   /** A hybrid search whose text cannot be embedded is answered by its keyword half alone. */

@@ -2,6 +2,7 @@ import { mergeSearch, planSearch, printAnswer, type SearchParameters } from "../
 import { apiError, checkedIndexUid, indexNotFound, notReady } from "../http/api-errors.js";
 import type { TopologySource } from "../topology/topology-view.js";
 import { type ReadHeaders, readHeaders } from "./degradation.js";
+import { DocumentSizes } from "./document-sizes.js";
 import { frequencyQueryOf, searchByFrequency } from "./frequency-search.js";
 import { indexFacts } from "./index-facts.js";
 import type { NodeRefusals } from "./node-refusals.js";
@@ -45,6 +46,7 @@ export interface SearchDependencies {
 /** Searches through `reader`. */
 export function createSearchService(dependencies: SearchDependencies): SearchService {
   const { topology, reader, refusals } = dependencies;
+  const sizes = new DocumentSizes();
   return {
     async search(indexUid, { parameters, original, includeMetadata = false }, signal) {
       const view = topology.current();
@@ -69,7 +71,7 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
           const found = await searchByFrequency(reader, search, signal);
           if (found !== undefined) return { body: found.body, headers: readHeaders(found.result, policy) };
         }
-        const run = await runSearch(reader, { indexUid, plan, includeMetadata, asksShares: true }, signal);
+        const run = await runSearch(reader, { indexUid, plan, includeMetadata, asksLess: { sizes } }, signal);
         const headers = readHeaders(run.result, policy);
         const body =
           run.merged === undefined ? mergeSearch(run.plan, run.parts) : printAnswer(run.plan, run.merged);

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { planSearch, printAnswer, type SearchParameters } from "../../../src/merge/index.js";
+import { DocumentSizes } from "../../../src/proxy/read/document-sizes.js";
 import type { NodeAsk } from "../../../src/proxy/read/read-covers.js";
 import { mergedRun, runSearch } from "../../../src/proxy/read/search-run.js";
 import type { NodeAnswer, ShardReader } from "../../../src/proxy/read/shard-reader.js";
@@ -58,14 +59,18 @@ function fleetOf(documents: readonly ModelDocument[], nodeOf: (sequence: number)
   return { reader, asked };
 }
 
-async function answerOf({ reader }: Fleet, query: SearchParameters): Promise<string> {
+async function answerOf(
+  { reader }: Fleet,
+  query: SearchParameters,
+  sizes = new DocumentSizes(),
+): Promise<string> {
   const run = await runSearch(
     reader,
     {
       indexUid: "books",
       plan: (_index, parts) => planSearch(query, FACTS, parts),
       includeMetadata: false,
-      asksShares: true,
+      asksLess: { sizes },
     },
     new AbortController().signal,
   );
@@ -142,5 +147,72 @@ describe("asking parts for their shares first", () => {
       const pages = fleet.asked.filter(({ body }) => body.limit !== 0);
       expect(pages.map(({ body }) => body.limit)).toEqual([query.limit, query.limit, query.limit]);
     }
+  });
+});
+
+/** Documents of that index seen to be so large. */
+class Large extends DocumentSizes {
+  override of(): number {
+    return 1_000_000;
+  }
+}
+
+describe("asking for the ranks of a deep page first", () => {
+  it("gives the bytes that one node would give, and whole documents of the page alone", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 120 }),
+        fc.array(fc.nat({ max: NODES - 1 }), { minLength: 120, maxLength: 120 }),
+        fc.oneof(
+          fc.record({ offset: fc.integer({ min: 2, max: 100 }), limit: fc.nat({ max: 20 }) }),
+          fc.record({ page: fc.integer({ min: 2, max: 5 }), hitsPerPage: fc.integer({ min: 2, max: 20 }) }),
+        ),
+        fc.record({
+          sort: fc.constantFrom(undefined, ["price:desc"]),
+          facets: fc.constantFrom(undefined, ["colour"]),
+          showRankingScoreDetails: fc.boolean(),
+        }),
+        async (words, nodes, page, rest) => {
+          const documents = documentsOf(words);
+          const query = { ...page, ...rest };
+          const fleet = fleetOf(documents, (sequence) => nodes[sequence] ?? 0);
+          const whole = modelSearch(documents, query, { ...SETTINGS, isMember: false });
+          expect(await answerOf(fleet, query, new Large())).toBe(whole.toString());
+          const documentsAsked = fleet.asked
+            .filter(({ body }) => body.attributesToRetrieve === undefined)
+            .reduce((sum, { body }) => sum + (body.limit ?? Number.POSITIVE_INFINITY), 0);
+          expect(documentsAsked).toBeLessThanOrEqual("limit" in page ? page.limit : page.hitsPerPage);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it("is given up where the documents have changed in between", async () => {
+    const before = documentsOf(Array.from({ length: 60 }, () => 1));
+    // Gone before their places are asked for.
+    const after = before.slice(30);
+    const documents = [...before];
+    const fleet = fleetOf(documents, (sequence) => sequence % NODES);
+    const { reader } = fleet;
+    let reads = 0;
+    const changing: ShardReader = {
+      read: (...request) => {
+        if (++reads === 2) documents.splice(0, 30);
+        return reader.read(...request);
+      },
+    };
+    const query = { offset: 20, limit: 10 };
+    const whole = modelSearch(after, query, { ...SETTINGS, isMember: false });
+    expect(await answerOf({ ...fleet, reader: changing }, query, new Large())).toBe(whole.toString());
+  });
+
+  it("waits until documents were seen to be large", async () => {
+    const documents = documentsOf(Array.from({ length: 60 }, () => 1));
+    const fleet = fleetOf(documents, (sequence) => sequence % NODES);
+    const sizes = new DocumentSizes();
+    await answerOf(fleet, { limit: 20 }, sizes);
+    await answerOf(fleet, { offset: 40, limit: 20 }, sizes);
+    expect(fleet.asked.every(({ body }) => body.attributesToRetrieve === undefined)).toBe(true);
   });
 });
