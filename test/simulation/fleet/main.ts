@@ -1,12 +1,15 @@
+import { availableParallelism } from "node:os";
 import { createShardHasher } from "../../../src/placement/shard.js";
 import { onlyScenario, PLANTED_FAULTS, type PlantedFault } from "./planted-faults.js";
+import { runOnProcesses, serveSeeds } from "./processes.js";
 import { type RunReport, simulate } from "./run.js";
-import { runSeeds, vacuity } from "./seeds.js";
+import { SeedResults, vacuity } from "./seeds.js";
 
-const USAGE = `npm run simulate -- [--seeds 3000] [--from 1] [--planted] [--replay SEED] [--fault NAME]
+const USAGE = `npm run simulate -- [--seeds 3000] [--from 1] [--jobs N] [--planted] [--replay SEED] [--fault NAME]
 
   --seeds N     how many runs; 3,000 unless given
   --from N      the first seed; 1 unless given
+  --jobs N      in so many processes; one for each core unless given
   --replay N    one run, told line by line
   --fault NAME  switches something off: ${Object.keys(PLANTED_FAULTS).join(" · ")}
   --planted     every one of these in turn, until it is found or ${"SEEDS"} runs are over
@@ -29,6 +32,10 @@ async function main(): Promise<number> {
   const name = options.get("fault");
   const planted = name === undefined ? {} : PLANTED_FAULTS[name];
   if (planted === undefined) throw new Error(`no fault is called ${name}`);
+  if (options.has("serve")) {
+    await serveSeeds((seed) => simulate(seed, { hasher, planted }));
+    return 0;
+  }
   const replay = options.get("replay");
   if (replay !== undefined) {
     const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -40,12 +47,17 @@ async function main(): Promise<number> {
 async function runMany(from: number, seeds: number): Promise<number> {
   const started = performance.now();
   let told = started;
-  const { reports, failed } = await runSeeds(from, seeds, { hasher }, (report, done) => {
+  const results = new SeedResults();
+  const fault = options.get("fault");
+  const jobs = Number(options.get("jobs") ?? availableParallelism());
+  await runOnProcesses(jobs, from, seeds, fault === undefined ? [] : ["--fault", fault], (report) => {
+    results.add(report);
     if (report.findings.length > 0) show(report);
     if (performance.now() - told < TOLD_EVERY_MS) return;
     told = performance.now();
-    process.stdout.write(`${done} of ${seeds} runs, ${pace(done, started)}\n`);
+    process.stdout.write(`${results.runs} of ${seeds} runs, ${pace(results.runs, started)}\n`);
   });
+  const { reports, failed } = results;
   const empty = vacuity(reports, seeds);
   process.stdout.write(`${JSON.stringify(reports)}\n`);
   process.stdout.write(

@@ -3,23 +3,29 @@ import { type RunOptions, type RunReport, simulate } from "./run.js";
 /** What many runs come to. */
 export type Totals = { readonly [K in keyof Omit<RunReport, "seed" | "findings">]: number };
 
-/** Runs that follow each other; `onRun` is told of each. */
-export async function runSeeds(
-  from: number,
-  seeds: number,
-  options: RunOptions,
-  onRun: (report: RunReport, done: number) => void = () => undefined,
-): Promise<{ readonly reports: Totals; readonly failed: readonly RunReport[] }> {
-  const failed: RunReport[] = [];
-  const totals: Record<string, number> = {};
-  for (let at = 0; at < seeds; at++) {
-    const report = await simulate(from + at, options);
+/** Adds runs up. */
+export class SeedResults {
+  readonly failed: RunReport[] = [];
+  runs = 0;
+  private readonly totals: Record<string, number> = {};
+
+  add(report: RunReport): void {
     const { seed, findings, ...counts } = report;
-    for (const [name, count] of Object.entries(counts)) totals[name] = (totals[name] ?? 0) + count;
-    if (findings.length > 0) failed.push(report);
-    onRun(report, at + 1);
+    for (const [name, count] of Object.entries(counts)) this.totals[name] = (this.totals[name] ?? 0) + count;
+    if (findings.length > 0) this.failed.push(report);
+    this.runs++;
   }
-  return { reports: totals as Totals, failed };
+
+  get reports(): Totals {
+    return this.totals as Totals;
+  }
+}
+
+/** Runs that follow each other. */
+export async function runSeeds(from: number, seeds: number, options: RunOptions): Promise<SeedResults> {
+  const results = new SeedResults();
+  for (let at = 0; at < seeds; at++) results.add(await simulate(from + at, options));
+  return results;
 }
 
 /** The least that has to happen in a hundred runs, on the whole; runs in which nothing happens prove nothing. */
