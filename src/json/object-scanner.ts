@@ -160,6 +160,8 @@ export class ObjectScanner {
       if (PLAIN[bytes[at] as number] !== 1) return at;
       at++;
     }
+    // Behind the last whole word there is none to go on with.
+    if (at >= length) return length;
     let word = (at - wordStart) >> 2;
     while (word < words.length && isPlainWord(words[word] as number)) word++;
     at = wordStart + word * 4;

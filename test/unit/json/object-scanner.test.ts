@@ -56,6 +56,15 @@ describe("ObjectScanner", () => {
     );
   });
 
+  it("ends wherever the chunk is cut, also behind a quote that opens a string", () => {
+    const text = Buffer.from('{"id":1,"tags":["a","b","","c"]}');
+    for (let shift = 0; shift < 4; shift++) {
+      for (let end = 1; end < text.length; end++) {
+        expect(new ObjectScanner(shifted(text.subarray(0, end), shift)).scan(0)).toBeUndefined();
+      }
+    }
+  });
+
   it("leaves objects that end behind the chunk, or nest too deep, to others", () => {
     const text = Buffer.from('{"id":12,"a":[true,{"b":"c\\n"}],"d":null}');
     for (let length = 1; length < text.length; length++) {
