@@ -37,6 +37,7 @@ export function drawChart(panels: readonly Panel[]): string {
   }
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${y}" viewBox="0 0 ${WIDTH} ${y}">`,
+    "<title>Results of the benchmarks</title>",
     "<style>text{font:13px sans-serif;fill:#222}.title{font-weight:bold}.bar{fill:#4a78b5}.spread{stroke:#222}</style>",
     `<rect width="${WIDTH}" height="${y}" fill="#fff"/>`,
     ...parts,
