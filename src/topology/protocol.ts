@@ -22,7 +22,18 @@ export function requiredProtocol({ indexes }: Pick<Topology, "indexes">): number
   return indexes.some(isBeingCopied) ? 2 : 1;
 }
 
-function isBeingCopied({ copy, placement }: Index): boolean {
+/** Whether frozen indexes, which never change, are being copied. */
+const judged = new WeakMap<Index, boolean>();
+
+function isBeingCopied(index: Index): boolean {
+  const known = judged.get(index);
+  if (known !== undefined) return known;
+  const result = hasCopyOrRoles(index);
+  if (Object.isFrozen(index)) judged.set(index, result);
+  return result;
+}
+
+function hasCopyOrRoles({ copy, placement }: Index): boolean {
   return (
     copy !== undefined ||
     placement.some(

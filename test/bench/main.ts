@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { addChartCommand } from "./chart-command.js";
 import { addControlCommand } from "./control-command.js";
+import { addBodiesCommand } from "./bodies-command.js";
 import { addForwardingCommand } from "./forwarding-command.js";
 import { addIngestCommand } from "./ingest-command.js";
 import { addLargeImportCommand } from "./large-import-command.js";
@@ -22,6 +23,7 @@ const program = new Command("bench").description(
 addSearchCommand(program);
 addIngestCommand(program);
 addLargeImportCommand(program);
+addBodiesCommand(program);
 addMixedCommand(program);
 addProxyCommand(program);
 addMergeCommand(program);

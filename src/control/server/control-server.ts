@@ -34,6 +34,7 @@ import { TopologyService } from "../../gen/miroir/v1/topology_pb.js";
 import { VerifyService } from "../../gen/miroir/v1/verify_pb.js";
 import { WorkflowService } from "../../gen/miroir/v1/workflows_pb.js";
 import type { World } from "../../runtime/world.js";
+import { encodeOnce } from "../topology/encode-once.js";
 import { requireAdminKey } from "./admin-key.js";
 import { logCalls } from "./call-log.js";
 import { type Deadlines, limitDuration } from "./deadlines.js";
@@ -164,7 +165,8 @@ function interceptorsOf(options: ControlServerOptions): Interceptor[] {
 }
 
 function addServices(router: ConnectRouter, options: ControlServerOptions, drain: AbortSignal): void {
-  const { health, services } = options;
+  const { health } = options;
+  const services: ControlServices = { ...options.services, topology: encodeOnce(options.services.topology) };
   const described = [...Object.values(CONTROL_SERVICES), Health];
   const reflection = createReflectionServices(described);
   // Calls with one answer are left to finish at shutdown; only streams are told of it.

@@ -29,7 +29,7 @@ export class TopologyInconsistentError extends Error {
  *
  * By itself: nodes, groups, placements and replicas refer to each other without gaps, every shard is placed
  * and keeps a serving copy that is in sync (or in sync but suspect), lists are in order, and a copy's step is what the roles of
- * nodes show. As a successor: the number of shards of an instance changes by a split alone, generations and settings versions never go
+ * nodes show. An index that is the very object that `previous` holds was looked at then. As a successor: the number of shards of an instance changes by a split alone, generations and settings versions never go
  * back, a change of an index's writer or of what its readers may rely on raises its generation (invariant 5), and copies go from
  * step to step (invariant 9).
  */
@@ -41,6 +41,7 @@ export function topologyFaults(previous: Topology | undefined, next: Topology): 
   }
   const nodes = checkNodes(next, faults);
   const before = new Map(previous?.indexes.map((index) => [index.instance, index]));
+  const keepsNodes = previous?.nodes.every(({ id }) => nodes.has(id)) ?? false;
   const instances = new Set<string>();
   let formerUid: string | undefined;
   for (const index of next.indexes) {
@@ -51,6 +52,8 @@ export function topologyFaults(previous: Topology | undefined, next: Topology): 
     if (instances.has(index.instance)) faults.push(`instance ${index.instance} occurs twice`);
     instances.add(index.instance);
     const former = before.get(index.instance);
+    // What was found right with fewer nodes, or the same ones, still is.
+    if (former === index && keepsNodes) continue;
     checkIndex(index, former, nodes, faults);
     if (former !== undefined) checkSuccessor(former, index, faults);
   }

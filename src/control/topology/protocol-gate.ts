@@ -36,12 +36,12 @@ export function markProtocol(
   base: Topology,
   draft: Topology,
   reason: string,
-  speakers: readonly Speaker[],
+  speakers: () => readonly Speaker[],
 ): void {
   const required = requiredProtocol(draft);
   draft.minProtocol = required === 1 ? 0 : required;
   if (required <= minProtocolOf(base)) return;
-  const behind = speakers.find(({ max }) => max < required);
+  const behind = speakers().find(({ max }) => max < required);
   if (behind !== undefined) {
     throw new ProtocolBehindError(`the topology change "${reason}"`, required, behind);
   }

@@ -6,8 +6,9 @@ import {
   type Delta,
   type Epoch,
   type Hello,
-  LeaseSchema,
+  LeaseHolderSchema,
   type NodeCredentials,
+  type LeaseHolder as ToldHolder,
   type Topology,
   type Welcome,
   WelcomeSchema,
@@ -71,7 +72,7 @@ export interface ProxyFleetOptions {
   readonly leaseMs?: number;
   /** Milliseconds for which a proxy may stay behind and still have its lease renewed; 2,000 unless given. */
   readonly graceMs?: number;
-  /** Proxies that may be connected at once; 256 unless given. */
+  /** Proxies that may be connected at once; 2,000 unless given. */
   readonly maxProxies?: number;
   /** Milliseconds without any message after which a stream is ended; 30,000 unless given. */
   readonly silenceMs?: number;
@@ -115,6 +116,16 @@ export function createProxyFleet(options: ProxyFleetOptions): ProxyFleet {
 
 /** How far a proxy's epoch may be above the present one and still be believed. */
 const MAX_TERM_LEAP = 1_000_000n;
+/** Milliseconds of the pause between telling all proxies of others, for each of them. */
+const TELLING_MS = 1;
+
+interface ToldHolders {
+  readonly from: readonly LeaseHolder[];
+  readonly holders: ToldHolder[];
+  /** The one that proxies which know of one writer only send their writes to. */
+  readonly main: LeaseHolder | undefined;
+}
+
 interface Connected {
   readonly stream: ProxyStream;
   readonly connectedAt: number;
@@ -136,8 +147,13 @@ class Fleet implements ProxyFleet {
     kind: "no",
     reason: "this control plane has not begun its term yet",
   };
-  #diff: { readonly base: Topology; readonly next: Topology; readonly delta: Delta } | undefined;
+  /** To the topology sent last, from each that a proxy held. */
+  #deltas: { readonly next: Topology; readonly byBase: Map<Topology, Delta> } | undefined;
   #sweep: Timer | undefined;
+  #told: ToldHolders | undefined;
+  /** Runs after all proxies were told of the holders of leases. */
+  #telling: Timer | undefined;
+  #tellsAgain = false;
 
   constructor(options: ProxyFleetOptions) {
     this.#options = options;
@@ -168,6 +184,8 @@ class Fleet implements ProxyFleet {
     this.#serving = { kind: "no", reason };
     this.#leases.end();
     this.#sweep?.cancel();
+    this.#telling?.cancel();
+    this.#telling = undefined;
     for (const { stream } of this.#byProxy.values()) stream.end(new ProxyRefusedError("closing", reason));
   }
 
@@ -178,7 +196,7 @@ class Fleet implements ProxyFleet {
     const { topology, credentials, logger, world } = this.#options;
     const welcome = this.#welcome(hello);
     const former = this.#byProxy.get(hello.proxyId);
-    const max = this.#options.maxProxies ?? 256;
+    const max = this.#options.maxProxies ?? 2_000;
     if (former === undefined && this.#byProxy.size >= max) {
       throw new ProxyRefusedError("full", `${max} proxies are connected already`);
     }
@@ -324,10 +342,13 @@ class Fleet implements ProxyFleet {
   }
 
   #diffOf(base: Topology, next: Topology): Delta {
-    if (this.#diff?.base !== base || this.#diff.next !== next) {
-      this.#diff = { base, next, delta: diffTopologies(base, next) };
-    }
-    return this.#diff.delta;
+    if (this.#deltas?.next !== next) this.#deltas = { next, byBase: new Map() };
+    const { byBase } = this.#deltas;
+    const known = byBase.get(base);
+    if (known !== undefined) return known;
+    const delta = diffTopologies(base, next);
+    byBase.set(base, delta);
+    return delta;
   }
 
   #connected(stream: ProxyStream): Connected | undefined {
@@ -381,31 +402,53 @@ class Fleet implements ProxyFleet {
     const refusal =
       this.#refusal(stream) ??
       (this.#leases.holds(stream.hello.session) ? undefined : "the lease is granted with the next heartbeat");
-    const holders = this.#leases.holders();
-    // Who knows of one writer only cannot pass writes on to the others; one that can does it for it.
-    const main = holders.find(({ peerAddress }) => peerAddress !== "") ?? holders[0];
+    const { holders, main } = this.#holders();
     if (refusal === undefined) proxy.leaseUntil = heartbeat.at + this.#leaseMs;
-    stream.grant(
-      create(LeaseSchema, {
+    stream.grant({
+      holders,
+      rest: {
         sequence: heartbeat.sequence,
         durationMs: refusal === undefined ? this.#leaseMs : 0,
         refusal: refusal ?? "",
         writerAddress: main?.address ?? "",
         ...(main === undefined ? {} : { writer: { proxyId: main.proxyId, session: main.session } }),
-        holders: holders.map(({ proxyId, session, peerAddress, peerKey }) => ({
-          proxyId,
-          session,
-          peerAddress,
-          peerKey,
-        })),
         holdersComplete: this.#leases.complete(),
-      }),
-    );
+      },
+    });
   }
 
+  /** The holders of leases as proxies are told of them; the same objects until there are others. */
+  #holders(): ToldHolders {
+    const from = this.#leases.holders();
+    if (this.#told?.from !== from) {
+      this.#told = {
+        from,
+        holders: from.map(({ proxyId, session, peerAddress, peerKey }) =>
+          create(LeaseHolderSchema, { proxyId, session, peerAddress, peerKey }),
+        ),
+        // Who knows of one writer only cannot pass writes on to the others; one that can does it for it.
+        main: from.find(({ peerAddress }) => peerAddress !== "") ?? from[0],
+      };
+    }
+    return this.#told;
+  }
+
+  /**
+   * Tells every proxy of the holders of leases: at once, and again at the end of a pause that grows with their number, where there are others by
+   * then. A thousand proxies that come together would otherwise be told a thousand times each.
+   */
   #answerAll(): void {
-    for (const proxy of this.#byProxy.values()) this.#answer(proxy);
     this.#waits.look();
+    if (this.#telling !== undefined) {
+      this.#tellsAgain = true;
+      return;
+    }
+    for (const proxy of this.#byProxy.values()) this.#answer(proxy);
+    this.#tellsAgain = false;
+    this.#telling = this.#options.world.timers.after(this.#byProxy.size * TELLING_MS, () => {
+      this.#telling = undefined;
+      if (this.#tellsAgain) this.#answerAll();
+    });
   }
 
   #status(proxy: Connected, writer: boolean, writtenIndexes: number): ProxyStatus {

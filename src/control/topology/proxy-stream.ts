@@ -1,9 +1,10 @@
-import { create, equals } from "@bufbuild/protobuf";
+import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type Delta,
   type Epoch,
   type Hello,
-  type Lease,
+  type LeaseHolder,
+  LeaseSchema,
   type NodeCredentials,
   NodeCredentialsSchema,
   type SubscribeResponse,
@@ -39,6 +40,13 @@ export type AnswerOutcome =
   /** It answers nothing that is under way. */
   | { readonly kind: "stale" };
 
+/** What a proxy is told of its lease. */
+export interface LeaseAnswer {
+  /** The same array as long as they are the same; nobody changes it. */
+  readonly holders: LeaseHolder[];
+  readonly rest: MessageInitShape<typeof LeaseSchema>;
+}
+
 /** A proxy did not keep to the protocol; its stream is ended. */
 export class StreamProtocolError extends Error {
   override readonly name = "StreamProtocolError";
@@ -72,7 +80,9 @@ export class ProxyStream {
   #behindSince: number | undefined;
   #wanted: "nothing" | "newest" | "snapshot" = "newest";
   #sentCredentials: ReadonlyMap<string, NodeCredentials> = new Map();
-  #lease: Lease | undefined;
+  #lease: LeaseAnswer | undefined;
+  /** The holders of leases that the proxy was told of last. */
+  #toldHolders: readonly LeaseHolder[] | undefined;
   #end: { readonly error: Error | undefined } | undefined;
   #wake: (() => void) | undefined;
 
@@ -122,7 +132,7 @@ export class ProxyStream {
   }
 
   /** Sends a lease, in place of one that was not sent yet. */
-  grant(lease: Lease): void {
+  grant(lease: LeaseAnswer): void {
     this.#lease = lease;
     this.#notify();
   }
@@ -246,6 +256,11 @@ export class ProxyStream {
     const lease = this.#lease;
     if (lease === undefined) return undefined;
     this.#lease = undefined;
-    return create(SubscribeResponseSchema, { message: { case: "lease", value: lease } });
+    const { holders, rest } = lease;
+    const unchanged = this.hello.keepsHolders && this.#toldHolders === holders;
+    this.#toldHolders = holders;
+    const value = create(LeaseSchema, { ...rest, holdersUnchanged: unchanged });
+    if (!unchanged) value.holders = holders;
+    return create(SubscribeResponseSchema, { message: { case: "lease", value } });
   }
 }

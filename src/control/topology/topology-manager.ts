@@ -1,6 +1,6 @@
-import { clone, create, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { Logger } from "pino";
-import { type Epoch, EpochSchema, type Topology, TopologySchema } from "../../gen/miroir/v1/topology_pb.js";
+import { type Epoch, EpochSchema, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import {
   ConflictError,
   FencedError,
@@ -12,9 +12,11 @@ import {
 } from "../../store/task-store.js";
 import { contentHash } from "../../topology/content-hash.js";
 import { compareEpochs, formatEpoch, nextEpoch } from "../../topology/epoch.js";
+import { topologyBytes } from "../../topology/topology-bytes.js";
 import { TopologyInconsistentError, topologyFaults } from "./consistency.js";
 import { markProtocol, type Speaker } from "./protocol-gate.js";
 import { loadTopology } from "./stored-topology.js";
+import { draftOf } from "./topology-draft.js";
 import { TopologyHistory } from "./topology-history.js";
 
 /** Changes that may wait for their turn. */
@@ -128,14 +130,15 @@ class Manager implements TopologyManager {
   change(reason: string, mutate: (draft: Topology) => void): Promise<Topology> {
     return this.#alone(async () => {
       const base = await this.#settled();
-      const draft = clone(TopologySchema, base);
+      const { draft, finish } = draftOf(base);
       mutate(draft);
-      markProtocol(base, draft, reason, this.#options.speakers?.() ?? []);
-      const hash = contentHash(draft);
+      const next = finish();
+      markProtocol(base, next, reason, this.#options.speakers ?? (() => []));
+      const hash = contentHash(next);
       if (hash === base.contentHash) return base;
-      draft.epoch = nextEpoch(epochOf(base));
-      draft.contentHash = hash;
-      return await this.#publish(base, draft, reason);
+      next.epoch = nextEpoch(epochOf(base));
+      next.contentHash = hash;
+      return await this.#publish(base, next, reason);
     });
   }
 
@@ -148,7 +151,7 @@ class Manager implements TopologyManager {
       }
       this.#term = { kind: "begun", fence, unsure: false };
       const term = BigInt(fence.term);
-      const next = clone(TopologySchema, stored ?? this.#options.initial);
+      const next = { ...(stored ?? this.#options.initial) };
       next.epoch = create(EpochSchema, {
         clusterId: epochOf(next).clusterId,
         term,
@@ -265,7 +268,7 @@ function rowEpoch(epoch: Epoch): TopologyEpoch {
 function encode(topology: Topology): TopologyRow {
   return {
     ...rowEpoch(epochOf(topology)),
-    document: toBinary(TopologySchema, topology),
+    document: topologyBytes(topology),
     contentHash: topology.contentHash,
   };
 }

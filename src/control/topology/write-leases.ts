@@ -51,6 +51,8 @@ export class WriteLeases {
   /** Until when unknown sessions may hold leases; undefined while this control plane does not lead. */
   #completeFrom: number | undefined;
   #timer: Timer | undefined;
+  /** What {@link holders} gives until it may have changed. */
+  #holders: readonly LeaseHolder[] | undefined;
 
   constructor(options: WriteLeasesOptions) {
     this.#options = options;
@@ -78,8 +80,8 @@ export class WriteLeases {
       until: this.#now() + this.#certainMs,
       isReplaced: false,
     });
+    // The watch for a lease that is renewed comes too early, and is set anew then.
     if (isNew) this.#changed();
-    else this.#watch();
   }
 
   /** The proxy gave its lease back: it holds none any more, whatever was granted. */
@@ -131,16 +133,18 @@ export class WriteLeases {
     }
   }
 
-  /** The proxies whose leases may be running, in ascending order of id; earlier sessions of a proxy behind its latest one. */
+  /**
+   * The proxies whose leases may be running, in ascending order of id; earlier sessions of a proxy behind its latest one. The same array until
+   * there are others.
+   */
   holders(): readonly LeaseHolder[] {
-    const now = this.#now();
-    return [...this.#bySession.values()]
-      .filter(({ until }) => now < until)
+    this.#holders ??= [...this.#bySession.values()]
       .sort(
         (a, b) =>
           compareText(a.holder.proxyId, b.holder.proxyId) || Number(a.isReplaced) - Number(b.isReplaced),
       )
       .map(({ holder }) => holder);
+    return this.#holders;
   }
 
   /** Whether {@link holders} are certainly all. */
@@ -149,6 +153,7 @@ export class WriteLeases {
   }
 
   #changed(): void {
+    this.#holders = undefined;
     this.#watch();
     this.#options.onChange();
   }
@@ -157,20 +162,19 @@ export class WriteLeases {
   #watch(): void {
     this.#timer?.cancel();
     const now = this.#now();
-    const next = Math.min(
-      ...[...this.#bySession.values()].map(({ until }) => until),
-      this.#completeFrom === undefined || this.complete() ? Number.POSITIVE_INFINITY : this.#completeFrom,
-    );
+    const isComplete = this.complete();
+    let next = this.#completeFrom === undefined || isComplete ? Number.POSITIVE_INFINITY : this.#completeFrom;
+    for (const { until } of this.#bySession.values()) next = Math.min(next, until);
     if (!Number.isFinite(next)) return;
-    this.#timer = this.#options.world.timers.after(Math.max(0, next - now), () => {
-      const at = this.#now();
-      if (at < next) {
-        this.#watch();
-        return;
-      }
-      for (const [session, { until }] of this.#bySession) if (until <= at) this.#bySession.delete(session);
-      this.#changed();
-    });
+    this.#timer = this.#options.world.timers.after(Math.max(0, next - now), () => this.#look(isComplete));
+  }
+
+  #look(wasComplete: boolean): void {
+    const now = this.#now();
+    const ended = [...this.#bySession].filter(([, { until }]) => until <= now);
+    for (const [session] of ended) this.#bySession.delete(session);
+    if (ended.length > 0 || this.complete() !== wasComplete) this.#changed();
+    else this.#watch();
   }
 
   #now(): number {

@@ -18,6 +18,8 @@ export class HeldLease implements WriteLease, WriterDirectory {
   #sequence = 0n;
   #until = Number.NEGATIVE_INFINITY;
   #writers: WritingProxies = { proxies: [], complete: false };
+  /** Those that the last answer of the present stream named, or said to be unchanged. */
+  #named: readonly WritingProxy[] = [];
   #reason = "the control plane has granted no lease yet";
   #closed = false;
 
@@ -37,6 +39,7 @@ export class HeldLease implements WriteLease, WriterDirectory {
 
   /** Takes the control plane's answer to a heartbeat of the present stream; one to an unknown heartbeat grants nothing. */
   answer(lease: Lease): void {
+    if (!lease.holdersUnchanged) this.#named = lease.holders;
     const sentAt = this.#sentAt.get(lease.sequence);
     if (sentAt === undefined || this.#closed) return;
     if (lease.durationMs === 0) {
@@ -46,7 +49,7 @@ export class HeldLease implements WriteLease, WriterDirectory {
       this.#reason = "the lease ran out: the control plane has not renewed it";
       this.#until = sentAt + lease.durationMs;
     }
-    this.#become(merged(this.#writers, lease));
+    this.#become(merged(this.#writers, this.#named, lease.holdersComplete));
   }
 
   /**
@@ -84,17 +87,20 @@ export class HeldLease implements WriteLease, WriterDirectory {
   #become(writers: WritingProxies): void {
     const former = this.#writers;
     this.#writers = writers;
+    if (former.complete === writers.complete && former.proxies === writers.proxies) return;
     if (former.complete === writers.complete && sessionsOf(former) === sessionsOf(writers)) return;
     for (const listener of [...this.#listeners]) listener();
   }
 }
 
 /** A control plane that has just begun to lead does not know of every holder yet: those known from before may be alive. */
-function merged(former: WritingProxies, { holders, holdersComplete }: Lease): WritingProxies {
-  if (holdersComplete) return { proxies: holders, complete: true };
+function merged(former: WritingProxies, holders: readonly WritingProxy[], complete: boolean): WritingProxies {
+  if (complete) return { proxies: holders, complete };
   const known = new Set(holders.map(({ session }) => session));
-  const others: readonly WritingProxy[] = former.proxies.filter(({ session }) => !known.has(session));
-  return { proxies: [...holders, ...others], complete: false };
+  return {
+    proxies: [...holders, ...former.proxies.filter(({ session }) => !known.has(session))],
+    complete,
+  };
 }
 
 function sessionsOf({ proxies }: WritingProxies): string {

@@ -273,6 +273,7 @@ class Subscriber implements TopologyClient {
       session: this.session,
       address: typeof address === "string" ? address : address(),
       version,
+      keepsHolders: true,
     };
     const epoch = this.#held?.epoch;
     return epoch === undefined
