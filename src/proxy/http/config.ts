@@ -8,7 +8,7 @@ export interface ProxyConfig {
   readonly unavailableShardPolicy: "partial" | "error";
   /** Whether reads go to as few nodes as can serve them, or to all of a group. */
   readonly readSpread: "few" | "many";
-  /** A node that has not answered a read for this long is not waited for alone, and fails to answer. Milliseconds. */
+  /** A node that has not answered a read for this long is not waited for alone; longer where all replicas take long. Milliseconds. */
   readonly hedgeDelayMs: number;
   /** Requests to nodes that reads may send for the case that another replica is slow, in percent of those they need. */
   readonly hedgePercent: number;

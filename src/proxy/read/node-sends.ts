@@ -82,7 +82,7 @@ export class NodeSends {
       return response;
     } catch (error) {
       const tookMs = this.now() - startedAt;
-      if (isLostRace(signal, tookMs < this.options.hedgeDelayMs)) {
+      if (isLostRace(signal, tookMs < this.latency.overdueMs(this.options.hedgeDelayMs))) {
         call.abandoned();
         const isTelling = signal.reason === TOO_SLOW || tookMs > this.latency.expectedMs(node.id);
         if (isTelling) this.latency.outrun(node.id, tookMs);

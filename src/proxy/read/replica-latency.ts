@@ -11,6 +11,8 @@ const LEAST_ANSWERS = 10;
 const SLOW_RATIO = 3;
 /** …and above it by more than anybody would overlook. Milliseconds. */
 const SLOW_BY_MS = 5;
+/** A node is late that takes so many times what its peers take. */
+const OVERDUE_RATIO = 5;
 /** It is so no more when it has answered thus many times in a row… */
 const GOOD_ANSWERS = 3;
 /** …in less than so many times what its peers take. */
@@ -38,6 +40,8 @@ export interface IndexLatency {
   outrun(nodeId: string, ms: number): void;
   /** How long the node may be expected to take: its mean, or what is usual for the index. Milliseconds; never less than 1. */
   expectedMs(nodeId: string): number;
+  /** After how long a node is late, and no longer merely slower than others: `leastMs`, more where all replicas take long. Milliseconds. */
+  overdueMs(leastMs: number): number;
   /** What 95 of 100 answers of the node took no longer than; undefined before there were enough. Milliseconds. */
   p95Ms(nodeId: string): number | undefined;
   /** Whether the node takes several times as long as its peers. */
@@ -135,6 +139,10 @@ class Latencies implements IndexLatency {
     const replica = this.replicas.get(nodeId);
     const isKnown = replica !== undefined && this.clock.monotonic() - replica.seenAt <= STALE_MS;
     return Math.max(LEAST_MS, (isKnown && this.judges ? replica.mean : this.usual) ?? 0);
+  }
+
+  overdueMs(leastMs: number): number {
+    return Math.max(leastMs, OVERDUE_RATIO * (this.usual ?? 0));
   }
 
   p95Ms(nodeId: string): number | undefined {

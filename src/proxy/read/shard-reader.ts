@@ -75,7 +75,10 @@ export class NodeRefusedError extends Error {
 
 /** Limits of {@link createShardReader}. Milliseconds. */
 export interface ShardReaderOptions {
-  /** A node that takes longer is not waited for alone, whatever the budget of hedges, and counts as failing where another one was sooner. */
+  /**
+   * A node that takes longer is not waited for alone, whatever the budget of hedges, and counts as failing where another one was sooner. Where
+   * all replicas take long, both wait longer: a fleet that has too much to do must not be asked for everything twice.
+   */
   readonly hedgeDelayMs: number;
   readonly nodeTimeoutMs: number;
   readonly readTimeoutMs: number;
@@ -299,7 +302,7 @@ class ReadPass {
       if (usualMs === undefined) hedgeAfterMs = undefined;
       else if (hedgeAfterMs !== undefined) hedgeAfterMs = Math.max(hedgeAfterMs, Math.ceil(usualMs));
     }
-    return { hedgeAfterMs, overdueAfterMs: this.options.hedgeDelayMs };
+    return { hedgeAfterMs, overdueAfterMs: this.latency.overdueMs(this.options.hedgeDelayMs) };
   }
 
   /** Asks a slow node beside the others, so that no client waits to find out whether it still is slow. */

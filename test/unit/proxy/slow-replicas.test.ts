@@ -115,6 +115,19 @@ describe("a fleet whose nodes all become slow", () => {
   });
 });
 
+describe("a fleet that has too much to do", () => {
+  it("is not asked for everything twice because it takes longer than a node that works would", async () => {
+    const fleet = new ModelFleet(twoWholeNodes);
+    for (const node of ["node-0", "node-1"]) fleet.slowedBy.set(node, HEDGE_MS + 100);
+    await fleet.readFor(2, 20);
+    const { health, tries } = fleet.rig;
+    tries.length = 0;
+    await fleet.readFor(2, 20);
+    expect(tries).not.toContain("overdue");
+    expect(health.avoided()).toEqual([]);
+  });
+});
+
 describe("a fleet without a budget", () => {
   it("waits for slow nodes until they are overdue", async () => {
     const fleet = new ModelFleet(twoWholeNodes, 0);
