@@ -1,8 +1,8 @@
 // Measures side by side in one run, and prints ratios: Miroir beside one plain node, its proxy beside others, the stores beside each other.
 import { Command } from "commander";
+import { addBodiesCommand } from "./bodies-command.js";
 import { addChartCommand } from "./chart-command.js";
 import { addControlCommand } from "./control-command.js";
-import { addBodiesCommand } from "./bodies-command.js";
 import { addForwardingCommand } from "./forwarding-command.js";
 import { addIngestCommand } from "./ingest-command.js";
 import { addLargeImportCommand } from "./large-import-command.js";
