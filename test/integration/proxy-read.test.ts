@@ -29,7 +29,7 @@ function corpus(): string[] {
 }
 
 const settings = {
-  filterableAttributes: ["genre", "year", "tags", "_geo", "series"],
+  filterableAttributes: ["id", "genre", "year", "tags", "_geo", "series"],
   sortableAttributes: ["year", "title", "rating", "_geo", "tags"],
   searchableAttributes: ["title", "overview", "tags"],
   embedders: { default: { source: "userProvided", dimensions: 3 } },
@@ -107,6 +107,13 @@ describe.each([
     search("two words", { q: "amber winter", limit: 50 }),
     search("typo", { q: "harbuor" }),
     search("filter", { q: "stone", filter: "year > 1970 AND genre = Stone" }),
+    search("key", { filter: "id = 8", facets: ["genre"] }),
+    search("keys", {
+      q: "stone",
+      filter: ["id IN [8, 15, '29', 7777777]", "year > 1900"],
+      showRankingScore: true,
+    }),
+    search("either of two keys, page by page", { filter: [["id = 36", "id = 50"]], hitsPerPage: 1, page: 2 }),
     search("filter array", { filter: ["year > 1960", ["genre = river", "genre = amber"]] }),
     search("sort", { q: "the", sort: ["year:desc", "title:asc"], limit: 40 }),
     search("geo sort", { sort: ["_geoPoint(10,20):asc"], limit: 30 }),

@@ -89,7 +89,7 @@ export function createReads(
   const refusals = createNodeRefusals(transport, topology, health);
   const searching = { topology, reader, refusals, unavailableShardPolicy };
   // A search has its turn as a whole, with all reads that it takes.
-  const search = admittedSearch(createSearchService({ ...searching, reader: admitted }), {
+  const search = admittedSearch(createSearchService({ ...searching, hasher, reader: admitted }), {
     admission,
     coalesces: config.coalesceSearches,
     maxJoined: maxWaiting,

@@ -1,10 +1,12 @@
 import { mergeSearch, planSearch, printAnswer, type SearchParameters } from "../../merge/index.js";
+import type { ShardHasher } from "../../placement/shard.js";
 import { apiError, checkedIndexUid, indexNotFound, notReady } from "../http/api-errors.js";
-import type { TopologySource } from "../topology/topology-view.js";
+import type { IndexView, TopologySource } from "../topology/topology-view.js";
 import { type ReadHeaders, readHeaders } from "./degradation.js";
 import { DocumentSizes } from "./document-sizes.js";
 import { frequencyQueryOf, searchByFrequency } from "./frequency-search.js";
 import { indexFacts } from "./index-facts.js";
+import { shardsOfFilter } from "./key-filter.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import { runSearch, type SearchToRun } from "./search-run.js";
 import { type IndexRequest, NodeRefusedError, type ShardReader } from "./shard-reader.js";
@@ -44,8 +46,10 @@ export interface SearchDependencies {
 }
 
 /** Searches through `reader`. */
-export function createSearchService(dependencies: SearchDependencies): SearchService {
-  const { topology, reader, refusals } = dependencies;
+export function createSearchService(
+  dependencies: SearchDependencies & { readonly hasher: ShardHasher },
+): SearchService {
+  const { topology, reader, refusals, hasher } = dependencies;
   const sizes = new DocumentSizes();
   return {
     async search(indexUid, { parameters, original, includeMetadata = false }, signal) {
@@ -71,7 +75,13 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
           const found = await searchByFrequency(reader, search, signal);
           if (found !== undefined) return { body: found.body, headers: readHeaders(found.result, policy) };
         }
-        const run = await runSearch(reader, { indexUid, plan, includeMetadata, asksLess: { sizes } }, signal);
+        const run = isOfKeys(parameters, index, hasher)
+          ? await runSearch(
+              holdersOnly(parameters, reader, hasher),
+              { indexUid, plan, includeMetadata },
+              signal,
+            )
+          : await runSearch(reader, { indexUid, plan, includeMetadata, asksLess: { sizes } }, signal);
         const headers = readHeaders(run.result, policy);
         const body =
           run.merged === undefined ? mergeSearch(run.plan, run.parts) : printAnswer(run.plan, run.merged);
@@ -82,4 +92,16 @@ export function createSearchService(dependencies: SearchDependencies): SearchSer
       }
     },
   };
+}
+
+/** Whether a search can only find documents of keys that it names. The halves of a hybrid search are weighed over all parts. */
+function isOfKeys({ filter, hybrid }: SearchParameters, index: IndexView, hasher: ShardHasher): boolean {
+  return (hybrid ?? null) === null && shardsOfFilter(filter, index, hasher) !== undefined;
+}
+
+/** A reader that asks for nothing but the shards of the keys that a search names. */
+function holdersOnly({ filter }: SearchParameters, reader: ShardReader, hasher: ShardHasher): ShardReader {
+  const holding = (index: IndexView): readonly number[] =>
+    shardsOfFilter(filter, index, hasher) ?? index.placement.map((_, shard) => shard);
+  return { read: (indexUid, read, signal, shards = holding) => reader.read(indexUid, read, signal, shards) };
 }
