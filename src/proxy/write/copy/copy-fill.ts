@@ -13,6 +13,7 @@ import { isSource } from "./fill-plan.js";
 import { followTasks } from "./follow-tasks.js";
 import { listShard } from "./node-documents.js";
 import { waitUntilDone } from "./node-queue.js";
+import { Standstill } from "./standstill.js";
 
 /** Keys of listed shards held at once; the next shard is listed when fewer are left. */
 const MAX_LISTED_KEYS = 1_000_000;
@@ -55,6 +56,7 @@ class Filling {
   readonly #run: CopyRun;
   readonly #units: readonly CopyUnit[];
   #lost: Error | undefined;
+  readonly #standstill: Standstill;
   /** When a step came through last, in monotonic milliseconds. */
   #wellAt: number;
 
@@ -68,7 +70,9 @@ class Filling {
     });
     this.#rounds = new CopyRounds(run, this.#tracker, () => this.#check());
     this.#watch = this.#watchWrites();
-    this.#wellAt = run.core.context.world.clock.monotonic();
+    const { clock } = run.core.context.world;
+    this.#standstill = new Standstill(clock);
+    this.#wellAt = clock.monotonic();
   }
 
   async finish(atEnd: (writer: IndexWriter, standing: Standing) => Promise<void>): Promise<void> {
@@ -79,6 +83,7 @@ class Filling {
       await this.#waitForNodes();
       while (!(await this.#patiently(() => this.#step(atEnd)))) {
         progress.documentsLeft = this.#tracker.left();
+        this.#tellStandstill();
         await progress.report();
       }
     } finally {
@@ -169,10 +174,31 @@ class Filling {
     this.#run.progress.waitingFor = "nodes to finish what they were sent before";
     await Promise.all(
       [...nodeIds].map((nodeId) =>
-        waitUntilDone(this.#run.core.context, this.#run.node(nodeId), () => this.#check()),
+        waitUntilDone(this.#run.core.context, this.#run.node(nodeId), () => {
+          this.#check();
+          this.#tellStandstill();
+        }),
       ),
     );
     this.#run.progress.waitingFor = "";
+  }
+
+  /** Failures of steps that are only taken again, and nodes that run nothing, are seen here if they last. */
+  #tellStandstill(): void {
+    const { core, copyId, step, progress } = this.#run;
+    const { documentsTotal, documentsLeft, documentsCopied, documentsDeleted } = progress;
+    const { waitingFor, lastError } = progress;
+    const stillMs = this.#standstill.look(
+      `${documentsTotal} ${documentsLeft} ${documentsCopied} ${documentsDeleted} ${waitingFor}`,
+    );
+    if (stillMs === undefined) return;
+    const openTasks = Object.fromEntries(
+      [...this.#tracker.nodesWithOpenTasks()].map((id) => [id, this.#tracker.openTasks(id).length]),
+    );
+    core.context.logger.warn(
+      { copy: copyId, step, stillMs, documentsLeft, openTasks, waitingFor, lastError },
+      "a copy stands still",
+    );
   }
 
   async #listNext(): Promise<void> {
