@@ -102,7 +102,7 @@ export const PLANTED_FAULTS: Readonly<Record<string, PlantedFault>> = {
   "5 readers see every replica": { readersView: READ_ALL },
   "6 no order of writes": { proxies: { unorderedWrites: true } },
   "7 no rename at hand-over": { sameNames: true, scenario: LATE_REQUESTS },
-  "7 master key for writes": { masterKeys: true },
+  "7 master key for writes": { masterKeys: true, scenario: LATE_REQUESTS },
   "8 others than the writer write": { strangerWrites: true },
   "9 a switch is taken back": { topologyEdit: "switch-taken-back", scenario: MOVES },
   "13 restarted nodes are trusted": {
