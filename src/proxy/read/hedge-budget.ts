@@ -17,6 +17,11 @@ export class HedgeBudget {
     this.tokens = this.burst;
   }
 
+  /** How many times longer than usual a node is waited for before a hedge: once with a full budget, thrice with an empty one, so that some is kept for a node that becomes slow. */
+  patience(): number {
+    return 1 + 2 * (1 - Math.max(0, this.tokens) / Math.max(1, this.burst));
+  }
+
   /** A request that is needed was sent. */
   earn(): void {
     this.tokens = Math.min(this.burst, this.tokens + this.gain);

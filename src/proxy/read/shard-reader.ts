@@ -294,13 +294,15 @@ class ReadPass {
 
   /** A node is waited for alone for as long as those that would be asked in its place nearly always take. */
   private patience(replacement: Coverage | undefined): Patience {
+    const patience = this.dependencies.hedges.patience();
     let hedgeAfterMs: number | undefined = 0;
     for (const { node, isSuspect } of replacement?.asks ?? []) {
       // A slow copy is still another copy, so that a suspect one has to wait until it has failed.
       if (isSuspect) return { hedgeAfterMs: undefined, overdueAfterMs: undefined };
       const usualMs = this.latency.isSlow(node.id) ? undefined : this.latency.p95Ms(node.id);
       if (usualMs === undefined) hedgeAfterMs = undefined;
-      else if (hedgeAfterMs !== undefined) hedgeAfterMs = Math.max(hedgeAfterMs, Math.ceil(usualMs));
+      else if (hedgeAfterMs !== undefined)
+        hedgeAfterMs = Math.max(hedgeAfterMs, Math.ceil(patience * usualMs));
     }
     return { hedgeAfterMs, overdueAfterMs: this.latency.overdueMs(this.options.hedgeDelayMs) };
   }

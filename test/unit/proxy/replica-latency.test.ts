@@ -144,6 +144,15 @@ describe("the budget of hedges", () => {
     expect(budget.take(1)).toBe(true);
   });
 
+  it("makes nodes be waited for longer the less of it is left", () => {
+    const budget = new HedgeBudget(5);
+    expect(budget.patience()).toBe(1);
+    budget.take(5);
+    expect(budget.patience()).toBe(2);
+    budget.take(5);
+    expect(budget.patience()).toBe(3);
+  });
+
   it("of nothing allows none", () => {
     const budget = new HedgeBudget(0);
     budget.earn();
