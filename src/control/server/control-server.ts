@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import type { AddressInfo } from "node:net";
@@ -107,6 +108,8 @@ export interface ControlServer {
  */
 export function createControlServer(options: ControlServerOptions): ControlServer {
   const drain = new AbortController();
+  // Every stream listens.
+  setMaxListeners(0, drain.signal);
   const handle = createHandler(options, drain.signal);
   const port: SharedPort = createSharedPort(handle, options.world, options.tls);
   return {

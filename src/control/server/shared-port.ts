@@ -72,11 +72,7 @@ function plainPort(listener: SharedListener, world: World): SharedPort {
       const closed = closeServer(http1);
       for (const session of sessions) session.close();
       http1.closeIdleConnections();
-      const cut = world.timers.after(drainMs, () => {
-        for (const socket of sockets) socket.destroy();
-      });
-      await closed;
-      cut.cancel();
+      await closedWithin(drainMs, closed, sockets, world);
     },
   };
 }
@@ -106,13 +102,28 @@ function securePort(listener: SharedListener, world: World, tls: ServerTls): Sha
     close: async (drainMs) => {
       const closed = closeServer(server);
       for (const session of sessions) session.close();
-      const cut = world.timers.after(drainMs, () => {
-        for (const socket of sockets) socket.destroy();
-      });
-      await closed;
-      cut.cancel();
+      await closedWithin(drainMs, closed, sockets, world);
     },
   };
+}
+
+/** Resolves once the server is closed; destroys what is left of its connections after that time, and then waits for nothing more. */
+async function closedWithin(
+  ms: number,
+  closed: Promise<void>,
+  sockets: ReadonlySet<Socket>,
+  world: World,
+): Promise<void> {
+  const ended = new AbortController();
+  const cut = world.timers.sleep(ms, ended.signal).then(
+    () => {
+      for (const socket of sockets) socket.destroy();
+    },
+    // Closed before.
+    () => undefined,
+  );
+  await Promise.race([closed, cut]);
+  ended.abort();
 }
 
 /** Says whether a connection begins as HTTP/2 does, with every byte back in its place; says nothing of one that is closed before. */
