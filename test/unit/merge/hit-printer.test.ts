@@ -102,7 +102,7 @@ describe("hitPrinter", () => {
         for (const found of list.all()) print(found);
         expect(pieces.toBuffer().toString()).toBe(plain.join(""));
       }),
-      { numRuns: 2_000 },
+      { numRuns: 800 },
     );
   });
 });
@@ -136,7 +136,7 @@ describe("parsePartAnswer", () => {
           Object.fromEntries([...members].map(([key, raw]) => [key, JSON.parse(raw.toString())])),
         ).toEqual(Object.fromEntries(Object.entries(plain).filter(([key]) => key !== "hits")));
       }),
-      { numRuns: 1_000 },
+      { numRuns: 500 },
     );
   });
 
@@ -146,7 +146,7 @@ describe("parsePartAnswer", () => {
         const found = parsePartAnswer(Buffer.from(`{"hits":[${text}],"query":""}`), 0).hits[0];
         expect(found?.details).toEqual(hitAt(Buffer.from(text.trim()), 0, 0).details);
       }),
-      { numRuns: 1_000 },
+      { numRuns: 500 },
     );
   });
 });
