@@ -13,8 +13,6 @@ export interface FanOutCosts {
   readonly size: TopologySize;
   /** CPU, until all have subscribed, hold the topology and a lease. */
   readonly connectCpuMs: number;
-  /** KiB of resident memory for each stream. */
-  readonly kibPerStream: number;
   /** From a change's beginning to the last subscriber's receipt. */
   readonly lastReceiptMs: Spread;
   /** CPU of a change with its acknowledgements. */
@@ -45,7 +43,6 @@ export async function benchFanOut(options: FanOutOptions): Promise<FanOutCosts> 
     leaseMs: 3_000,
     graceMs: 2_000,
   });
-  const memoryBefore = process.memoryUsage().rss;
   const connecting = process.cpuUsage();
   const child = spawn(
     process.execPath,
@@ -69,7 +66,6 @@ export async function benchFanOut(options: FanOutOptions): Promise<FanOutCosts> 
     await allHold(1);
     await sleep(SETTLE_MS);
     const connectCpuMs = since(connecting);
-    const kibPerStream = (process.memoryUsage().rss - memoryBefore) / 1_024 / subscribers;
     const idle = process.cpuUsage();
     const sentBefore = bytesWritten();
     await sleep(options.idleSeconds * 1_000);
@@ -91,7 +87,6 @@ export async function benchFanOut(options: FanOutOptions): Promise<FanOutCosts> 
       subscribers,
       size,
       connectCpuMs,
-      kibPerStream,
       lastReceiptMs: spreadOf(receipts),
       changeCpuMs: spreadOf(cpu),
       idleCpuMsPerSecond,
