@@ -36,7 +36,8 @@ export class WriterAliveError extends Error {
  * that try, one gets it, and from then on no other can record anything. Then renames the index to that generation on every member,
  * from whatever lower one it stands at there, which fences the former writers' late requests; waits until it is done, and with it all that
  * came before; and compares what an interrupted write left on replicas that share shards. Replicas that miss such a write, or
- * do not answer, go stale by a further generation, as long as no shard loses its last copy; else they are made equal to their peers.
+ * do not answer, go stale by a further generation, as long as no shard loses its last copy; else they are made equal to their peers, so that
+ * what a reader may have seen of the write stays; and where that fails, those that have it go stale instead.
  *
  * @param nextSequence numbers of this session's writes
  *
@@ -176,7 +177,7 @@ async function replicasBehind(
   const interrupted = await interruptedWrites(context, standing);
   const behind = new Set<string>();
   const ahead = new Set<string>();
-  const differences: { readonly shard: number; readonly from: string; readonly to: string }[] = [];
+  const differences: Difference[] = [];
   for (const shard of allShards(standing)) {
     const kept = keepers(standing, shard);
     const trusted = kept.filter((nodeId) => !standing.suspects.has(nodeId));
@@ -203,25 +204,43 @@ async function replicasBehind(
     "an interrupted write is on some replicas only",
   );
   if (losable(standing, behind).size === behind.size) return behind;
-  // The write was never acknowledged: it may go instead.
-  if (losable(standing, ahead).size === ahead.size) return ahead;
-  const { primaryKey } = standing;
+  // Readers may have seen the write where it is, so that it stays where it can.
   const taskUid = interrupted[0]?.taskUid ?? 0n;
+  const unequal = await levelAll(context, standing, differences, taskUid, nextSequence);
+  if (unequal === undefined) return new Set();
+  if (losable(standing, ahead).size === ahead.size) return ahead;
+  const { shard, from, to } = unequal;
+  throw new DivergedReplicasError(
+    `replicas of shard ${shard} of index ${standing.uid} differ on nodes ${from} and ${to} after an interrupted write (task ${tasks.join(", ")}), each holds the last copy of some shard, and they could not be made equal`,
+  );
+}
+
+/** A shard of which one replica has what another one lacks. */
+interface Difference {
+  readonly shard: number;
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Makes replicas equal; gives the first difference that is left. */
+async function levelAll(
+  context: WriterContext,
+  standing: Standing,
+  differences: readonly Difference[],
+  taskUid: bigint,
+  nextSequence: () => number,
+): Promise<Difference | undefined> {
+  const { primaryKey } = standing;
   for (const difference of differences) {
-    if (primaryKey === undefined) break;
+    if (primaryKey === undefined) return difference;
     await levelShard(context, { ...difference, standing, primaryKey, taskUid, nextSequence });
   }
-  for (const { shard, from, to } of differences) {
-    if (
-      (await shardDigest(context, standing, from, shard)) ===
-      (await shardDigest(context, standing, to, shard))
-    )
-      continue;
-    throw new DivergedReplicasError(
-      `replicas of shard ${shard} of index ${standing.uid} differ on nodes ${from} and ${to} after an interrupted write (task ${tasks.join(", ")}), each holds the last copy of some shard, and they could not be made equal`,
-    );
+  for (const difference of differences) {
+    const { shard, from, to } = difference;
+    const wanted = await shardDigest(context, standing, from, shard);
+    if ((await shardDigest(context, standing, to, shard)) !== wanted) return difference;
   }
-  return new Set();
+  return undefined;
 }
 
 /** The last write of each session that is not on every member, unless its proxy is known to have seen it accepted. */
