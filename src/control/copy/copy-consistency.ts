@@ -212,7 +212,9 @@ function checkRoleSuccession(
   const stateAfter = (id: string) => next.replicas.find(({ nodeId }) => nodeId === id)?.state;
   for (const id of after.nodeIds) {
     if (before.nodeIds.includes(id) || before.joiningNodeIds.includes(id)) continue;
-    if (!(grown && before.leavingNodeIds.includes(id)))
+    // Who leaves has all writes, and the name of its generation as long as it is in sync.
+    const isWhole = [stateBefore(id), stateAfter(id)].every((state) => state === ReplicaState.IN_SYNC);
+    if (!(before.leavingNodeIds.includes(id) && (grown || isWhole)))
       faults.push(`${name}: ${id} would serve it without having joined`);
   }
   for (const id of before.nodeIds) {
@@ -224,9 +226,13 @@ function checkRoleSuccession(
       faults.push(`${name}: ${id} would join it without a new generation`);
   }
   const dropped = former.copy?.step === ShardCopyStep.DROPPING && next.copy?.step === ShardCopyStep.CLEANING;
+  const isSound = after.nodeIds.some((id) => stateAfter(id) === ReplicaState.IN_SYNC);
   for (const id of before.leavingNodeIds) {
-    if (after.leavingNodeIds.includes(id) || after.nodeIds.includes(id) || dropped) continue;
-    if (isMember(stateAfter(id))) faults.push(`${name}: ${id} would be given up before its name has changed`);
+    if (after.leavingNodeIds.includes(id) || after.nodeIds.includes(id)) continue;
+    if (dropped && stateBefore(id) === ReplicaState.IN_SYNC && !isSound)
+      faults.push(`${name}: ${id} would be given up, and no other copy is known to be in sync`);
+    if (!dropped && isMember(stateAfter(id)))
+      faults.push(`${name}: ${id} would be given up before its name has changed`);
   }
 }
 

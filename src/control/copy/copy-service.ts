@@ -3,6 +3,7 @@ import type { Logger } from "pino";
 import type { AdvanceCopyRequest, CopyService } from "../../gen/miroir/v1/copies_pb.js";
 import { type Epoch, type Index, ShardCopyStep, type Writer } from "../../gen/miroir/v1/topology_pb.js";
 import type { Clock } from "../../runtime/world.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import type { CopyProgressBook } from "./copy-progress.js";
@@ -19,11 +20,12 @@ export interface CopyServiceOptions {
 }
 
 /** The steps that change no generation, each from where it may be taken. */
-const STEPS: ReadonlyMap<ShardCopyStep, (index: Index, copyId: string) => void> = new Map([
-  [ShardCopyStep.SWITCHED, switchCopy],
-  [ShardCopyStep.CLEANING, cleanCopy],
-  [ShardCopyStep.UNSPECIFIED, endCopy],
-]);
+const STEPS: ReadonlyMap<ShardCopyStep, (index: Index, copyId: string, away: ReadonlySet<string>) => void> =
+  new Map([
+    [ShardCopyStep.SWITCHED, switchCopy],
+    [ShardCopyStep.CLEANING, cleanCopy],
+    [ShardCopyStep.UNSPECIFIED, endCopy],
+  ]);
 
 /** Serves the writers that carry copies out: their steps are checked and recorded, their reports remembered. */
 export function createCopyService(options: CopyServiceOptions): ServiceImpl<typeof CopyService> {
@@ -56,7 +58,7 @@ async function advance(
     const index = findInstance(draft, instance);
     if (index === undefined || isTaken(index, request)) return;
     refuseOthers(index, request);
-    step(index, copyId);
+    step(index, copyId, awayNodes(draft));
   });
   const { epoch } = next;
   if (epoch === undefined) throw new ConnectError("the topology has no epoch", Code.Internal);

@@ -8,7 +8,17 @@ import {
   ShardPlacementSchema,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { CopyRefusedError } from "./copy-refusal.js";
-import { holdsAny, isMember, removeIdleReplicas, replicaOn, setReplica, setRole } from "./shard-roles.js";
+import {
+  canSpare,
+  holdsAny,
+  isMember,
+  removeIdleReplicas,
+  replicaOn,
+  setReplica,
+  setRole,
+} from "./shard-roles.js";
+
+const NONE: ReadonlySet<string> = new Set();
 
 /**
  * From planned to copying: the targets receive writes from this topology on, and replicas under repair join. Only with a new generation,
@@ -40,10 +50,12 @@ export function beginCopy(index: Index, copyId: string): void {
  * The targets serve, and what they replace is left (invariant 9). No new generation: both sides have received every write before and
  * go on to, so that readers are right with either topology.
  *
- * A replica that is to be given up stays where the others of its shard were lost meanwhile, and the copy goes on without it, or is gone
- * where nothing else was in it.
+ * A replica that is to be given up stays where the others of its shard were lost meanwhile, are suspect or away, and the copy goes on
+ * without it, or is gone where nothing else was in it.
+ *
+ * @param away nodes that do not answer
  */
-export function switchCopy(index: Index, copyId: string): void {
+export function switchCopy(index: Index, copyId: string, away = NONE): void {
   const copy = copyOf(index, copyId);
   if (copy.step === ShardCopyStep.SWITCHED) return;
   expectStep(index, copy, isDropOnly(copy) ? ShardCopyStep.PLANNED : ShardCopyStep.COPYING);
@@ -55,37 +67,56 @@ export function switchCopy(index: Index, copyId: string): void {
     const placement = index.placement[shard];
     if (placement !== undefined && toNodeId !== "") setRole(placement, toNodeId, "nodeIds");
   }
-  copy.moves = copy.moves.filter((move) => leaveSource(index, move));
+  copy.moves = copy.moves.filter((move) => leaveSource(index, move, away));
   const isIdle = copy.moves.length + copy.repairNodeIds.length + copy.splitShards === 0;
   if (isIdle) delete index.copy;
   else copy.step = ShardCopyStep.SWITCHED;
 }
 
-/** What a move replaces is left; false where it was to be given up and is the shard's last one in sync. */
-function leaveSource(index: Index, { shard, fromNodeId }: ShardMove): boolean {
+/** What a move replaces is left; false where it was to be given up and the shard cannot spare it. */
+function leaveSource(
+  index: Index,
+  { shard, fromNodeId, toNodeId }: ShardMove,
+  away: ReadonlySet<string>,
+): boolean {
   const placement = index.placement[shard];
   if (placement?.nodeIds.includes(fromNodeId) !== true) return true;
-  const isLeft = placement.nodeIds.some((id) => id !== fromNodeId && isMember(replicaOn(index, id)?.state));
+  const others = placement.nodeIds.filter((id) => id !== fromNodeId);
+  // What was filled in its place is compared with it before it is given up.
+  const isLeft =
+    toNodeId === ""
+      ? canSpare(index, others, [fromNodeId], away)
+      : others.some((id) => isMember(replicaOn(index, id)?.state));
   if (isLeft) setRole(placement, fromNodeId, "leavingNodeIds");
   return isLeft;
 }
 
-/** With a new generation: nobody finds what is left under the name that readers with an older topology use. */
-export function dropCopy(index: Index, copyId: string): void {
+/**
+ * With a new generation: nobody finds what is left under the name that readers with an older topology use. A replica that its shard
+ * cannot spare, because the others have become suspect or are away, serves again.
+ *
+ * @param away nodes that do not answer
+ */
+export function dropCopy(index: Index, copyId: string, away = NONE): void {
   const copy = copyOf(index, copyId);
   if (copy.step === ShardCopyStep.DROPPING) return;
   expectStep(index, copy, ShardCopyStep.SWITCHED);
+  keepUnspared(index, away);
   copy.step = ShardCopyStep.DROPPING;
 }
 
 /**
  * What was left receives no writes any more. A node that serves other shards of the index keeps documents to be deleted there; another
- * one has no replica from now on. A stale replica is rid of them by its repair, which makes it equal to what it serves.
+ * one has no replica from now on. A stale replica is rid of them by its repair, which makes it equal to what it serves. One that its
+ * shard cannot spare serves again: it has every write, and the name of the present generation.
+ *
+ * @param away nodes that do not answer
  */
-export function cleanCopy(index: Index, copyId: string): void {
+export function cleanCopy(index: Index, copyId: string, away = NONE): void {
   const copy = copyOf(index, copyId);
   if (copy.step === ShardCopyStep.CLEANING) return;
   expectStep(index, copy, ShardCopyStep.DROPPING);
+  keepUnspared(index, away);
   for (const placement of index.placement) {
     for (const id of placement.leavingNodeIds) {
       const stale = replicaOn(index, id)?.state === ReplicaState.STALE;
@@ -94,6 +125,15 @@ export function cleanCopy(index: Index, copyId: string): void {
   }
   removeIdleReplicas(index);
   copy.step = ShardCopyStep.CLEANING;
+}
+
+/** Leaving replicas serve again where their shard has no other that is known to be as good. */
+function keepUnspared(index: Index, away: ReadonlySet<string>): void {
+  for (const placement of index.placement) {
+    for (const id of placement.leavingNodeIds) {
+      if (!canSpare(index, placement.nodeIds, [id], away)) setRole(placement, id, "nodeIds");
+    }
+  }
 }
 
 /** Nothing is left of the copy. A copy that is gone already has ended. */

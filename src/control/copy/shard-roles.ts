@@ -79,3 +79,23 @@ export function inSyncNodes(index: Index): ReadonlySet<string> {
 export function isMember(state: ReplicaState | undefined): boolean {
   return state === ReplicaState.IN_SYNC || state === ReplicaState.SUSPECT;
 }
+
+/**
+ * Whether a shard can do without `given` because of `remaining`. A replica in sync is only given up for another one in sync, on a node
+ * that answers: what a suspect one holds is not certain, and a node that is away may come back with another disk. One on such a node is
+ * only given up for one in sync, and a suspect one for any that serves.
+ */
+export function canSpare(
+  index: Index,
+  remaining: readonly string[],
+  given: readonly string[],
+  away: ReadonlySet<string>,
+): boolean {
+  const worth = (id: string): number => {
+    const state = replicaOn(index, id)?.state;
+    if (state === ReplicaState.IN_SYNC) return away.has(id) ? 2 : 3;
+    return isMember(state) ? 1 : 0;
+  };
+  const best = (ids: readonly string[]) => Math.max(0, ...ids.map(worth));
+  return best(remaining) > 0 && best(remaining) >= best(given);
+}

@@ -11,8 +11,9 @@ import {
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { MAX_SHARDS } from "../../placement/injected-fields.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import { CopyRefusedError } from "./copy-refusal.js";
-import { isMember, replicaOn } from "./shard-roles.js";
+import { canSpare, isMember, replicaOn } from "./shard-roles.js";
 
 /** A replica of a shard to make, to move or to give up. */
 export interface PlannedMove {
@@ -65,7 +66,7 @@ export function startCopy(draft: Topology, instance: string, copy: PlannedCopy):
   const nodes = new Map(draft.nodes.map((node) => [node.id, node]));
   checkRepairs(index, nodes, copy);
   checkMoves(index, nodes, copy);
-  checkWhatRemains(index, copy);
+  checkWhatRemains(index, copy, awayNodes(draft));
   index.copy = create(ShardCopySchema, {
     id: copy.id,
     workflowId: copy.workflowId,
@@ -186,16 +187,21 @@ function checkNode(
   );
 }
 
-/** Every shard needs a source now, and a copy that stays or is made. */
-function checkWhatRemains(index: Index, { moves, repairNodeIds }: PlannedCopy): void {
+/** Every shard needs a source now, and a copy that stays, as good as those that go, or is made. */
+function checkWhatRemains(
+  index: Index,
+  { moves, repairNodeIds }: PlannedCopy,
+  away: ReadonlySet<string>,
+): void {
   const isWhole = (id: string) => isMember(replicaOn(index, id)?.state);
   for (const { shard, nodeIds } of index.placement) {
     const own = moves.filter((move) => move.shard === shard);
     const touched = own.length > 0 || repairNodeIds.some((id) => nodeIds.includes(id));
     if (!touched) continue;
-    const given = new Set(own.map(({ from }) => from));
+    const given = own.flatMap(({ from }) => from ?? []);
     const isMade = own.some(({ to }) => to !== undefined);
-    const keepsOne = nodeIds.some((id) => isWhole(id) && !given.has(id));
+    const others = nodeIds.filter((id) => !given.includes(id));
+    const keepsOne = canSpare(index, others, given, away);
     if (!nodeIds.some(isWhole) || !(isMade || keepsOne)) {
       throw new CopyRefusedError(
         "last_copy",

@@ -11,6 +11,7 @@ import {
 import { CopyRefusedError } from "../copy/copy-refusal.js";
 import { beginCopy, dropCopy, markStale, targetsOf } from "../copy/copy-steps.js";
 import { inSyncNodes } from "../copy/shard-roles.js";
+import { awayNodes } from "../nodes/away-nodes.js";
 import { findInstance } from "../tasks/index-replicas.js";
 import type { TopologyManager } from "../topology/topology-manager.js";
 import { LeaseHeldError } from "../topology/write-leases.js";
@@ -63,7 +64,7 @@ export async function commitGeneration(
     }
     refuseLastCopies(index, stale);
     markStale(index, stale);
-    if (request.copyId !== "") takeStep(index, request, stale);
+    if (request.copyId !== "") takeStep(index, request, stale, awayNodes(draft));
     index.generation = newGeneration;
     if (writer !== undefined) index.writer = writer;
   };
@@ -112,6 +113,7 @@ function takeStep(
   index: Index,
   { copyId, copyStep }: CommitGenerationRequest,
   stale: ReadonlySet<string>,
+  away: ReadonlySet<string>,
 ): void {
   if (copyStep === ShardCopyStep.COPYING) {
     const lost = targetsOf(index.copy).find((id) => stale.has(id));
@@ -119,7 +121,7 @@ function takeStep(
       throw new CopyRefusedError("target", `copy ${copyId} cannot begin: its target ${lost} is stale`);
     }
     beginCopy(index, copyId);
-  } else if (copyStep === ShardCopyStep.DROPPING) dropCopy(index, copyId);
+  } else if (copyStep === ShardCopyStep.DROPPING) dropCopy(index, copyId, away);
   else throw new ConnectError("copy_step takes no new generation", Code.InvalidArgument);
 }
 

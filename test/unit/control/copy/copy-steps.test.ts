@@ -13,6 +13,7 @@ import {
 } from "../../../../src/control/copy/copy-steps.js";
 import { isMember, roleOf } from "../../../../src/control/copy/shard-roles.js";
 import { type PlannedCopy, startCopy } from "../../../../src/control/copy/start-copy.js";
+import { markSuspect } from "../../../../src/control/tasks/index-replicas.js";
 import { topologyFaults } from "../../../../src/control/topology/consistency.js";
 import {
   type Index,
@@ -215,6 +216,71 @@ describe("a copy that gives replicas up, of which others were lost since it was 
     expect(placement[1]).toMatchObject({ nodeIds: ["node-1", "node-2"], leavingNodeIds: ["node-0"] });
   });
 
+  /** Only the first node's replica is given up, of one shard. */
+  const one = copy({ moves: [{ shard: 0, from: "node-0" }] });
+  const suspect = (_: Topology, index: Index): void => {
+    const replica = index.replicas.find(({ nodeId }) => nodeId === "node-1");
+    if (replica !== undefined) replica.state = ReplicaState.SUSPECT;
+  };
+  const away: ReadonlySet<string> = new Set(["node-1"]);
+  const start = (draft: Topology) => startCopy(draft, INSTANCE, one);
+  const switched = (_: Topology, index: Index) => switchCopy(index, "c1");
+  const dropped = bumped((index) => dropCopy(index, "c1"));
+
+  it.each([
+    ["is suspect before the switch", [start, suspect, switched]],
+    ["is away before the switch", [start, (_: Topology, index: Index) => switchCopy(index, "c1", away)]],
+    [
+      "is suspect before the leaving one's name changes",
+      [start, switched, suspect, dropped, (_: Topology, index: Index) => cleanCopy(index, "c1")],
+    ],
+    [
+      "is away when the leaving one's name changes",
+      [
+        start,
+        switched,
+        bumped((index) => dropCopy(index, "c1", away)),
+        (_: Topology, index: Index) => cleanCopy(index, "c1"),
+      ],
+    ],
+    [
+      "is suspect before the leaving one is cleaned",
+      [start, switched, dropped, suspect, (_: Topology, index: Index) => cleanCopy(index, "c1")],
+    ],
+    [
+      "is away before the leaving one is cleaned",
+      [start, switched, dropped, (_: Topology, index: Index) => cleanCopy(index, "c1", away)],
+    ],
+  ])("keeps a shard's good one where the other %s", (_, changes) => {
+    const kept = changes.reduce(changed, fleet());
+    expect(indexOf(kept).placement[0]).toMatchObject({
+      nodeIds: ["node-0", "node-1"],
+      leavingNodeIds: [],
+      leftoverNodeIds: [],
+    });
+    const ended = changed(kept, (_, index) => endCopy(index, "c1"));
+    expect(indexOf(ended).copy).toBeUndefined();
+  });
+
+  it("cannot begin where what would stay is suspect or away", () => {
+    const doubtful = fleet();
+    suspect(doubtful, indexOf(doubtful));
+    expect(() => start(doubtful)).toThrow(/shard 0 would have no copy in sync left/);
+    const lonely = fleet();
+    for (const node of lonely.nodes) if (node.id === "node-1") node.state = NodeState.UNREACHABLE;
+    expect(() => start(lonely)).toThrow(/shard 0 would have no copy in sync left/);
+  });
+
+  it("gives a suspect one up for another that is suspect", () => {
+    const doubtful = fleet();
+    for (const replica of indexOf(doubtful).replicas) replica.state = ReplicaState.SUSPECT;
+    const given = [start, switched, dropped, (_: Topology, index: Index) => cleanCopy(index, "c1")].reduce(
+      changed,
+      doubtful,
+    );
+    expect(indexOf(given).placement[0]).toMatchObject({ nodeIds: ["node-1"], leftoverNodeIds: ["node-0"] });
+  });
+
   it("is gone where it would give up nothing but last replicas in sync", () => {
     const moves = [0, 1, 2].map((shard) => ({ shard, from: "node-0" }));
     const switched = [
@@ -398,12 +464,22 @@ const actionArbitrary = fc.oneof(
     moves: fc.uniqueArray(choiceArbitrary, { maxLength: 3, selector: ({ shard }) => shard }),
     repair: fc.boolean(),
   }),
-  { weight: 8, arbitrary: fc.record({ kind: fc.constant("forward" as const) }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("forward" as const),
+      away: fc.option(nodeArbitrary, { nil: undefined, freq: 4 }),
+    }),
+  },
+  fc.record({ kind: fc.constant("doubt" as const), node: nodeArbitrary }),
   fc.record({ kind: fc.constant("cancel" as const) }),
   fc.record({ kind: fc.constant("lose" as const), node: nodeArbitrary }),
 );
 
-describe("any sequence of steps, cancels and losses", () => {
+const away = (action: { readonly away?: string | undefined }): ReadonlySet<string> =>
+  new Set(action.away === undefined ? [] : [action.away]);
+
+describe("any sequence of steps, cancels, losses and doubts", () => {
   it("keeps the consistency check, a whole serving copy of every shard, and filters where they are needed", () => {
     let switches = 0;
     fc.assert(
@@ -448,16 +524,19 @@ describe("any sequence of steps, cancels and losses", () => {
               bumped((index) => markStale(index, lost))(draft, indexOf(draft));
               // What the control plane refuses: the last copy never goes stale.
               if (topologyFaults(topology, draft).length === 0) topology = draft;
+            } else if (action.kind === "doubt") {
+              attempt((draft) => markSuspect(draft, INSTANCE, [action.node]));
             } else if (before.copy?.step === ShardCopyStep.PLANNED) {
               if (!attempt(bumped((index) => beginCopy(index, id))))
-                attempt((_, index) => switchCopy(index, id));
+                attempt((_, index) => switchCopy(index, id, away(action)));
             } else if (before.copy?.step === ShardCopyStep.COPYING) {
               contents.filled(before);
-              if (attempt((_, index) => switchCopy(index, id))) switches += 1;
+              if (attempt((_, index) => switchCopy(index, id, away(action)))) switches += 1;
             } else if (before.copy?.step === ShardCopyStep.SWITCHED) {
-              if (!attempt((_, index) => endCopy(index, id))) attempt(bumped((index) => dropCopy(index, id)));
+              if (!attempt((_, index) => endCopy(index, id)))
+                attempt(bumped((index) => dropCopy(index, id, away(action))));
             } else if (before.copy?.step === ShardCopyStep.DROPPING) {
-              attempt((_, index) => cleanCopy(index, id));
+              attempt((_, index) => cleanCopy(index, id, away(action)));
             } else if (before.copy?.step === ShardCopyStep.CLEANING) {
               contents.cleaned(before);
               attempt((_, index) => endCopy(index, id));
