@@ -4,7 +4,9 @@ import { type Node, ShardMoveSchema, type Topology } from "../../gen/miroir/v1/t
 import { allBatches } from "../../placement/copy-batches.js";
 import type { FleetPlan, IndexPlan } from "../../placement/fleet-plan.js";
 import { estimatePlan, type ShardSize } from "../../placement/plan-estimate.js";
-import { describeProblem, isDown, replicasOn } from "./fleet-checks.js";
+import { canSpare } from "../copy/shard-roles.js";
+import { awayNodes } from "../nodes/away-nodes.js";
+import { describeProblem, isDown, listShards, replicasOn } from "./fleet-checks.js";
 
 /** What a plan is told with. */
 export interface ChangeFacts {
@@ -39,7 +41,7 @@ export function describeChange(facts: ChangeFacts): FleetChange {
     bytes: BigInt(estimate.bytes),
     seconds: estimate.seconds,
     batches: allBatches(plan, shardsPerNode).length,
-    warnings: [...facts.warnings, ...plan.problems.map(describeProblem), ...waiting(facts)],
+    warnings: [...facts.warnings, ...plan.problems.map(describeProblem), ...waiting(facts), ...kept(facts)],
   });
 }
 
@@ -83,4 +85,24 @@ function waiting({ plan, topology }: ChangeFacts): string[] {
     .filter((id) => isDown(topology, id))
     .sort()
     .map((id) => `node ${id} does not answer; what is to be copied to it waits for it`);
+}
+
+/** Shards that cannot spare yet what is to be given up, with nothing copied for them before. */
+function kept({ plan, topology }: ChangeFacts): string[] {
+  const away = awayNodes(topology);
+  return plan.indexes.flatMap(({ drops, instance, moves, uid }) => {
+    const index = topology.indexes.find((candidate) => candidate.instance === instance);
+    if (index === undefined) return [];
+    const filled = new Set<number>(moves.map(({ shard }) => shard));
+    const shards = index.placement.flatMap(({ nodeIds, shard }) => {
+      const given = drops.filter((drop) => drop.shard === shard).map(({ from }) => from);
+      const remaining = nodeIds.filter((id) => !given.includes(id));
+      const waits = given.length > 0 && !filled.has(shard) && !canSpare(index, remaining, given, away);
+      return waits ? [shard] : [];
+    });
+    if (shards.length === 0) return [];
+    return [
+      `index ${uid}: copies of ${listShards(shards)} are given up once others are in sync on nodes that answer`,
+    ];
+  });
 }

@@ -59,7 +59,7 @@ export function refuseLosingCopies(
     });
     const held = lost.filter(({ nodeIds }) => nodeIds.some((id) => leaving.has(id)));
     if (held.length === 0) continue;
-    const shards = list(held.map(({ shard }) => shard));
+    const shards = listShards(held.map(({ shard }) => shard));
     throw new FleetChangeRefusedError(
       "last_copy",
       `${[...leaving].join(", ")} ${leaving.size === 1 ? "has" : "have"} the only copy in sync of ${shards} of index ${uid}. ` +
@@ -98,18 +98,19 @@ export function describeProblem(problem: PlanProblem): string {
       );
     case "no-source":
       return (
-        `index ${problem.uid}: ${list(problem.shards)} ${problem.shards.length === 1 ? "has" : "have"} no copy in sync, so nothing can be copied; ` +
+        `index ${problem.uid}: ${listShards(problem.shards)} ${problem.shards.length === 1 ? "has" : "have"} no copy in sync, so nothing can be copied; ` +
         "bring the nodes back that hold them"
       );
     case "shared-zone":
       return (
-        `index ${problem.uid}: in group ${problem.group} replicas of ${list(problem.shards)} would share a zone, though there are others; ` +
+        `index ${problem.uid}: in group ${problem.group} replicas of ${listShards(problem.shards)} would share a zone, though there are others; ` +
         "a rebalance tells them apart"
       );
   }
 }
 
-function list(shards: readonly number[]): string {
+/** Some shards by number, for people. */
+export function listShards(shards: readonly number[]): string {
   const named = shards.slice(0, NAMED).join(", ");
   const more = shards.length > NAMED ? ` and ${shards.length - NAMED} more` : "";
   return `${shards.length === 1 ? "shard" : "shards"} ${named}${more}`;

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
+import { describeChange } from "../../../../src/control/cluster/describe-change.js";
 import { FleetChangeRefusedError } from "../../../../src/control/cluster/fleet-change-error.js";
 import {
   isDown,
@@ -133,6 +134,23 @@ describe("a node with the only copy in sync", () => {
     expect(reasonOf(() => refuseLosingCopies(whole, new Set(["x"]), () => true))).toBe("");
     const behind = topologyOf({ placement: both, groups, stale: ["b"] });
     expect(reasonOf(() => refuseLosingCopies(behind, new Set(["x"]), () => true))).toBe("last_copy");
+  });
+});
+
+describe("a change that gives copies up", () => {
+  const warningsOf = (states: Given["states"] = {}) => {
+    const topology = topologyOf({ placement: pairs, states, replicationFactor: 1 });
+    const plan = planTopology(topology);
+    expect(plan.indexes[0]?.drops).toHaveLength(3);
+    const facts = { sizes: new Map(), documentsPerSecond: 1, shardsPerNode: 1, warnings: [] };
+    return describeChange({ topology, plan, ...facts }).warnings;
+  };
+
+  it("tells of those that stay as long as the others are on nodes that are away", () => {
+    expect(warningsOf()).toEqual([]);
+    expect(warningsOf({ a: NodeState.UNREACHABLE, b: NodeState.UNREACHABLE }).join()).toMatch(
+      /index films: copies of shards? .* are given up once others are in sync on nodes that answer/,
+    );
   });
 });
 
