@@ -14,7 +14,8 @@ import { ExportService } from "../../../src/gen/miroir/v1/exports_pb.js";
 import { IndexService } from "../../../src/gen/miroir/v1/indexes_pb.js";
 import { TaskService, TaskStatus, TaskType } from "../../../src/gen/miroir/v1/tasks_pb.js";
 import { NodeState } from "../../../src/gen/miroir/v1/topology_pb.js";
-import type { NodeTransport } from "../../../src/meilisearch/transport.js";
+import type { NodeTaskPage, NodeTaskRecord } from "../../../src/meilisearch/node-client.js";
+import type { NodeRequest, NodeResponse, NodeTransport } from "../../../src/meilisearch/transport.js";
 import { createUndiciTransport } from "../../../src/meilisearch/undici-transport.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
@@ -52,15 +53,49 @@ afterEach(async () => {
 interface WatchedTransport extends NodeTransport {
   /** Resolves when a request for that path begins. */
   asked(path: string): Promise<void>;
+  /** From now on the node tells of one task more, on which it works and works. */
+  workOn(uid: number): void;
+}
+
+/** The answer of a node that is also at work on a task. */
+function withTask(uid: number, { path }: NodeRequest, answer: NodeResponse): NodeResponse {
+  if (!path.startsWith("/tasks?")) return answer;
+  const query = new URLSearchParams(path.slice("/tasks?".length));
+  const isTold =
+    !query.has("types") &&
+    (query.get("statuses") ?? "processing").includes("processing") &&
+    (query.get("uids") ?? String(uid)).split(",").includes(String(uid));
+  if (!isTold) return answer;
+  const page = JSON.parse(answer.body.toString()) as NodeTaskPage;
+  const now = new Date().toISOString();
+  const task: NodeTaskRecord = {
+    uid,
+    batchUid: null,
+    indexUid: null,
+    status: "processing",
+    type: "documentAdditionOrUpdate",
+    canceledBy: null,
+    error: null,
+    duration: null,
+    enqueuedAt: now,
+    startedAt: now,
+    finishedAt: null,
+  };
+  const body = { ...page, results: [task, ...page.results], total: page.total + 1 };
+  return { ...answer, body: Buffer.from(JSON.stringify(body)) };
 }
 
 function watched(inner: NodeTransport): WatchedTransport {
   const waiting = new Map<string, () => void>();
+  let workedOn: number | undefined;
   return {
-    request: (node, request) => {
+    request: async (node, request) => {
       const answer = inner.request(node, request);
       for (const [path, resolve] of waiting) if (request.path.startsWith(path)) resolve();
-      return answer;
+      return workedOn === undefined ? answer : withTask(workedOn, request, await answer);
+    },
+    workOn: (uid) => {
+      workedOn = uid;
     },
     asked: (path) => new Promise((resolve) => waiting.set(path, resolve)),
     close: () => inner.close(),
@@ -159,6 +194,7 @@ describe("the end of a term", { timeout: 20_000 }, () => {
       const { tasks } = clientsOf(await services);
       const status = TaskStatus.ENQUEUED;
       const type = TaskType.DOCUMENT_ADDITION_OR_UPDATE;
+      transport.workOn(9_999);
       const nodeTasks = [{ nodeId: "node-0", nodeTaskUid: 9_999, status }];
       await tasks.registerTasks({ tasks: [{ uid: 1n, indexUid: "films", type, status, nodeTasks }] });
       await relay.cutNext("request", 0);
