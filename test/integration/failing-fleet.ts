@@ -99,6 +99,15 @@ export class FailingFleet {
     });
   }
 
+  /** Until the proxy reads from every node: of two that it avoids at once it has to read one. */
+  async readFromAll(): Promise<void> {
+    const avoided = async () => {
+      const { text } = await this.fleet.api.send("GET", "/_miroir/metrics");
+      return /^miroir_nodes_avoided (\d+)$/m.exec(text)?.[1];
+    };
+    await expect.poll(avoided, { timeout: 30_000, interval: 50 }).toBe("0");
+  }
+
   /** Shards whose replicas differ, after every one of them was compared. */
   async differing(): Promise<readonly number[]> {
     const shards: number[] = [];

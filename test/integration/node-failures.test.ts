@@ -27,6 +27,7 @@ describe("a node that comes back", () => {
   }, 90_000);
 
   it("with an old copy of its data is recognised, however fast it was exchanged", async () => {
+    await failing.readFromAll();
     const kept = `${failing.folderOf(2)}-kept`;
     await failing.fleet.node(2).stop();
     cpSync(failing.folderOf(2), kept, { recursive: true });

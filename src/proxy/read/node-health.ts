@@ -95,11 +95,12 @@ export function createNodeHealth(
     if (closed) return;
     const timer = world.timers.after(openMs, () => {
       trial(nodeId).then(
-        () => closeCircuit(state),
-        () => arm(nodeId, state, Math.min(maxOpenMs, openMs * 2)),
+        () => state.open === opening && closeCircuit(state),
+        () => state.open === opening && arm(nodeId, state, Math.min(maxOpenMs, openMs * 2)),
       );
     });
-    state.open = { openMs, timer };
+    const opening = { openMs, timer };
+    state.open = opening;
     state.lastOpenMs = openMs;
   };
 
@@ -117,6 +118,13 @@ export function createNodeHealth(
     const relapsed = world.clock.monotonic() - state.closedAt < maxOpenMs;
     arm(nodeId, state, relapsed ? Math.min(maxOpenMs, state.lastOpenMs * 2) : openMs);
     version++;
+  };
+
+  const brokeOff = (nodeId: string, state: NodeState): void => {
+    if (state.open === undefined) return open(nodeId, state, brokenMs);
+    // It may have been restarted once more, and has to be waited for from now on.
+    state.open.timer.cancel();
+    arm(nodeId, state, Math.max(brokenMs, state.open.openMs));
   };
 
   const failed = (nodeId: string, state: NodeState): void => {
@@ -153,7 +161,7 @@ export function createNodeHealth(
             state.failuresInRow = 0;
           }),
         failed: () => end(() => failed(nodeId, state)),
-        brokeOff: () => end(() => open(nodeId, state, brokenMs)),
+        brokeOff: () => end(() => brokeOff(nodeId, state)),
         abandoned: () => end(() => {}),
       };
     },

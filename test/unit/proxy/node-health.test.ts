@@ -30,6 +30,16 @@ describe("a node's circuit", () => {
     expect(health.isAvoided("a")).toBe(false);
   });
 
+  it("is open from the last break on where connections break again and again", async () => {
+    health.begin("a").brokeOff();
+    await world.advance(1_500);
+    health.begin("a").brokeOff();
+    await world.advance(1_500);
+    expect(health.isAvoided("a")).toBe(true);
+    await world.advance(600);
+    expect(health.isAvoided("a")).toBe(false);
+  });
+
   it("is tried ever more rarely while the trials fail", async () => {
     answers = false;
     fail(3);
