@@ -1,3 +1,4 @@
+import { BACKSLASH, CLOSE_BRACKET, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./bytes.js";
 import { describeJson } from "./describe.js";
 import { type JsonMember, objectMembers } from "./members.js";
 import { ObjectScanner } from "./object-scanner.js";
@@ -63,12 +64,6 @@ export class DocumentTooLargeError extends Error {
   }
 }
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
 const LINE_FEED = 0x0a;
 
 /** The bytes that may follow a bare scalar in a stream of values. */

@@ -1,8 +1,7 @@
+import { CLOSE_BRACE, OPEN_BRACE } from "./bytes.js";
 import { asBuffer, findMember, objectMembers } from "./members.js";
 import { skipWhitespace, syntaxErrorAt } from "./scan.js";
 
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACE = 0x7b;
 const COMMA = Buffer.from(",");
 
 /**

@@ -1,6 +1,5 @@
+import { OPEN_BRACE } from "./bytes.js";
 import { type JsonSpan, objectMembers } from "./members.js";
-
-const OPEN_BRACE = 0x7b;
 
 /**
  * The value at a path of the object that begins at `start`: `a.b` names the member `b` of the object `a`, or the member `a.b`. The

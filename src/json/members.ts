@@ -1,3 +1,4 @@
+import { CLOSE_BRACE, CLOSE_BRACKET, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./bytes.js";
 import { skipWhitespace, stringEnd, syntaxErrorAt, valueEnd } from "./scan.js";
 
 /** One member of an object, as offsets into the text it was found in. All ends are exclusive. */
@@ -18,14 +19,6 @@ export type JsonMember = {
 
 /** A value inside a text, from `start` to `end` (exclusive). */
 export type JsonSpan = { start: number; end: number };
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 
 /**
  * The members of the object that begins at `start` (white space in front of it is skipped), in their

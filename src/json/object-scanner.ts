@@ -1,4 +1,14 @@
 import { isUtf8 } from "node:buffer";
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+} from "./bytes.js";
 import { decodeKey, type JsonMember } from "./members.js";
 import { JsonSyntaxError, skipWhitespace } from "./scan.js";
 import { PLAIN, validateEscape, validateLiteral, validateNumber } from "./validate.js";
@@ -10,15 +20,6 @@ export interface ScannedObject {
   /** Its own members, as offsets from its opening brace; as `objectMembers` gives them. */
   readonly members: JsonMember[];
 }
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** Deeper objects are left to `validateValue`, which goes as deep as serde_json. */
 const MAX_DEPTH = 64;

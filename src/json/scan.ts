@@ -1,3 +1,4 @@
+import { BACKSLASH, QUOTE } from "./bytes.js";
 /**
  * A text that is not JSON. The wording and the position follow serde_json, since that is what users of
  * Meilisearch read in its error messages.
@@ -42,8 +43,6 @@ export class JsonSyntaxError extends Error {
 /** A place in a text: bytes before it, its line from 1, and bytes before it on that line. */
 export type TextPosition = { readonly offset: number; readonly line: number; readonly column: number };
 
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
 const LINE_FEED = 0x0a;
 
 /** Strings longer than this are searched with the engine's vectorised `indexOf`, whose call costs about as much. */

@@ -1,14 +1,8 @@
+import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
 import { decodeKey, decodeString } from "../json/members.js";
 import { readNumber } from "../json/number.js";
 import { stringEnd } from "../json/scan.js";
 import { type RuleDetails, ruleDetails, type ScoreDetails } from "./score-details.js";
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const BACKSLASH = 0x5c;
 
 /** What {@link readScoreDetails} has read. */
 export type ReadDetails = {

@@ -1,9 +1,8 @@
+import { CLOSE_BRACE } from "../json/bytes.js";
 import type { Pieces } from "../json/pieces.js";
 import { type ClientView, clientHit } from "./client-hit.js";
 import type { Hit, HitPlace } from "./hit.js";
 import type { Mark } from "./hit-scan.js";
-
-const CLOSE_BRACE = 0x7d;
 
 /**
  * Adds hits to `pieces` as {@link clientHit} gives them: where a view does no more than leave top-level members out, whatever stands

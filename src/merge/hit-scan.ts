@@ -1,3 +1,4 @@
+import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, QUOTE } from "../json/bytes.js";
 import { skipWhitespace, stringEnd, valueEnd } from "../json/scan.js";
 import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
 import { readScoreDetails } from "./details-reader.js";
@@ -29,11 +30,6 @@ export type HitScan = {
   readonly details: ScoreDetails | undefined;
 };
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const CLOSE_BRACE = 0x7d;
-const BACKSLASH = 0x5c;
 const UNDERSCORE = 0x5f;
 
 const KINDS: readonly (readonly [name: Buffer, kind: MarkKind])[] = [

@@ -1,3 +1,4 @@
+import { CLOSE_BRACE, CLOSE_BRACKET, OPEN_BRACKET } from "../json/bytes.js";
 import { arrayElements, objectMembers } from "../json/members.js";
 import { skipWhitespace } from "../json/scan.js";
 import { type Hit, type HitList, HitsInAnswer } from "./hit.js";
@@ -16,9 +17,6 @@ const HITS_FIRST = Buffer.from('{"hits":[');
 const QUERY_BEHIND_HITS = Buffer.from('],"query":');
 const OPEN_BRACE = Buffer.from("{");
 const NO_HITS = Buffer.from("]");
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 
 /**
  * Finds the spans of a search answer.

@@ -5,6 +5,9 @@ import {
   ReplicaState,
   type Topology,
 } from "../../gen/miroir/v1/topology_pb.js";
+import { isMember } from "../copy/shard-roles.js";
+import { isAway } from "../nodes/away-nodes.js";
+import { indexesOn } from "../nodes/enter-nodes.js";
 
 /** A replica that is behind, on a node that answers. */
 export interface StaleReplica {
@@ -12,10 +15,6 @@ export interface StaleReplica {
   readonly indexUid: string;
   readonly nodeId: string;
 }
-
-import { isMember } from "../copy/shard-roles.js";
-import { isAway } from "../nodes/away-nodes.js";
-import { indexesOn } from "../nodes/enter-nodes.js";
 
 /**
  * Replicas that a repair could bring back now: stale, on a node that answers, each of their shards with a copy on another node
