@@ -1,22 +1,18 @@
 import { Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
-import { createShardHasher } from "../../../src/placement/shard.js";
 import { rankWriters } from "../../../src/placement/writer.js";
 import type { WritingProxies, WritingProxy } from "../../../src/proxy/topology/topology-view.js";
-import { defaultWriteConfig } from "../../../src/proxy/write/types.js";
-import { noWriteMetrics } from "../../../src/proxy/write/write-metrics.js";
-import { createWriteService, type WriteService } from "../../../src/proxy/write/write-service.js";
+import type { WriteService } from "../../../src/proxy/write/write-service.js";
 import { SimulatedControl } from "../../simulation/simulated-control.js";
 import { SimulatedNetwork } from "../../simulation/simulated-network.js";
 import { SimulatedNode } from "../../simulation/simulated-node.js";
 import { createVirtualWorld } from "../../simulation/virtual-world.js";
+import { runToEnd, sessionOf, simulatedWriter } from "./simulated-writer.js";
 
-const hasher = await createShardHasher();
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const signal = new AbortController().signal;
 const NAMES: readonly WritingProxy[] = ["a", "b"].map((id) => ({
   proxyId: id,
-  session: `session-of-${id}`,
+  session: sessionOf(id),
   peerAddress: `${id}:1`,
   peerKey: id,
 }));
@@ -29,26 +25,20 @@ function fleet() {
   const nodes = new Map([["node-0", node]]);
   const control = new SimulatedControl(world, nodes, { shards: 2, copies: 1, minInSync: 0 });
   let known: WritingProxies = { proxies: NAMES.slice(0, 1), complete: true };
-  const directory = { writers: () => known, onWritersChange: () => () => undefined };
   const services = new Map<string, WriteService>();
-  for (const { proxyId, session } of NAMES) {
-    const service = createWriteService({
+  for (const { proxyId } of NAMES) {
+    const service = simulatedWriter({
       world,
-      topology: control.source(),
-      lease: { proxyId, session, state: () => ({ kind: "held" }) },
-      directory,
+      control,
+      transport: new SimulatedNetwork(world, nodes).transport(),
+      proxyId,
+      writers: () => known,
       peers: {
         handOver: async ({ proxyId: id }, { instance, writer, waitMs }) => {
           const outcome = await serviceOf(id).handOver(instance, writer, waitMs);
           return { $typeName: "miroir.v1.HandOverResponse", reason: "", ...outcome };
         },
       },
-      control: control.transport(),
-      transport: new SimulatedNetwork(world, nodes).transport(),
-      config: { ...defaultWriteConfig("/nowhere"), nodeTimeoutMs: 2_000, controlTimeoutMs: 1_000 },
-      logger: silent,
-      metrics: noWriteMetrics,
-      hasher,
     });
     services.set(proxyId, service);
   }
@@ -57,15 +47,7 @@ function fleet() {
     if (service === undefined) throw new Error(`no proxy ${id}`);
     return service;
   };
-  const finish = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false;
-    const watched = work.finally(() => {
-      done = true;
-    });
-    watched.catch(() => undefined);
-    await world.runUntil(() => done, 600_000);
-    return watched;
-  };
+  const finish = <T>(work: Promise<T>): Promise<T> => runToEnd(world, work);
   const add = (id: string, indexUid: string, document: number) =>
     finish(
       serviceOf(id).submit(

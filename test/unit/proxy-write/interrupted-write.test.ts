@@ -5,17 +5,12 @@ import { formatTaskMetadata } from "../../../src/meilisearch/task-metadata.js";
 import { type NodeTransport, NodeUnavailableError } from "../../../src/meilisearch/transport.js";
 import { sequenceCode, shardCode } from "../../../src/placement/injected-fields.js";
 import { physicalName } from "../../../src/placement/physical-name.js";
-import { createShardHasher } from "../../../src/placement/shard.js";
-import { defaultWriteConfig } from "../../../src/proxy/write/types.js";
-import { noWriteMetrics } from "../../../src/proxy/write/write-metrics.js";
-import { createWriteService } from "../../../src/proxy/write/write-service.js";
 import { SimulatedControl } from "../../simulation/simulated-control.js";
 import { SimulatedNetwork } from "../../simulation/simulated-network.js";
 import { SimulatedNode } from "../../simulation/simulated-node.js";
 import { createVirtualWorld } from "../../simulation/virtual-world.js";
+import { hasher, runToEnd, sessionOf, simulatedWriter } from "./simulated-writer.js";
 
-const hasher = await createShardHasher();
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const SHARDS = 2;
 
 /** The first so many ids of a shard. */
@@ -39,14 +34,7 @@ function fleet() {
         : network.request(address, request),
     close: async () => undefined,
   };
-  const finish = async <T>(work: Promise<T>): Promise<T> => {
-    let done = false;
-    const watched = work.finally(() => {
-      done = true;
-    });
-    await world.runUntil(() => done, 600_000);
-    return watched;
-  };
+  const finish = <T>(work: Promise<T>): Promise<T> => runToEnd(world, work);
   const index = () => {
     const found = control.index("movies");
     if (found === undefined) throw new Error("there is no index yet");
@@ -57,20 +45,9 @@ function fleet() {
     index,
     /** A proxy, now the only one; gives what it answers to a write. */
     start(proxyId: string) {
-      const session = `session-of-${proxyId}`;
-      const proxies = [{ proxyId, session, peerAddress: "", peerKey: "" }];
-      const service = createWriteService({
-        world,
-        topology: control.source(),
-        lease: { proxyId, session, state: () => ({ kind: "held" }) },
-        directory: { writers: () => ({ proxies, complete: true }), onWritersChange: () => () => undefined },
-        control: control.transport(),
-        transport,
-        config: { ...defaultWriteConfig("/nowhere"), nodeTimeoutMs: 2_000, controlTimeoutMs: 1_000 },
-        logger: silent,
-        metrics: noWriteMetrics,
-        hasher,
-      });
+      const proxies = [{ proxyId, session: sessionOf(proxyId), peerAddress: "", peerKey: "" }];
+      const writers = () => ({ proxies, complete: true });
+      const service = simulatedWriter({ world, control, transport, proxyId, writers });
       return async (id: number | undefined): Promise<number> => {
         const body = Readable.from([Buffer.from(JSON.stringify([{ id }]))]);
         const write = { kind: "replace", indexUid: "movies", contentType: "application/json", body } as const;
@@ -101,7 +78,7 @@ it("an interrupted write stays where the replica that has it could go, but one t
   expect(await write(idsOf(1, 1)[0])).toBe(202);
   // Now node-1 has the last copy of shard 1, and node-0 none of a shard that nobody else has.
   expect(states().get("node-2")).toBe(ReplicaState.STALE);
-  await interrupted("node-0", "session-of-a", seen, 0);
+  await interrupted("node-0", sessionOf("a"), seen, 0);
 
   expect(await start("b")(next)).toBe(202);
 

@@ -2,18 +2,13 @@ import { Readable } from "node:stream";
 import { describe, expect, it } from "vitest";
 import type { NodeAddress, NodeTransport } from "../../../src/meilisearch/transport.js";
 import { NodeUnavailableError } from "../../../src/meilisearch/transport.js";
-import { createShardHasher } from "../../../src/placement/shard.js";
 import type { NodeView, TopologySource, WritingProxies } from "../../../src/proxy/topology/topology-view.js";
-import { defaultWriteConfig } from "../../../src/proxy/write/types.js";
-import { noWriteMetrics } from "../../../src/proxy/write/write-metrics.js";
-import { createWriteService } from "../../../src/proxy/write/write-service.js";
 import { SimulatedControl } from "../../simulation/simulated-control.js";
 import { SimulatedNetwork } from "../../simulation/simulated-network.js";
 import { refusal, SimulatedNode } from "../../simulation/simulated-node.js";
 import { createVirtualWorld } from "../../simulation/virtual-world.js";
+import { sessionOf, simulatedWriter } from "./simulated-writer.js";
 
-const hasher = await createShardHasher();
-const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 const signal = new AbortController().signal;
 
 /** A node that asks for other keys than before, some time before the topology has them. */
@@ -45,20 +40,12 @@ function fleet() {
     close: async () => undefined,
   };
   const start = (proxyId: string) => {
-    const session = `session-of-${proxyId}`;
-    writers = { proxies: [{ proxyId, session, peerAddress: "", peerKey: "" }], complete: true };
-    const service = createWriteService({
-      world,
-      topology: withKeys(control.source(), () => known),
-      lease: { proxyId, session, state: () => ({ kind: "held" }) },
-      directory: { writers: () => writers, onWritersChange: () => () => undefined },
-      control: control.transport(),
-      transport,
-      config: { ...defaultWriteConfig("/nowhere"), nodeTimeoutMs: 2_000, controlTimeoutMs: 1_000 },
-      logger: silent,
-      metrics: noWriteMetrics,
-      hasher,
-    });
+    writers = {
+      proxies: [{ proxyId, session: sessionOf(proxyId), peerAddress: "", peerKey: "" }],
+      complete: true,
+    };
+    const topology = withKeys(control.source(), () => known);
+    const service = simulatedWriter({ world, control, transport, proxyId, topology, writers: () => writers });
     return async (document: number): Promise<number> => {
       let status = 0;
       const body = Readable.from([Buffer.from(JSON.stringify([{ id: document }]))]);
