@@ -121,7 +121,10 @@ export function createNodeHealth(
   };
 
   const brokeOff = (nodeId: string, state: NodeState): void => {
-    if (state.open === undefined) return open(nodeId, state, brokenMs);
+    if (state.open === undefined) {
+      open(nodeId, state, brokenMs);
+      return;
+    }
     // It may have been restarted once more, and has to be waited for from now on.
     state.open.timer.cancel();
     arm(nodeId, state, Math.max(brokenMs, state.open.openMs));
