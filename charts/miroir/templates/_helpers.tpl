@@ -245,10 +245,17 @@ shards: {{ int $c.shards }}
 min_in_sync: {{ int $c.minInSync }}
 unavailable_shard_policy: {{ $c.unavailableShardPolicy }}
 read_spread: {{ $c.readSpread }}
+hedge_percent: {{ $c.hedgePercent }}
+adaptive_reads: {{ $c.adaptiveReads }}
+coalesce_searches: {{ $c.coalesceSearches }}
+max_concurrent_reads: {{ int $c.maxConcurrentReads }}
+max_queued_reads: {{ int $c.maxQueuedReads }}
+read_timeout_ms: {{ int $c.readTimeoutMs }}
 http_payload_size_limit: {{ int64 $c.httpPayloadSizeLimit }}
 spool_threshold: {{ int64 $c.spoolThreshold }}
 lease_duration_ms: {{ int $c.leaseDurationMs }}
 leader_lease_ms: {{ int $c.leaderLeaseMs }}
+write_hold_ms: {{ int $c.writeHoldMs }}
 node_write_timeout_ms: {{ int $c.nodeWriteTimeoutMs }}
 log_level: {{ $c.logLevel }}
 nodes:
