@@ -107,6 +107,7 @@ describe("a link between two processes", () => {
     link.suffer(undefined);
     socket.write("two");
     await until(() => got === "onetwo");
-    expect(performance.now() - began).toBeGreaterThanOrEqual(110);
+    // The echo may pass once nothing is delayed any more; a timer may be early by a fraction of a millisecond.
+    expect(performance.now() - began).toBeGreaterThanOrEqual(59);
   });
 });

@@ -201,12 +201,12 @@ describe("a store on SQLite", () => {
   });
 
   describe("whose file is damaged", () => {
-    it("anywhere: reads what was written, or fails as a store error", async () => {
+    it("anywhere: mostly reads what was written, or fails as a store error", async () => {
       await fill();
       const whole = await readAll(path);
       const bytes = await readFile(path);
       const copy = join(directory, "copy.db");
-      const outcomes = { read: 0, refused: 0 };
+      const outcomes = { read: 0, short: 0, refused: 0 };
       await fc.assert(
         fc.asyncProperty(
           fc.array(fc.tuple(fc.nat(bytes.length - 1), fc.integer({ min: 1, max: 255 })), {
@@ -220,8 +220,9 @@ describe("a store on SQLite", () => {
             await writeFile(copy, damaged);
             try {
               const read = await readAll(copy);
-              expect(read.length).toBeGreaterThan(whole.length / 2);
-              outcomes.read++;
+              // Pages carry no checksums: a changed key inside of a tree can hide the rows behind it, which SQLite does not notice.
+              if (read.length > whole.length / 2) outcomes.read++;
+              else outcomes.short++;
             } catch (error) {
               expect(error).toBeInstanceOf(StoreError);
               expect(error).not.toMatchObject({ code: "invalid_argument" });
@@ -232,6 +233,7 @@ describe("a store on SQLite", () => {
         { numRuns: 120 },
       );
       expect(outcomes.refused).toBeGreaterThan(10);
+      expect(outcomes.short).toBeLessThan(outcomes.read / 4);
     });
 
     it("by being cut short: fails as a store error", async () => {
