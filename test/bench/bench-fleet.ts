@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findFreePort } from "../../src/nodes/ports.js";
 import { type Running, spawnMiroir } from "../integration/cli-process.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
+import { InspectedProcess } from "./inspected-process.js";
 
 /** A control plane and a proxy, each a process of its own, over nodes that somebody else started. */
 export interface BenchFleet {
@@ -13,6 +15,8 @@ export interface BenchFleet {
   readonly controlAddress: string;
   readonly proxyPid: number;
   readonly controlPid: number;
+  /** Opens a debugging connection to one of the processes, where the fleet was started for it. */
+  inspect(process: "control" | "proxy"): Promise<InspectedProcess>;
   stop(): Promise<void>;
 }
 
@@ -26,8 +30,8 @@ export interface BenchFleetOptions {
   readonly shards?: number;
   /** Largest body that the proxy takes, in bytes; its default unless given. */
   readonly payloadLimitBytes?: number;
-  /** Where the proxy leaves a profile of its processor time when it ends; none unless given. */
-  readonly profileFolder?: string;
+  /** Whether the processes can be inspected; false unless given. */
+  readonly isInspected?: boolean;
 }
 
 const READY_ATTEMPTS = 300;
@@ -37,8 +41,10 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
   const folder = mkdtempSync(join(tmpdir(), "miroir-bench-"));
   const { payloadLimitBytes } = options;
   const processes: Running[] = [];
-  const start = (args: readonly string[], nodeArgs: readonly string[] = []): Running => {
-    const running = spawnMiroir(args, { MIROIR_LOG_LEVEL: "info" }, nodeArgs);
+  const debugPorts = { control: await findFreePort(), proxy: await findFreePort() };
+  const start = (process: "control" | "proxy", args: readonly string[]): Running => {
+    const nodeArgs = options.isInspected === true ? [`--inspect=127.0.0.1:${debugPorts[process]}`] : [];
+    const running = spawnMiroir([process, ...args], { MIROIR_LOG_LEVEL: "info" }, nodeArgs);
     processes.unshift(running);
     return running;
   };
@@ -50,19 +56,16 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const control = start([
-      ...["control", "--grpc", "127.0.0.1:0", "--data-dir", folder, "--node-key", options.nodeKey],
+    const control = start("control", [
+      ...["--grpc", "127.0.0.1:0", "--data-dir", folder, "--node-key", options.nodeKey],
       ...["--replication-factor", `${options.replicationFactor ?? 1}`, "--shards", `${options.shards ?? 64}`],
       ...options.nodeUrls.flatMap((url) => ["--node", url]),
     ]);
     const { address } = await control.logged("control plane is serving");
-    const proxy = start(
-      [
-        ...["proxy", "--http", "127.0.0.1:0", "--control", String(address)],
-        ...(payloadLimitBytes === undefined ? [] : ["--http-payload-size-limit", `${payloadLimitBytes}`]),
-      ],
-      options.profileFolder === undefined ? [] : ["--cpu-prof", `--cpu-prof-dir=${options.profileFolder}`],
-    );
+    const proxy = start("proxy", [
+      ...["--http", "127.0.0.1:0", "--control", String(address)],
+      ...(payloadLimitBytes === undefined ? [] : ["--http-payload-size-limit", `${payloadLimitBytes}`]),
+    ]);
     const { url } = await proxy.logged("proxy is serving");
     const api = meilisearchHttp(String(url));
     await untilReady(api);
@@ -72,6 +75,7 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
       controlAddress: String(address),
       proxyPid: proxy.child.pid ?? 0,
       controlPid: control.child.pid ?? 0,
+      inspect: (process) => InspectedProcess.open(debugPorts[process]),
       stop,
     };
   } catch (error) {

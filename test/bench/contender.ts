@@ -108,6 +108,7 @@ export function summarize(turns: readonly Turn[]) {
     nodesCpuMs: over(({ nodesCpuMs }) => nodesCpuMs),
     p50Ms: over(({ load }) => load.p50),
     p99Ms: over(({ load }) => load.p99),
+    lateP99Ms: over(({ load }) => load.lateP99),
     gcMsPer1000: over((turn) => perThousand(turn, turn.runtime?.gcMs)),
     scavengesPer1000: over((turn) => perThousand(turn, turn.runtime?.scavenges)),
     loopDelayP99Ms: over(({ runtime }) => runtime?.loopDelayP99Ms),

@@ -5,8 +5,11 @@ const HEAD_END = Buffer.from("\r\n\r\n");
 const LENGTH = /\r\ncontent-length: *(\d+)/i;
 const AUTHORIZATION = /\r\nauthorization: *([^\r]*)/i;
 const CONTENT_TYPE = /\r\ncontent-type: *([^\r]*)/i;
-const SEARCH = /^POST \/indexes\/[^/ ]+\/search /;
-const DOCUMENTS_CHANGE = /^(?:POST|PUT|PATCH|DELETE) \/indexes/;
+const SEARCH = /^POST \/indexes\/([^/ ]+)\/search /;
+const INDEX_CHANGE = /^(?:POST|PUT|PATCH|DELETE) \/indexes\/([^/ ]+)/;
+
+/** Answers by index, and by the bytes of the search. */
+type KnownAnswers = Map<string, Map<string, Buffer>>;
 
 /** A server in front of a node that gives answers to searches it has seen before from memory. */
 export interface FixedAnswers {
@@ -17,10 +20,10 @@ export interface FixedAnswers {
 /**
  * Stands in front of the node at `target`: everything passes, but a search that was asked before, byte by byte, is answered with the bytes
  * that the node gave then, at the cost of little more than the system calls. So a node's own work is no part of a measurement, and
- * whatever it is asked it answers truly. Changes of an index make it forget.
+ * whatever it is asked it answers truly. A request to change an index makes it forget the answers of that index.
  */
 export async function startFixedAnswers(target: string): Promise<FixedAnswers> {
-  const known = new Map<string, Buffer>();
+  const known: KnownAnswers = new Map();
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
@@ -45,7 +48,7 @@ function listen(server: Server): Promise<void> {
   });
 }
 
-function serve(socket: Socket, target: string, known: Map<string, Buffer>): void {
+function serve(socket: Socket, target: string, known: KnownAnswers): void {
   let received: Buffer = Buffer.alloc(0);
   let isAnswering = false;
   const next = (): void => {
@@ -58,20 +61,19 @@ function serve(socket: Socket, target: string, known: Map<string, Buffer>): void
       if (received.length < end) return;
       const body = received.subarray(start, end);
       received = received.subarray(end);
-      const key = SEARCH.test(head)
-        ? `${head.slice(0, head.indexOf("\r\n"))}\n${body.toString("latin1")}`
-        : undefined;
-      const answer = key === undefined ? undefined : known.get(key);
+      const searched = SEARCH.exec(head)?.[1];
+      const key = searched === undefined ? "" : body.toString("latin1");
+      const answer = searched === undefined ? undefined : known.get(searched)?.get(key);
       if (answer !== undefined) {
         socket.write(answer);
         continue;
       }
-      if (DOCUMENTS_CHANGE.test(head) && key === undefined) known.clear();
+      if (searched === undefined) known.delete(INDEX_CHANGE.exec(head)?.[1] ?? "");
       isAnswering = true;
       ask(target, head, body)
         .then(
           ({ status, bytes }) => {
-            if (key !== undefined && status === 200) known.set(key, bytes);
+            if (searched !== undefined && status === 200) remember(known, searched, key, bytes);
             socket.write(bytes);
           },
           () => socket.destroy(),
@@ -86,6 +88,12 @@ function serve(socket: Socket, target: string, known: Map<string, Buffer>): void
     received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
     next();
   });
+}
+
+function remember(known: KnownAnswers, index: string, key: string, answer: Buffer): void {
+  const answers = known.get(index) ?? new Map<string, Buffer>();
+  known.set(index, answers);
+  answers.set(key, answer);
 }
 
 async function ask(

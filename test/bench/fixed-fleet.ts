@@ -23,14 +23,15 @@ export async function startFixedFleet(options: {
   readonly nodeUrls: readonly string[];
   readonly documents: readonly BenchDocument[];
   readonly shards?: number;
-  readonly profileFolder?: string | undefined;
+  /** Whether its processes can be inspected; false unless given. */
+  readonly isInspected?: boolean;
 }): Promise<BenchFleet> {
-  const { documents, nodeUrls, profileFolder, shards } = options;
+  const { documents, nodeUrls, isInspected = false, shards } = options;
   const fleet = await startBenchFleet({
     nodeUrls,
     nodeKey: FIXED_NODE_KEY,
     ...(shards === undefined ? {} : { shards }),
-    ...(profileFolder === undefined ? {} : { profileFolder }),
+    isInspected,
   });
   try {
     await fillIndex(fleet.api, FIXED_INDEX, documents);

@@ -12,6 +12,7 @@ interface IngestFlags {
   readonly replicationFactors: readonly number[];
   readonly batch: number;
   readonly repeats: number;
+  readonly profile?: string;
   readonly json?: boolean;
 }
 
@@ -31,6 +32,7 @@ export function addIngestCommand(program: Command): void {
     )
     .option("--batch <count>", "documents of one request", Number, 1_000)
     .option("--repeats <count>", "measurements of each kind, taking turns", Number, 3)
+    .option("--profile <folder>", "where CPU profiles of the proxies go (ingest-1.cpuprofile, …)")
     .option("--json", "print one JSON document")
     .action(async (flags: IngestFlags) => {
       printReport(await measure(flags), flags.json, printed);
@@ -39,7 +41,7 @@ export function addIngestCommand(program: Command): void {
 
 async function measure(flags: IngestFlags) {
   const documents = readDocuments(flags.corpus);
-  const results = await benchIngest({ ...flags, documents, progress });
+  const results = await benchIngest({ ...flags, documents, profileFolder: flags.profile, progress });
   const [alone] = results;
   return {
     kind: "ingest",
@@ -63,6 +65,7 @@ function summary({ replicationFactor, turns }: IngestResult, alone: IngestResult
       turns.map((turn, at) => turn.searchableSeconds / (alone?.turns[at]?.searchableSeconds ?? Number.NaN)),
     ),
     nodesCpuSeconds: over((turn) => turn.nodesCpuSeconds),
+    batches: over((turn) => turn.batches),
     proxyCpuSeconds: over(({ proxy }) => proxy?.cpuSeconds),
     proxyMostMegabytes: over(({ proxy }) => (proxy === undefined ? undefined : proxy.mostBytes / 1e6)),
   };
@@ -72,12 +75,16 @@ function printed({ backend, results, settings }: Awaited<ReturnType<typeof measu
   return [
     `${settings.documents} documents in batches of ${settings.batch}; ${backend} nodes, ${settings.nodes} in a fleet`,
     table(
-      ["TO", "ACCEPTED S", "SEARCHABLE S", "OF ONE NODE", "NODES' CPU S", "PROXY'S CPU S", "PROXY'S MOST MB"],
+      [
+        ...["TO", "ACCEPTED S", "SEARCHABLE S", "OF ONE NODE", "BATCHES A NODE"],
+        ...["NODES' CPU S", "PROXY'S CPU S", "PROXY'S MOST MB"],
+      ],
       results.map((row) => [
         row.name,
         printSpread(row.acceptedSeconds),
         printSpread(row.searchableSeconds),
         printSpread(row.searchableRatio),
+        printSpread(row.batches),
         printSpread(row.nodesCpuSeconds),
         printSpread(row.proxyCpuSeconds),
         printSpread(row.proxyMostMegabytes),

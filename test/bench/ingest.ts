@@ -1,8 +1,9 @@
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
 import { startNodes } from "../support/nodes.js";
-import { startBenchFleet } from "./bench-fleet.js";
+import { type BenchFleet, startBenchFleet } from "./bench-fleet.js";
 import type { BenchDocument } from "./documents.js";
 import { cpuMs, forgetMost, memoryOf } from "./process-usage.js";
+import { beginProfiles } from "./profiles.js";
 import { Started } from "./started.js";
 
 /** How document additions are measured. */
@@ -13,6 +14,8 @@ export interface IngestBenchOptions {
   /** Documents of one request. */
   readonly batch: number;
   readonly repeats: number;
+  /** Where profiles of the proxies' processor time go; none unless given. */
+  readonly profileFolder?: string | undefined;
   readonly progress: (text: string) => void;
 }
 
@@ -22,6 +25,8 @@ export interface IngestTurn {
   readonly searchableSeconds: number;
   /** Processor time of all nodes together. */
   readonly nodesCpuSeconds: number;
+  /** Batches that a node made of the requests, the mean of all nodes. */
+  readonly batches: number;
   /** Undefined where no proxy stands in front. */
   readonly proxy: { readonly cpuSeconds: number; readonly mostBytes: number } | undefined;
 }
@@ -36,6 +41,7 @@ export interface IngestResult {
 interface Target {
   readonly replicationFactor: number | undefined;
   readonly api: MeilisearchHttp;
+  readonly nodes: readonly MeilisearchHttp[];
   readonly nodePids: readonly number[];
   readonly proxyPid: number | undefined;
 }
@@ -58,19 +64,30 @@ export async function benchIngest(options: IngestBenchOptions): Promise<IngestRe
       {
         replicationFactor: undefined,
         api: meilisearchHttp(node.url, node.masterKey),
+        nodes: [meilisearchHttp(node.url, node.masterKey)],
         nodePids: [node.pid ?? 0],
         proxyPid: undefined,
       },
     ];
+    const fleets: { readonly name: string; readonly fleet: BenchFleet }[] = [];
+    const isInspected = options.profileFolder !== undefined;
     for (const replicationFactor of options.replicationFactors) {
       const { nodes } = started.keep(await startNodes(options.nodes));
       const nodeUrls = nodes.map(({ url }) => url);
       const fleet = started.keep(
-        await startBenchFleet({ nodeUrls, nodeKey: node.masterKey ?? "", replicationFactor }),
+        await startBenchFleet({ nodeUrls, nodeKey: node.masterKey ?? "", replicationFactor, isInspected }),
       );
+      fleets.push({ name: `ingest-${replicationFactor}`, fleet });
       const nodePids = nodes.map(({ pid }) => pid ?? 0);
-      targets.push({ replicationFactor, api: fleet.api, nodePids, proxyPid: fleet.proxyPid });
+      targets.push({
+        replicationFactor,
+        api: fleet.api,
+        nodes: nodes.map(({ url, masterKey }) => meilisearchHttp(url, masterKey)),
+        nodePids,
+        proxyPid: fleet.proxyPid,
+      });
     }
+    const endProfiles = await beginProfiles(options.profileFolder, fleets);
     const turns = targets.map((): IngestTurn[] => []);
     for (let repeat = 1; repeat <= options.repeats; repeat++) {
       for (const [at, target] of targets.entries()) {
@@ -81,6 +98,7 @@ export async function benchIngest(options: IngestBenchOptions): Promise<IngestRe
         turns[at]?.push(await ingest(target, `ingest-${repeat}`, bodies));
       }
     }
+    await endProfiles();
     return targets.map(({ replicationFactor }, at) => ({ replicationFactor, turns: turns[at] ?? [] }));
   } finally {
     await started.stop();
@@ -88,10 +106,11 @@ export async function benchIngest(options: IngestBenchOptions): Promise<IngestRe
 }
 
 async function ingest(target: Target, index: string, bodies: readonly string[]): Promise<IngestTurn> {
-  const { api, nodePids, proxyPid } = target;
+  const { api, nodes, nodePids, proxyPid } = target;
   const nodesCpu = (): number => nodePids.reduce((sum, pid) => sum + cpuMs(pid), 0) / 1_000;
   const proxyCpu = (): number => (proxyPid === undefined ? 0 : cpuMs(proxyPid) / 1_000);
   if (proxyPid !== undefined) forgetMost(proxyPid);
+  const batchesBefore = await batchesOf(nodes);
   const before = { nodes: nodesCpu(), proxy: proxyCpu() };
   const began = performance.now();
   const tasks: number[] = [];
@@ -103,6 +122,7 @@ async function ingest(target: Target, index: string, bodies: readonly string[]):
     acceptedSeconds,
     searchableSeconds: (performance.now() - began) / 1_000,
     nodesCpuSeconds: nodesCpu() - before.nodes,
+    batches: ((await batchesOf(nodes)) - batchesBefore) / nodes.length,
     proxy:
       proxyPid === undefined
         ? undefined
@@ -111,4 +131,11 @@ async function ingest(target: Target, index: string, bodies: readonly string[]):
   const { taskUid } = await api.ok<{ taskUid: number }>("DELETE", `/indexes/${index}`);
   await api.waitForTask(taskUid);
   return turn;
+}
+
+/** Batches of added documents that nodes have made so far, all nodes together. */
+async function batchesOf(nodes: readonly MeilisearchHttp[]): Promise<number> {
+  const path = "/batches?types=documentAdditionOrUpdate&limit=1";
+  const pages = await Promise.all(nodes.map((node) => node.ok<{ total: number }>("GET", path)));
+  return pages.reduce((sum, { total }) => sum + total, 0);
 }

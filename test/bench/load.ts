@@ -12,6 +12,8 @@ export interface LoadResult {
   /** Milliseconds. */
   readonly p50: number;
   readonly p99: number;
+  /** By how many milliseconds 1 % of the requests, or more, were sent later than they were due: not the server's fault, unless it held all callers. */
+  readonly lateP99: number;
 }
 
 /** A number of callers, each of which makes its next request when it has the whole answer to the last one. */
@@ -77,8 +79,9 @@ async function openLoop(open: OpenCaller, { perSecond, durationMs }: OpenLoop): 
   const dueAt = (turn: number): number => started + (turn * 1_000) / perSecond;
   try {
     for (let turn = 0; turn < total; ) {
-      if (dueAt(turn) > performance.now()) {
-        await new Promise((resolve) => setTimeout(resolve, 1));
+      const early = dueAt(turn) - performance.now();
+      if (early > 0) {
+        await new Promise((resolve) => setTimeout(resolve, Math.max(1, Math.floor(early))));
         continue;
       }
       const caller = await nextCaller();
@@ -102,10 +105,12 @@ function openAll(open: OpenCaller, count: number): Promise<Caller[]> {
 
 class Tally {
   readonly #latencies: number[] = [];
+  readonly #lateness: number[] = [];
   #failures = 0;
   #wrong = 0;
 
   async call(caller: Caller, turn: number, since: number): Promise<void> {
+    this.#lateness.push(performance.now() - since);
     const outcome = await caller.call(turn);
     this.#latencies.push(performance.now() - since);
     if (outcome === "failed") this.#failures++;
@@ -121,6 +126,7 @@ class Tally {
       perSecond: (latencies.length * 1_000) / elapsedMs,
       p50: quantile(latencies, 0.5),
       p99: quantile(latencies, 0.99),
+      lateP99: quantile(Float64Array.from(this.#lateness).sort(), 0.99),
     };
   }
 }

@@ -15,6 +15,7 @@ import {
   startFixedNodes,
 } from "./fixed-fleet.js";
 import { startHaproxy } from "./haproxy.js";
+import { beginProfiles } from "./profiles.js";
 import { median } from "./quantiles.js";
 import { Started } from "./started.js";
 
@@ -39,23 +40,22 @@ export interface ProxyBenchOptions {
   readonly durationMs: number;
   readonly repeats: number;
   readonly only: readonly ContenderName[];
-  /** Where Miroir's proxies leave profiles of their processor time; none unless given. */
-  readonly profileFolder?: string;
+  /** Where profiles of the processor time of Miroir's proxies go; none unless given. */
+  readonly profileFolder?: string | undefined;
   readonly progress: (text: string) => void;
 }
 
 /** What was measured, by contender; nothing of those that could not be started. */
 export interface ProxyBenchResult {
   readonly closed: ReadonlyMap<ContenderName, readonly Turn[]>;
-  /** Miroir at half the rate that it reached, each time beside a node asked directly at the same rate. */
+  /** Miroir at half the rate that it reached, each time beside a node asked directly, and through a relay, at the same rate. */
   readonly half: ReadonlyMap<ContenderName, HalfRate>;
 }
 
 /** Turns at a constant rate. */
 export interface HalfRate {
   readonly perSecond: number;
-  readonly turns: readonly Turn[];
-  readonly direct: readonly Turn[];
+  readonly turns: ReadonlyMap<ContenderName, readonly Turn[]>;
 }
 
 const RELAYS = new URL("./relays-main.ts", import.meta.url);
@@ -70,22 +70,20 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
   const { clients, durationMs, only, progress, repeats } = options;
   const started = new Started();
   try {
-    const contenders = await startContenders(options, started);
+    const { contenders, fleets } = await startContenders(options, started);
     for (const contender of contenders) await callEach(contender, options.requests.length);
     await warmUp(contenders, clients, progress);
     const measured = contenders.filter(({ name }) => only.includes(name));
+    const endProfiles = await beginProfiles(options.profileFolder, fleets);
     const closed = await takeTurns(measured, { clients, durationMs }, repeats, progress);
+    await endProfiles();
     const half = new Map<ContenderName, HalfRate>();
-    const direct = contenders.filter(({ name }) => name === "direct");
+    const beside = contenders.filter(({ name }) => name === "relay" || name === "direct");
     for (const contender of measured.filter(({ miroir }) => miroir !== undefined)) {
       const reached = median((closed.get(contender.name) ?? []).map(({ load }) => load.perSecond));
       const perSecond = Math.max(1, Math.floor(reached / 2));
-      const turns = await takeTurns([contender, ...direct], { perSecond, durationMs }, repeats, progress);
-      half.set(contender.name, {
-        perSecond,
-        turns: turns.get(contender.name) ?? [],
-        direct: turns.get("direct") ?? [],
-      });
+      const turns = await takeTurns([contender, ...beside], { perSecond, durationMs }, repeats, progress);
+      half.set(contender.name, { perSecond, turns });
     }
     return { closed, half };
   } finally {
@@ -97,7 +95,10 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
 async function startContenders(
   { documents, only, profileFolder, progress, requests }: ProxyBenchOptions,
   started: Started,
-): Promise<Contender<ContenderName>[]> {
+): Promise<{
+  readonly contenders: readonly Contender<ContenderName>[];
+  readonly fleets: readonly { readonly name: ContenderName; readonly fleet: BenchFleet }[];
+}> {
   progress("starting nodes, proxies and control planes, and loading documents");
   const nodes = started.keep(await startFixedNodes(FLEET_NODES + 2));
   const [plainUrl = "", aloneUrl = "", ...urls] = nodes.urls;
@@ -105,6 +106,7 @@ async function startContenders(
   await fillIndex(plain, FIXED_INDEX, documents);
   const isRight = await checkOfHits(plain, requests);
   const contenders: Contender<ContenderName>[] = [];
+  const fleets: { readonly name: ContenderName; readonly fleet: BenchFleet }[] = [];
   const add = (
     name: ContenderName,
     url: string,
@@ -120,10 +122,12 @@ async function startContenders(
   };
   const addChild = (name: ContenderName, { urls: [url = ""], pid }: ChildServer): void =>
     add(name, url, FIXED_NODE_KEY, { proxyPid: pid });
-  const addMiroir = (name: ContenderName, { api, proxyPid }: BenchFleet): void =>
-    add(name, api.url, undefined, { proxyPid, miroir: api });
+  const addMiroir = (name: ContenderName, fleet: BenchFleet): void => {
+    fleets.push({ name, fleet });
+    add(name, fleet.url, undefined, { proxyPid: fleet.proxyPid, miroir: fleet.api });
+  };
   const fleetOver = async (nodeUrls: readonly string[]): Promise<BenchFleet> =>
-    started.keep(await startFixedFleet({ nodeUrls, documents, profileFolder }));
+    started.keep(await startFixedFleet({ nodeUrls, documents, isInspected: profileFolder !== undefined }));
 
   if (only.includes("miroir-3") || only.includes("naive-3")) {
     const fleet = await fleetOver(urls);
@@ -142,5 +146,6 @@ async function startContenders(
     else addChild("haproxy", started.keep(haproxy));
   }
   add("direct", plainUrl, FIXED_NODE_KEY, {});
-  return contenders.sort((a, b) => CONTENDERS.indexOf(a.name) - CONTENDERS.indexOf(b.name));
+  contenders.sort((a, b) => CONTENDERS.indexOf(a.name) - CONTENDERS.indexOf(b.name));
+  return { contenders, fleets };
 }

@@ -38,7 +38,7 @@ export function addSearchCommand(program: Command): void {
     .addOption(
       new Option("--clients <counts...>", "numbers of clients").argParser(numbers(CLIENTS)).default(CLIENTS),
     )
-    .option("--profile <folder>", "where the proxy leaves a CPU profile (*.cpuprofile) when it ends")
+    .option("--profile <folder>", "where a CPU profile of the proxy goes (search.cpuprofile)")
     .option("--json", "print one JSON document")
     .action(async (flags: SearchFlags) => {
       printReport(await measure(flags), flags.json, printed);
@@ -55,7 +55,7 @@ async function measure(flags: SearchFlags) {
     durationMs: flags.seconds * 1_000,
     repeats: flags.repeats,
     clients: flags.clients,
-    ...(flags.profile === undefined ? {} : { profileFolder: flags.profile }),
+    profileFolder: flags.profile,
     progress,
   });
   return {

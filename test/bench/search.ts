@@ -6,6 +6,7 @@ import { startBenchFleet } from "./bench-fleet.js";
 import { httpCallers, type LoadRequest, roundCallers } from "./caller.js";
 import { type Contender, type Turn, takeTurns, warmUp } from "./contender.js";
 import type { BenchDocument } from "./documents.js";
+import { beginProfiles } from "./profiles.js";
 import { recordRounds } from "./recorded-rounds.js";
 import { Started } from "./started.js";
 
@@ -24,7 +25,8 @@ export interface SearchBenchOptions {
   readonly durationMs: number;
   readonly repeats: number;
   readonly clients: readonly number[];
-  readonly profileFolder?: string;
+  /** Where a profile of the proxy's processor time goes; none unless given. */
+  readonly profileFolder?: string | undefined;
   readonly progress: (text: string) => void;
 }
 
@@ -41,7 +43,7 @@ const WORDS: readonly string[] = ["plain", "prefix", "typo", "phrase"];
  * search over the fleet can cost: the requests that Miroir sends, whole answers of which are thrown away.
  */
 export async function benchSearch(options: SearchBenchOptions): Promise<SearchBenchResult> {
-  const { documents, progress, profileFolder } = options;
+  const { documents, progress } = options;
   const started = new Started();
   try {
     const plain = started.keep(await startNodes(1));
@@ -54,7 +56,7 @@ export async function benchSearch(options: SearchBenchOptions): Promise<SearchBe
         nodeUrls: fleetNodes.nodes.map(({ url }) => url),
         nodeKey,
         replicationFactor: options.replicationFactor,
-        ...(profileFolder === undefined ? {} : { profileFolder }),
+        isInspected: options.profileFolder !== undefined,
       }),
     );
     const alone = meilisearchHttp(node.url, nodeKey);
@@ -85,10 +87,12 @@ export async function benchSearch(options: SearchBenchOptions): Promise<SearchBe
     ];
     const results = new Map<number, ReadonlyMap<SearchContender, readonly Turn[]>>();
     await warmUp(contenders, Math.max(...options.clients), progress);
+    const endProfiles = await beginProfiles(options.profileFolder, [{ name: "search", fleet }]);
     for (const clients of options.clients) {
       const loop = { clients, durationMs: options.durationMs };
       results.set(clients, await takeTurns(contenders, loop, options.repeats, progress));
     }
+    await endProfiles();
     return results;
   } finally {
     await started.stop();
