@@ -9,6 +9,7 @@ import { isInjectedField } from "./injected-fields.js";
 import type { MergedSearch } from "./merged-search.js";
 import { numberMember, parsePartAnswer } from "./part-answer.js";
 import type { SearchPlan } from "./part-request.js";
+import { METADATA_MEMBER, passThrough } from "./pass-through.js";
 import type { PartAnswers } from "./round-answers.js";
 
 /** Prints the members in Meilisearch's order. */
@@ -82,12 +83,12 @@ export function singleAnswer(plan: SearchPlan, parts: readonly PartAnswers[]): B
   }
   const view = clientView(plan);
   if (needsNoView(body, view) && !body.includes(METADATA_MEMBER)) return body;
+  const passed = passThrough(body, view);
+  if (passed !== undefined) return passed;
   const answer = parsePartAnswer(body, 0);
   const rest = [...answer.members].map(([name, raw]) => `"${name}":${clientMember(plan, name, raw)}`);
   return printBody(answer.hits, view, rest);
 }
-
-const METADATA_MEMBER = Buffer.from('"metadata":');
 
 function clientMember(plan: SearchPlan, name: string, raw: Buffer): string {
   switch (name) {

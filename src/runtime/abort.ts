@@ -40,3 +40,24 @@ export function linkAbort(...signals: readonly AbortSignal[]): LinkedAbort {
     },
   };
 }
+
+/**
+ * Results of several pieces of work that run at once, each given a signal to stop by: once one of them fails, the others are not waited
+ * for any more. A single one is given `signal` itself.
+ */
+export async function allOrStopped<T>(
+  signal: AbortSignal,
+  works: readonly ((signal: AbortSignal) => Promise<T>)[],
+): Promise<T[]> {
+  const [only, ...others] = works;
+  if (only !== undefined && others.length === 0) return [await only(signal)];
+  const stop = linkAbort(signal);
+  try {
+    return await Promise.all(works.map((work) => work(stop.signal)));
+  } catch (error) {
+    stop.abort(new Error("work beside it has failed", { cause: error }));
+    throw error;
+  } finally {
+    stop.unlink();
+  }
+}

@@ -6,7 +6,7 @@ import {
   NodeUnavailableError,
 } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
-import { linkAbort } from "../../runtime/abort.js";
+import { allOrStopped } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
@@ -119,6 +119,9 @@ const MAX_RESTARTS = 3;
 /** How long a read waits for a topology that explains why a node does not know the index. Milliseconds. */
 const TOPOLOGY_WAIT_MS = 250;
 
+/** No node is excluded. */
+const NONE: ReadonlySet<string> = new Set();
+
 interface Covered {
   readonly answers: readonly NodeAnswer[];
   readonly missing: readonly number[];
@@ -193,21 +196,12 @@ class ReadPass {
     const { view, index } = this;
     const first =
       shards === undefined ? selection.cover(view, index) : selection.coverSome(view, index, shards);
-    const stop = linkAbort(signal);
-    let isOver = false;
-    try {
-      signal.throwIfAborted();
-      this.sample(first);
-      const { parts, covered } = await this.coverWhole(first, new Set(), stop.signal, mayRestart);
-      signal.throwIfAborted();
-      const answers = [...covered.answers].sort((a, b) => (a.ask.shards[0] ?? 0) - (b.ask.shards[0] ?? 0));
-      isOver = true;
-      return { index, view, parts, answers, missing: [...covered.missing].sort((a, b) => a - b) };
-    } finally {
-      stop.unlink();
-      // Where one part ended the read, the others are not waited for.
-      if (!isOver) stop.abort(new Error("the read is over"));
-    }
+    signal.throwIfAborted();
+    this.sample(first);
+    const { parts, covered } = await this.coverWhole(first, NONE, signal, mayRestart);
+    signal.throwIfAborted();
+    const answers = [...covered.answers].sort((a, b) => (a.ask.shards[0] ?? 0) - (b.ask.shards[0] ?? 0));
+    return { index, view, parts, answers, missing: [...covered.missing].sort((a, b) => a - b) };
   }
 
   /** Serves the whole read; as one part for as long as single nodes can. */
@@ -244,8 +238,9 @@ class ReadPass {
     signal: AbortSignal,
     mayRestart: boolean,
   ): Promise<Covered> {
-    const parts = await Promise.all(
-      coverage.asks.map((ask) => this.coverPart(ask, excluded, signal, mayRestart)),
+    const parts = await allOrStopped(
+      signal,
+      coverage.asks.map((ask) => (stop) => this.coverPart(ask, excluded, stop, mayRestart)),
     );
     return {
       answers: parts.flatMap((part) => part.answers),

@@ -1,0 +1,132 @@
+import { BACKSLASH, CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
+import { Pieces } from "../json/pieces.js";
+import { valueEnd } from "../json/scan.js";
+import { SEQUENCE_FIELD, SHARD_FIELD, sequenceCode, shardCode } from "../placement/injected-fields.js";
+import type { ClientView } from "./client-hit.js";
+import { scanHit } from "./hit-scan.js";
+
+/**
+ * A search answer without the injected fields of its hits, found by searches that look at many bytes at a time: all others are only
+ * copied. Undefined where the client is to see anything else otherwise than a node prints it, and wherever an answer is not exactly as
+ * Meilisearch prints what Miroir wrote: that is left to those who read any JSON.
+ *
+ * @throws JsonSyntaxError where a hit does not end
+ */
+export function passThrough(answer: Buffer, view: ClientView): Buffer | undefined {
+  if (!cutsAreEnough(view) || !startsAt(answer, 0, HITS_FIRST) || answer.includes(CODED_CHARACTER)) {
+    return undefined;
+  }
+  const passing = new PassingAnswer(answer, view);
+  let at = HITS_FIRST.length;
+  while (answer[at] !== CLOSE_BRACKET) {
+    if (at > HITS_FIRST.length && answer[at++] !== COMMA) return undefined;
+    at = passing.behindHit(at);
+    if (at === -1) return undefined;
+  }
+  return answer.includes(INJECTED_NAME, at) || answer.includes(METADATA_MEMBER, at)
+    ? undefined
+    : passing.rest();
+}
+
+/** In an answer that tells which index it is of, by the name that the node knows. */
+export const METADATA_MEMBER = Buffer.from('"metadata":');
+
+const HITS_FIRST = Buffer.from('{"hits":[');
+/** Only control characters are printed so, and none is in a name that is looked for here; others might hide one. */
+const CODED_CHARACTER = Buffer.from("\\u");
+/** Begins the names of both. Inside of a string its quote would have a backslash in front. */
+const INJECTED_NAME = Buffer.from('"_miroir_s');
+const FORMATTED = Buffer.from(',"_formatted":');
+const RANKING_SCORE = Buffer.from(',"_rankingScore":');
+
+/** Stands for any symbol of a code. */
+const ANY_SYMBOL = 0;
+/** The injected fields, as they end every document. */
+const INJECTED = Buffer.from(
+  `,"${SHARD_FIELD}":"${anySymbols(shardCode(0))}","${SEQUENCE_FIELD}":"${anySymbols(sequenceCode(0))}"`,
+);
+
+function anySymbols(code: string): string {
+  return code.replace(/./g, String.fromCharCode(ANY_SYMBOL));
+}
+
+/** Whether nothing but injected fields has to go. */
+function cutsAreEnough({ attributes, tail, showRankingScore }: ClientView): boolean {
+  return (
+    attributes.displayed === null &&
+    attributes.extraInDocument.length === 0 &&
+    attributes.extraInFormatted.length === 0 &&
+    tail.every((member) => member === "_formatted" || (member === "_rankingScore" && showRankingScore))
+  );
+}
+
+/** An answer from which the injected fields are left out, hit by hit. */
+class PassingAnswer {
+  readonly #answer: Buffer;
+  readonly #kept = new Pieces();
+  /** Behind what was left out last. */
+  #from = 0;
+  readonly #isFormatted: boolean;
+  readonly #isScored: boolean;
+
+  constructor(answer: Buffer, { tail }: ClientView) {
+    this.#answer = answer;
+    this.#isFormatted = tail.includes("_formatted");
+    this.#isScored = tail.includes("_rankingScore");
+  }
+
+  /** Goes on behind the hit that begins at `start`; -1 where it is not as expected. */
+  behindHit(start: number): number {
+    const answer = this.#answer;
+    let at = this.#behindInjected(start);
+    if (at !== -1 && this.#isFormatted && startsAt(answer, at, FORMATTED)) {
+      at = this.#behindInjected(at + FORMATTED.length);
+      if (at === -1 || answer[at++] !== CLOSE_BRACE) return -1;
+    }
+    if (at !== -1 && this.#isScored && startsAt(answer, at, RANKING_SCORE)) {
+      at = valueEnd(answer, at + RANKING_SCORE.length);
+    }
+    return at !== -1 && answer[at] === CLOSE_BRACE ? at + 1 : -1;
+  }
+
+  /** The answer without what was left out. */
+  rest(): Buffer {
+    this.#kept.add(this.#answer, this.#from);
+    return this.#kept.toBuffer();
+  }
+
+  /** Leaves out the injected fields of the object that begins at `start` and goes on behind them; -1 where they are not as expected. */
+  #behindInjected(start: number): number {
+    const answer = this.#answer;
+    if (answer[start] !== OPEN_BRACE) return -1;
+    const name = answer.indexOf(INJECTED_NAME, start);
+    if (name === -1) return -1;
+    // Where no other object begins in front of the name, it belongs to this one.
+    const inner = answer.indexOf(OPEN_BRACE, start + 1);
+    const at = (inner === -1 || inner > name ? name : injectedName(answer, start)) - 1;
+    if (!isInjected(answer, at)) return -1;
+    this.#kept.add(answer, this.#from, at);
+    this.#from = at + INJECTED.length;
+    return this.#from;
+  }
+}
+
+/** Where the first injected field of an object that has others inside is named; -1 where it does not have exactly both. */
+function injectedName(answer: Buffer, start: number): number {
+  const injected = scanHit(answer, start).marks.filter(({ kind }) => kind === "injected");
+  return injected.length === 2 ? (injected[0]?.keyStart ?? -1) : -1;
+}
+
+function isInjected(bytes: Buffer, at: number): boolean {
+  for (let i = 0; i < INJECTED.length; i++) {
+    const byte = bytes[at + i];
+    if (INJECTED[i] === ANY_SYMBOL ? byte === QUOTE || byte === BACKSLASH : byte !== INJECTED[i])
+      return false;
+  }
+  return true;
+}
+
+function startsAt(bytes: Buffer, at: number, text: Buffer): boolean {
+  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false;
+  return true;
+}
