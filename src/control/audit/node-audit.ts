@@ -50,6 +50,8 @@ export class NodeAudit {
   readonly #identity = new LogIdentity();
   #finishedAt: string | undefined;
   #startedAt: string | undefined;
+  /** The batch that the node worked on at the last turn, all of which was read. */
+  #batch: string | undefined;
   #lastRescan = Number.NEGATIVE_INFINITY;
   #lastSave = Number.NEGATIVE_INFINITY;
   #savedFrontier = -1;
@@ -208,18 +210,20 @@ export class NodeAudit {
     if (!this.#begun) await this.#begin();
     await this.#takeRegistered();
     const seenBefore = this.#highest;
-    const lowest = (await log.unfinished()).lowest;
-    let changed = lowest !== undefined && (await this.#readProcessing());
+    const oldest = await log.oldestUnfinished();
+    const batch = batchOf(oldest);
     const rescan = now - this.#lastRescan >= (tuning.rescanIntervalMs ?? 10_000);
-    if (this.#pending.size < MAX_PENDING) {
-      changed = (await this.#readFinished(rescan ? undefined : this.#finishedAt)) || changed;
-      if (rescan) this.#lastRescan = now;
-    }
+    // A node works on one batch at a time, so that nothing has finished or begun while it works on the one that was read already.
+    const isRead = batch !== undefined && batch === this.#batch && !rescan;
+    const changed = !isRead && (await this.#readChanges(oldest !== undefined, rescan));
+    const isWhole = this.#pending.size < MAX_PENDING;
+    this.#batch = isWhole ? batch : undefined;
+    if (rescan && isWhole) this.#lastRescan = now;
     await this.#settlePending();
-    await this.#advance(lowest ?? seenBefore + 1);
+    await this.#advance(oldest?.uid ?? seenBefore + 1);
     await this.#lookUp([...this.#open].filter((uid) => uid < this.#frontier));
     if (now - this.#lastSave >= SAVE_INTERVAL_MS || (this.#open.size === 0 && changed)) await this.#save();
-    if (this.#open.size === 0 && lowest === undefined) await this.#prune();
+    if (this.#open.size === 0 && oldest === undefined) await this.#prune();
     metrics.openNodeTasks.set({ node: nodeId }, this.#open.size);
     this.#releaseWaiting();
     return changed;
@@ -282,6 +286,13 @@ export class NodeAudit {
       );
       for (const uid of gone) this.#open.delete(uid);
     }
+  }
+
+  /** What began and what finished since the last look. True where any task changed. */
+  async #readChanges(isBusy: boolean, isRescan: boolean): Promise<boolean> {
+    const begun = isBusy && (await this.#readProcessing());
+    if (this.#pending.size >= MAX_PENDING) return begun;
+    return (await this.#readFinished(isRescan ? undefined : this.#finishedAt)) || begun;
   }
 
   async #readProcessing(): Promise<boolean> {
@@ -437,6 +448,7 @@ export class NodeAudit {
     if (newest !== undefined) this.#identity.note(newest);
     this.#finishedAt = undefined;
     this.#startedAt = undefined;
+    this.#batch = undefined;
     this.#prunedBelow = this.#frontier;
     await this.#save();
   }
@@ -451,6 +463,12 @@ export class NodeAudit {
     if (oldestKept !== undefined) await log.prune(oldestKept.enqueuedAt);
     this.#prunedBelow = this.#frontier - keep;
   }
+}
+
+/** Names the batch that a node works on, by its oldest unfinished task; undefined where that does not tell. */
+function batchOf(oldest: NodeTaskRecord | undefined): string | undefined {
+  if (oldest?.status !== "processing") return undefined;
+  return `${oldest.uid} ${oldest.batchUid} ${oldest.startedAt}`;
 }
 
 /** Whether a writer sent the task on Miroir's own account: a copy, or what one left to delete. No client task is made of it. */

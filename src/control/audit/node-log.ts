@@ -41,10 +41,9 @@ export class NodeLog {
     return (await this.#tasks({ statuses: "processing", reverse: true, limit: PAGE, ...filter })).results;
   }
 
-  /** The oldest unfinished task and how many there are. */
-  async unfinished(): Promise<{ readonly lowest: number | undefined; readonly total: number }> {
-    const page = await this.#tasks({ statuses: "enqueued,processing", reverse: true, limit: 1 });
-    return { lowest: page.results[0]?.uid, total: page.total };
+  /** The oldest unfinished task; undefined where there is none. */
+  async oldestUnfinished(): Promise<NodeTaskRecord | undefined> {
+    return (await this.#tasks({ statuses: "enqueued,processing", reverse: true, limit: 1 })).results[0];
   }
 
   /** Unfinished tasks, oldest first, at most `pages` pages of them. */
