@@ -1,5 +1,5 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { basename, join, relative, sep } from "node:path";
+import { join, relative, sep } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build, type Plugin } from "esbuild";
 
@@ -24,8 +24,9 @@ const ownUrls: Plugin = {
 const bundles = new Map<string, Promise<string>>();
 
 /**
- * Makes one JavaScript file of a TypeScript program, so that a child process starts in a fraction of the time that
- * compiling takes it. Resolves with its path, for `spawn(process.execPath, [path, …])`; a file is bundled once.
+ * Makes JavaScript of a TypeScript program, so that a child process starts in a fraction of the time that compiling takes it. What the
+ * program imports when it needs it is a file of its own, so that a process loads what it would as installed. Resolves with its path,
+ * for `spawn(process.execPath, [path, …])`; a program is bundled once.
  */
 export function bundleChild(file: string | URL): Promise<string> {
   const path = typeof file === "string" ? file : fileURLToPath(file);
@@ -35,24 +36,32 @@ export function bundleChild(file: string | URL): Promise<string> {
 }
 
 async function bundle(path: string): Promise<string> {
+  const name = relative(root, path).replaceAll(sep, "-").replace(/\.ts$/, "");
   const { outputFiles } = await build({
     entryPoints: [path],
     bundle: true,
+    splitting: true,
     write: false,
+    outdir: directory,
+    entryNames: name,
+    // By their contents, so that they stay what they are for programs that run.
+    chunkNames: `${name}-[hash]`,
+    outExtension: { ".js": ".mjs" },
     platform: "node",
     format: "esm",
     target: "node20",
     packages: "external",
     plugins: [ownUrls],
   });
-  const [output] = outputFiles;
-  if (output === undefined) throw new Error(`esbuild made nothing of ${path}`);
   await mkdir(directory, { recursive: true });
-  const name = relative(root, path).replaceAll(sep, "-").replace(/\.ts$/, "");
   const target = join(directory, `${name}.mjs`);
-  // Test files that run at once bundle the same program; each must find a whole one.
-  const unfinished = join(directory, `${basename(name)}.${process.pid}.tmp`);
-  await writeFile(unfinished, output.contents);
-  await rename(unfinished, target);
+  // The program last: whoever finds it finds all its parts.
+  const inOrder = outputFiles.toSorted((a, b) => Number(a.path === target) - Number(b.path === target));
+  for (const { path: file, contents } of inOrder) {
+    // Test files that run at once bundle the same program; each must find whole files.
+    const unfinished = `${file}.${process.pid}.tmp`;
+    await writeFile(unfinished, contents);
+    await rename(unfinished, file);
+  }
   return target;
 }
