@@ -50,7 +50,7 @@ export function modelSearch(
   const askedOffset = finite ? (page === 0 ? 0 : (page - 1) * hitsPerPage) : (query.offset ?? 0);
   const askedLimit = finite ? (page === 0 ? 0 : hitsPerPage) : (query.limit ?? 20);
   const end = Math.min(askedOffset + askedLimit, settings.maxTotalHits);
-  const ranked = rank(documents, query, askedOffset, end, finite);
+  const ranked = rank(documents, query, { offset: askedOffset, end, isExhaustive: finite }, settings);
   const total = ranked.candidates.length;
   const members = [`"hits":[${ranked.hits.map((hit) => printHit(hit, query, settings)).join(",")}]`];
   members.push('"query":""', '"processingTimeMs":0');
@@ -75,21 +75,22 @@ export function modelSearch(
 function rank(
   documents: readonly ModelDocument[],
   query: ModelQuery,
-  offset: number,
-  end: number,
-  exhaustive: boolean,
+  { offset, end, isExhaustive }: { offset: number; end: number; isExhaustive: boolean },
+  { isMember }: ModelSettings,
 ): { hits: ModelDocument[]; candidates: readonly ModelDocument[] } {
-  const ordered = [...documents].sort(
-    (a, b) =>
-      b.words - a.words ||
-      (query.sort === undefined ? 0 : byPrice(a, b, query.sort)) ||
-      a.sequence - b.sequence,
-  );
+  const byRules = (a: ModelDocument, b: ModelDocument): number =>
+    b.words - a.words || (query.sort === undefined ? 0 : byPrice(a, b, query.sort));
+  const ordered = [...documents].sort((a, b) => byRules(a, b) || a.sequence - b.sequence);
   const candidates = new Set(documents);
   const shown: ModelDocument[] = [];
-  const looksAtAll = exhaustive && query.rankingScoreThreshold !== undefined;
+  const looksAtAll = isExhaustive && query.rankingScoreThreshold !== undefined;
   for (const document of ordered) {
-    if (!looksAtAll && shown.length >= end) break;
+    if (!looksAtAll && shown.length >= end) {
+      // Distinct is applied to all documents at once of which the rules say the same.
+      const last = shown.at(-1);
+      const isTied = !isMember && last !== undefined && byRules(last, document) === 0;
+      if (query.distinct === undefined || !isTied) break;
+    }
     if (!candidates.has(document)) continue;
     if (document.words / MAX_WORDS < (query.rankingScoreThreshold ?? 0)) {
       candidates.delete(document);
@@ -101,7 +102,7 @@ function rank(
       if (sameColour(other, document) && other !== document) candidates.delete(other);
   }
   const hits = shown.slice(offset, end);
-  if (!exhaustive || query.distinct === undefined) return { hits, candidates: [...candidates] };
+  if (!isExhaustive || query.distinct === undefined) return { hits, candidates: [...candidates] };
   const first = [...candidates].filter(
     (document) =>
       document.colour === null ||
