@@ -28,9 +28,18 @@ export type JsonSpan = { start: number; end: number };
  * @throws JsonSyntaxError where there is no object, or it does not hold together
  */
 export function objectMembers(bytes: Uint8Array, start = 0): JsonMember[] {
+  const first = openObject(bytes, start);
+  return first === -1 ? [] : membersFrom(bytes, first);
+}
+
+/**
+ * The members of an object from the one that begins at `first` (or at the white space in front of it) to its end.
+ *
+ * @throws JsonSyntaxError where there is no member, or the object does not hold together
+ */
+export function membersFrom(bytes: Uint8Array, first: number): JsonMember[] {
   const members: JsonMember[] = [];
-  let memberStart = openObject(bytes, start);
-  if (memberStart === -1) return members;
+  let memberStart = first;
   for (;;) {
     const keyStart = skipWhitespace(bytes, memberStart);
     const keyEnd = memberKeyEnd(bytes, keyStart);

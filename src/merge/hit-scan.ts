@@ -1,8 +1,7 @@
 import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, QUOTE } from "../json/bytes.js";
 import { skipWhitespace, stringEnd, valueEnd } from "../json/scan.js";
 import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
-import { readScoreDetails } from "./details-reader.js";
-import type { ScoreDetails } from "./score-details.js";
+import { FoundRules } from "./found-rules.js";
 
 /** Members of a hit that are not the document's own, or may be others than they seem. */
 export const MARKED = ["injected", "score", "details", "other"] as const;
@@ -27,7 +26,7 @@ export type HitScan = {
   /** Whether the hit is printed as Meilisearch does: no white space around members, no escapes in their names. */
   readonly isCompact: boolean;
   /** The score details where they are the last member and printed as Meilisearch does. */
-  readonly details: ScoreDetails | undefined;
+  readonly rules: FoundRules | undefined;
 };
 
 const UNDERSCORE = 0x5f;
@@ -46,28 +45,27 @@ const KINDS: readonly (readonly [name: Buffer, kind: MarkKind])[] = [
  */
 export function scanHit(bytes: Uint8Array, start: number): HitScan {
   const marks: Mark[] = [];
-  let details: ScoreDetails | undefined;
+  let rules: FoundRules | undefined;
   let at = start + 1;
   if (bytes[start] !== 0x7b) return notCompact(bytes, start);
-  if (bytes[at] === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, details };
+  if (bytes[at] === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, rules };
   for (;;) {
     const keyStart = at;
     if (bytes[keyStart] !== QUOTE) return notCompact(bytes, start);
     const colon = endOfName(bytes, keyStart);
     if (colon === -1 || bytes[colon] !== COLON || isSpace(bytes, colon + 1)) return notCompact(bytes, start);
     const valueStart = colon + 1;
-    details = undefined;
+    rules = undefined;
     if (bytes[keyStart + 1] === UNDERSCORE) {
       const kind = kindOf(bytes, keyStart + 1);
-      const read = kind === "details" ? readScoreDetails(bytes, valueStart) : undefined;
-      details = read?.details;
-      at = read === undefined ? valueEnd(bytes, valueStart) : read.end;
+      if (kind === "details") rules = FoundRules.find(bytes, valueStart);
+      at = rules === undefined ? valueEnd(bytes, valueStart) : rules.end;
       marks.push({ kind, keyStart, valueStart, valueEnd: at });
     } else {
       at = bytes[valueStart] === QUOTE ? stringEnd(bytes, valueStart) : valueEnd(bytes, valueStart);
     }
     const next = bytes[at];
-    if (next === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, details };
+    if (next === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, rules };
     if (next !== COMMA) return notCompact(bytes, start);
     at++;
   }
@@ -75,7 +73,7 @@ export function scanHit(bytes: Uint8Array, start: number): HitScan {
 
 /** Leaves the hit to those who read any JSON. */
 function notCompact(bytes: Uint8Array, start: number): HitScan {
-  return { end: valueEnd(bytes, start), marks: [], isCompact: false, details: undefined };
+  return { end: valueEnd(bytes, start), marks: [], isCompact: false, rules: undefined };
 }
 
 /** Behind the closing quote of a member's name; -1 where an escape may hide another name in it. */

@@ -85,9 +85,7 @@ class FoundHit implements Hit {
     readonly place: HitPlace,
     readonly part: number,
     readonly position: number,
-  ) {
-    this.#details = place.scan.details;
-  }
+  ) {}
 
   get bytes(): Buffer {
     this.#bytes ??= this.place.answer.subarray(this.place.start, this.place.scan.end);
@@ -95,7 +93,7 @@ class FoundHit implements Hit {
   }
 
   get details(): ScoreDetails {
-    this.#details ??= readDetails(this.bytes);
+    this.#details ??= this.place.scan.rules?.details() ?? readDetails(this.bytes);
     return this.#details;
   }
 }
@@ -105,7 +103,15 @@ class FoundHit implements Hit {
  * part's own order among ties). No two hits of one ask are equal under it.
  */
 export function compareHits(a: Hit, b: Hit): number {
-  return compareScoreDetails(a.details, b.details) || a.part - b.part || a.position - b.position;
+  return compareDetails(a, b) || a.part - b.part || a.position - b.position;
+}
+
+/** Compares what the ranking rules said of two hits: from their bytes where these are enough. */
+function compareDetails(a: Hit, b: Hit): number {
+  const rules = a.place?.scan.rules;
+  const others = b.place?.scan.rules;
+  const order = rules === undefined || others === undefined ? undefined : rules.compare(others);
+  return order ?? compareScoreDetails(a.details, b.details);
 }
 
 /** The hit's `_rankingScore`; 0 where it was not asked for. */

@@ -11,23 +11,29 @@ export function* mergeHits(
   lists: readonly HitList[],
   compare: (a: Hit, b: Hit) => number = compareHits,
 ): Generator<Hit, void, undefined> {
-  // Parts are few, so that looking at every head is as good as a heap.
-  const heads = lists.map(() => 0);
-  for (;;) {
-    let best: Hit | undefined;
-    let bestList = -1;
-    for (let list = 0; list < lists.length; list++) {
-      const head = lists[list]?.at(heads[list] ?? 0);
-      if (head === undefined) continue;
-      if (best === undefined || compare(head, best) < 0) {
-        best = head;
-        bestList = list;
-      }
-    }
-    if (best === undefined) return;
-    heads[bestList] = (heads[bestList] ?? 0) + 1;
-    yield best;
+  const heads: Head[] = [];
+  for (const list of lists) putInOrder(heads, list, 0, compare);
+  for (let best = heads.shift(); best !== undefined; best = heads.shift()) {
+    yield best.hit;
+    putInOrder(heads, best.list, best.at + 1, compare);
   }
+}
+
+/** The next hit of a list. */
+type Head = { readonly list: HitList; readonly at: number; readonly hit: Hit };
+
+/** Heads stay in their order, so that one that takes the place of another meets as few of them as possible. */
+function putInOrder(heads: Head[], list: HitList, at: number, compare: (a: Hit, b: Hit) => number): void {
+  const hit = list.at(at);
+  if (hit === undefined) return;
+  let low = 0;
+  let high = heads.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (compare((heads[middle] as Head).hit, hit) < 0) low = middle + 1;
+    else high = middle;
+  }
+  heads.splice(low, 0, { list, at, hit });
 }
 
 /** The hits up to a page's end, and the distinct values among them. */

@@ -1,5 +1,5 @@
-import { CLOSE_BRACE, CLOSE_BRACKET, OPEN_BRACKET } from "../json/bytes.js";
-import { arrayElements, objectMembers } from "../json/members.js";
+import { CLOSE_BRACKET, OPEN_BRACKET } from "../json/bytes.js";
+import { arrayElements, type JsonMember, membersFrom, objectMembers } from "../json/members.js";
 import { skipWhitespace } from "../json/scan.js";
 import { type Hit, type HitList, HitsInAnswer } from "./hit.js";
 
@@ -15,7 +15,6 @@ export type PartAnswer = {
 
 const HITS_FIRST = Buffer.from('{"hits":[');
 const QUERY_BEHIND_HITS = Buffer.from('],"query":');
-const OPEN_BRACE = Buffer.from("{");
 const NO_HITS = Buffer.from("]");
 
 /**
@@ -27,7 +26,7 @@ const NO_HITS = Buffer.from("]");
 export function parsePartAnswer(body: Buffer, part: number): PartAnswer {
   const rest = membersBehindHits(body);
   if (rest !== undefined) return answerOf(body, HITS_FIRST.length, part, rest);
-  const members = membersOf(body);
+  const members = byName(body, objectMembers(body));
   const hits = members.get("hits");
   members.delete("hits");
   if (hits === undefined || arrayElements(hits).length === 0) return answerOf(NO_HITS, 0, part, members);
@@ -60,14 +59,10 @@ function membersBehindHits(body: Buffer): Map<string, Buffer> | undefined {
   if (body.compare(HITS_FIRST, 0, HITS_FIRST.length, 0, HITS_FIRST.length) !== 0) return undefined;
   const at = body.lastIndexOf(QUERY_BEHIND_HITS);
   if (at < HITS_FIRST.length - 1) return undefined;
-  const object = Buffer.concat([OPEN_BRACE, body.subarray(at + 2)]);
   try {
-    const members = objectMembers(object);
-    const last = members.at(-1);
-    if (last?.valueEnd !== object.length - 1 || object[last.valueEnd] !== CLOSE_BRACE) return undefined;
-    return new Map(
-      members.map((member) => [member.key, object.subarray(member.valueStart, member.valueEnd)]),
-    );
+    const members = membersFrom(body, at + 2);
+    if (members.at(-1)?.valueEnd !== body.length - 1) return undefined;
+    return byName(body, members);
   } catch {
     return undefined;
   }
@@ -90,8 +85,8 @@ export function sumOfTotals(answers: readonly PartAnswer[]): number {
   return answers.reduce((sum, answer) => sum + totalOf(answer), 0);
 }
 
-function membersOf(object: Buffer): Map<string, Buffer> {
-  return new Map(
-    objectMembers(object).map((member) => [member.key, object.subarray(member.valueStart, member.valueEnd)]),
-  );
+function byName(object: Buffer, members: readonly JsonMember[]): Map<string, Buffer> {
+  const named = new Map<string, Buffer>();
+  for (const { key, valueStart, valueEnd } of members) named.set(key, object.subarray(valueStart, valueEnd));
+  return named;
 }
