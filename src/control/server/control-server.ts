@@ -47,6 +47,9 @@ import { createSharedPort, type ServerTls, type SharedPort } from "./shared-port
 import { validateRequests } from "./validation.js";
 import { createValidators } from "./validators.js";
 
+/** More bytes than a message can have. */
+const NEVER = 0xffffffff;
+
 /** The services behind the port, by the name of their implementation. */
 export const CONTROL_SERVICES = {
   topology: TopologyService,
@@ -174,8 +177,10 @@ function addServices(router: ConnectRouter, options: ControlServerOptions, drain
   const reflection = createReflectionServices(described);
   // Calls with one answer are left to finish at shutdown; only streams are told of it.
   const streaming = { shutdownSignal: drain };
+  // What goes to every proxy would be compressed anew for each; large snapshots are compressed already.
+  const fanOut = { ...streaming, compressMinBytes: NEVER };
   const add = <Name extends keyof ControlServices>(name: Name): void => {
-    router.service(CONTROL_SERVICES[name], services[name], name === "topology" ? streaming : undefined);
+    router.service(CONTROL_SERVICES[name], services[name], name === "topology" ? fanOut : undefined);
   };
   for (const name of controlServiceNames) add(name);
   router

@@ -36,6 +36,8 @@ const PREFACE = Buffer.from("PRI * HTTP/2.0\r\n", "latin1");
 /** Milliseconds that a connection has to show which protocol it speaks. */
 const SNIFF_MS = 10_000;
 const MAX_CONNECTIONS = 10_000;
+/** Connections that may wait to be accepted: as many proxies as may come back in the same moment. The system may allow fewer. */
+const BACKLOG = 4_096;
 
 const HTTP2_SETTINGS = {
   settings: { maxConcurrentStreams: 1_000, initialWindowSize: 1024 * 1024 },
@@ -166,7 +168,7 @@ function trackSessions(server: Http2Server): ReadonlySet<ServerHttp2Session> {
 }
 
 interface Listening {
-  listen(port: number, host: string): unknown;
+  listen(options: { readonly port: number; readonly host: string; readonly backlog: number }): unknown;
   address(): AddressInfo | string | null;
   once(event: "error", listener: (error: Error) => void): unknown;
   once(event: "listening", listener: () => void): unknown;
@@ -182,7 +184,7 @@ function listen(server: Listening, host: string, port: number): Promise<AddressI
       if (address !== null && typeof address === "object") resolve(address);
       else reject(new Error("the server listens on no TCP port"));
     });
-    server.listen(port, host);
+    server.listen({ port, host, backlog: BACKLOG });
   });
 }
 

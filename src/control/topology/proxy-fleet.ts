@@ -128,6 +128,8 @@ interface ToldHolders {
 
 interface Connected {
   readonly stream: ProxyStream;
+  /** What others are told of it as long as the stream lasts. */
+  readonly holder: LeaseHolder;
   readonly connectedAt: number;
   /** The last heartbeat, and when it came on the monotonic clock. */
   heartbeat: { readonly sequence: bigint; readonly at: number } | undefined;
@@ -151,6 +153,8 @@ class Fleet implements ProxyFleet {
   #deltas: { readonly next: Topology; readonly byBase: Map<Topology, Delta> } | undefined;
   #sweep: Timer | undefined;
   #told: ToldHolders | undefined;
+  /** One object for each holder, so that what stays in a list is told from what is new. */
+  readonly #toldOfHolder = new WeakMap<LeaseHolder, ToldHolder>();
   /** Runs after all proxies were told of the holders of leases. */
   #telling: Timer | undefined;
   #tellsAgain = false;
@@ -214,6 +218,7 @@ class Fleet implements ProxyFleet {
     this.#leases.replace(hello.proxyId, hello.session);
     this.#byProxy.set(hello.proxyId, {
       stream,
+      holder: holderOf(stream),
       connectedAt: world.clock.now(),
       heartbeat: undefined,
       leaseUntil: same?.leaseUntil,
@@ -388,7 +393,7 @@ class Fleet implements ProxyFleet {
   #renew(proxy: Connected): void {
     const { heartbeat, stream } = proxy;
     if (heartbeat === undefined || this.#now() - heartbeat.at >= this.#leaseMs) return;
-    if (this.#refusal(stream) === undefined) this.#leases.grant(holderOf(stream));
+    if (this.#refusal(stream) === undefined) this.#leases.grant(proxy.holder);
     this.#answer(proxy);
   }
 
@@ -423,14 +428,21 @@ class Fleet implements ProxyFleet {
     if (this.#told?.from !== from) {
       this.#told = {
         from,
-        holders: from.map(({ proxyId, session, peerAddress, peerKey }) =>
-          create(LeaseHolderSchema, { proxyId, session, peerAddress, peerKey }),
-        ),
+        holders: from.map((holder) => this.#toldOf(holder)),
         // Who knows of one writer only cannot pass writes on to the others; one that can does it for it.
         main: from.find(({ peerAddress }) => peerAddress !== "") ?? from[0],
       };
     }
     return this.#told;
+  }
+
+  #toldOf(holder: LeaseHolder): ToldHolder {
+    const known = this.#toldOfHolder.get(holder);
+    if (known !== undefined) return known;
+    const { proxyId, session, peerAddress, peerKey } = holder;
+    const told = create(LeaseHolderSchema, { proxyId, session, peerAddress, peerKey });
+    this.#toldOfHolder.set(holder, told);
+    return told;
   }
 
   /**

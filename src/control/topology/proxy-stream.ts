@@ -13,6 +13,8 @@ import {
   type Welcome,
 } from "../../gen/miroir/v1/topology_pb.js";
 import { compareEpochs } from "../../topology/epoch.js";
+import { partsOf, type SnapshotParts } from "../../topology/snapshot-parts.js";
+import { holderChanges } from "./holder-changes.js";
 
 /** The one topology that a proxy may have unanswered. */
 interface InFlight {
@@ -22,6 +24,16 @@ interface InFlight {
   readonly sentAt: number;
   /** When a newer topology was published while this one was under way. */
   overtakenAt: number | undefined;
+}
+
+/** A snapshot that goes out in parts: what is left of it. */
+interface InParts {
+  readonly nonce: bigint;
+  readonly parts: SnapshotParts;
+  /** The next part. */
+  next: number;
+  /** The snapshot itself, which follows the parts. */
+  readonly last: SubscribeResponse;
 }
 
 /** A topology that a proxy did not take. */
@@ -71,6 +83,7 @@ export class ProxyStream {
   readonly #source: StreamSource;
   #nonce = 0n;
   #inFlight: InFlight | undefined;
+  #inParts: InParts | undefined;
   /** What the proxy is known to have in use: the base of deltas. */
   #held: Topology | undefined;
   #welcome: Welcome | undefined;
@@ -158,6 +171,7 @@ export class ProxyStream {
       );
     }
     this.#inFlight = undefined;
+    this.#inParts = undefined;
     this.#held = sent.topology;
     this.#acked = sent.topology.epoch;
     this.#nacked = undefined;
@@ -173,6 +187,7 @@ export class ProxyStream {
     if (sent === undefined || sent.nonce !== nonce || sent.topology.epoch === undefined)
       return { kind: "stale" };
     this.#inFlight = undefined;
+    this.#inParts = undefined;
     this.#nacked = { epoch: sent.topology.epoch, error: error.slice(0, 1_000), sent: sent.kind };
     this.#behindSince ??= sent.sentAt;
     if (sent.kind === "delta") this.#wanted = "snapshot";
@@ -194,6 +209,7 @@ export class ProxyStream {
       // Leases before topologies: a proxy is told of a writer before it is told what that one has come to write.
       const message = this.#takeWelcome() ?? this.#takeLease() ?? this.#takeTopology();
       if (message !== undefined) return message;
+      if (this.#inParts !== undefined) return await this.#takePart(this.#inParts);
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
@@ -241,15 +257,33 @@ export class ProxyStream {
       const former = known.get(keys.nodeId);
       return former === undefined || !equals(NodeCredentialsSchema, former, keys);
     });
-    return create(SubscribeResponseSchema, {
-      message:
-        base === undefined
-          ? { case: "snapshot", value: { nonce: this.#nonce, topology: newest, credentials: changed } }
-          : {
-              case: "delta",
-              value: { ...this.#source.diff(base, newest), nonce: this.#nonce, credentials: changed },
-            },
-    });
+    if (base === undefined) return this.#snapshot(newest, changed);
+    const value = { ...this.#source.diff(base, newest), nonce: this.#nonce, credentials: changed };
+    return create(SubscribeResponseSchema, { message: { case: "delta", value } });
+  }
+
+  /** The snapshot; undefined where its parts are to go out first. */
+  #snapshot(topology: Topology, credentials: NodeCredentials[]): SubscribeResponse | undefined {
+    const nonce = this.#nonce;
+    const parts = this.hello.takesParts ? partsOf(topology) : undefined;
+    const isWhole = parts === undefined || parts.count === 1;
+    const value = { nonce, credentials, ...(isWhole ? { topology } : {}) };
+    const message = create(SubscribeResponseSchema, { message: { case: "snapshot", value } });
+    if (isWhole) return message;
+    this.#inParts = { nonce, parts, next: 0, last: message };
+    return undefined;
+  }
+
+  /** The next part of a snapshot, and the snapshot itself behind the last of them. */
+  async #takePart(sending: InParts): Promise<SubscribeResponse> {
+    const { last, next, nonce, parts } = sending;
+    if (next === parts.count) {
+      this.#inParts = undefined;
+      return last;
+    }
+    sending.next += 1;
+    const value = { nonce, data: await parts.part(next) };
+    return create(SubscribeResponseSchema, { message: { case: "snapshotPart", value } });
   }
 
   #takeLease(): SubscribeResponse | undefined {
@@ -257,10 +291,19 @@ export class ProxyStream {
     if (lease === undefined) return undefined;
     this.#lease = undefined;
     const { holders, rest } = lease;
-    const unchanged = this.hello.keepsHolders && this.#toldHolders === holders;
+    const told = this.hello.keepsHolders ? this.#toldHolders : undefined;
     this.#toldHolders = holders;
-    const value = create(LeaseSchema, { ...rest, holdersUnchanged: unchanged });
-    if (!unchanged) value.holders = holders;
+    const value = create(LeaseSchema, rest);
+    const changes =
+      told === undefined || !this.hello.takesHolderChanges ? undefined : holderChanges(told, holders);
+    if (told === holders) value.holdersUnchanged = true;
+    else if (changes === undefined) value.holders = holders;
+    else {
+      value.holdersChanged = true;
+      value.holdersGone = changes.gone;
+      value.holders = changes.added;
+      value.holderPlaces = changes.places;
+    }
     return create(SubscribeResponseSchema, { message: { case: "lease", value } });
   }
 }

@@ -142,7 +142,7 @@ function take({ message }: SubscribeRequest, stream: ProxyStream, fleet: ProxyFl
 }
 
 function reportSent({ message }: SubscribeResponse, observer: FleetObserver | undefined): void {
-  if (message.case !== undefined) observer?.sent(message.case);
+  if (message.case !== undefined && message.case !== "snapshotPart") observer?.sent(message.case);
 }
 
 const REFUSAL_CODES: Readonly<Record<ProxyRefusedError["kind"], Code>> = {

@@ -18,7 +18,7 @@ export class HeldLease implements WriteLease, WriterDirectory {
   #sequence = 0n;
   #until = Number.NEGATIVE_INFINITY;
   #writers: WritingProxies = { proxies: [], complete: false };
-  /** Those that the last answer of the present stream named, or said to be unchanged. */
+  /** The holders as of the last answer of the present stream. */
   #named: readonly WritingProxy[] = [];
   #reason = "the control plane has granted no lease yet";
   #closed = false;
@@ -39,7 +39,7 @@ export class HeldLease implements WriteLease, WriterDirectory {
 
   /** Takes the control plane's answer to a heartbeat of the present stream; one to an unknown heartbeat grants nothing. */
   answer(lease: Lease): void {
-    if (!lease.holdersUnchanged) this.#named = lease.holders;
+    this.#named = namedBy(lease, this.#named);
     const sentAt = this.#sentAt.get(lease.sequence);
     if (sentAt === undefined || this.#closed) return;
     if (lease.durationMs === 0) {
@@ -91,6 +91,16 @@ export class HeldLease implements WriteLease, WriterDirectory {
     if (former.complete === writers.complete && sessionsOf(former) === sessionsOf(writers)) return;
     for (const listener of [...this.#listeners]) listener();
   }
+}
+
+/** The holders that an answer speaks of, which may be in words of those of the answer before. */
+function namedBy(lease: Lease, former: readonly WritingProxy[]): readonly WritingProxy[] {
+  if (lease.holdersUnchanged) return former;
+  if (!lease.holdersChanged) return lease.holders;
+  const gone = new Set(lease.holdersGone);
+  const named = former.filter(({ session }) => !gone.has(session));
+  for (const [at, holder] of lease.holders.entries()) named.splice(lease.holderPlaces[at] ?? 0, 0, holder);
+  return named;
 }
 
 /** A control plane that has just begun to lead does not know of every holder yet: those known from before may be alive. */

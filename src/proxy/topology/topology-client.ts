@@ -17,6 +17,7 @@ import { PROTOCOL, type ProtocolRange } from "../../topology/protocol.js";
 import type { ControlTransport, TopologyStream } from "../control-transport.js";
 import { buildView, type CredentialsByNode } from "./build-view.js";
 import { HeldLease } from "./held-lease.js";
+import { ReceivedParts } from "./received-parts.js";
 import type { TopologySource, TopologyView, WriteLease, WriterDirectory } from "./topology-view.js";
 
 /** Where the topology stream stands. */
@@ -240,6 +241,7 @@ class Subscriber implements TopologyClient {
         drop.abort();
       });
     };
+    const parts = new ReceivedParts();
     const heartbeats = new Heartbeats(world, this.#heartbeatMs, () => this.#beat(stream));
     try {
       stream.send({ message: { case: "hello", value: this.#hello() } });
@@ -247,7 +249,7 @@ class Subscriber implements TopologyClient {
       heartbeats.start();
       for await (const message of stream.messages) {
         heard();
-        this.#receive(stream, message);
+        this.#receive(stream, message, parts);
       }
       return this.#wasSubscribed();
     } catch (error) {
@@ -274,6 +276,8 @@ class Subscriber implements TopologyClient {
       address: typeof address === "string" ? address : address(),
       version,
       keepsHolders: true,
+      takesParts: true,
+      takesHolderChanges: true,
     };
     const epoch = this.#held?.epoch;
     return epoch === undefined
@@ -285,11 +289,14 @@ class Subscriber implements TopologyClient {
     stream.send({ message: { case: "heartbeat", value: { sequence: this.#lease.heartbeat() } } });
   }
 
-  #receive(stream: TopologyStream, { message }: SubscribeResponse): void {
+  #receive(stream: TopologyStream, { message }: SubscribeResponse, parts: ReceivedParts): void {
     switch (message.case) {
+      case "snapshotPart":
+        parts.add(message.value);
+        break;
       case "snapshot":
         this.#receiveTopology(stream, message.value, () =>
-          receivedBySnapshot(message.value, this.#credentials),
+          receivedBySnapshot(message.value, parts, this.#credentials),
         );
         break;
       case "delta":
@@ -358,9 +365,9 @@ interface Received {
   readonly credentials: CredentialsByNode;
 }
 
-function receivedBySnapshot({ topology, credentials }: Snapshot, known: CredentialsByNode): Received {
-  if (topology === undefined) throw new Error("the snapshot holds no topology");
-  return { topology, credentials: mergeCredentials(topology, known, credentials) };
+function receivedBySnapshot(snapshot: Snapshot, parts: ReceivedParts, known: CredentialsByNode): Received {
+  const topology = parts.topologyOf(snapshot);
+  return { topology, credentials: mergeCredentials(topology, known, snapshot.credentials) };
 }
 
 function receivedByDelta(delta: Delta, held: Topology | undefined, known: CredentialsByNode): Received {

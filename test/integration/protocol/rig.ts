@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { type Logger, pino } from "pino";
 import { Registry } from "prom-client";
@@ -19,6 +19,7 @@ import {
   type TopologyControl,
   type TopologyControlOptions,
 } from "../../../src/control/topology/topology-control.js";
+import type { TaskService } from "../../../src/gen/miroir/v1/tasks_pb.js";
 import {
   type Epoch,
   type NodeCredentials,
@@ -52,6 +53,8 @@ export interface RigOptions {
   readonly protocol?: ProtocolRange;
   readonly replicas?: () => readonly ReplicaIdentity[];
   readonly server?: Partial<ControlServerOptions>;
+  /** Serves tasks as the control plane does; unless given, registrations are lost and there are none to read. */
+  readonly tasks?: (control: TopologyControl, store: TaskStore) => ServiceImpl<typeof TaskService>;
 }
 
 /** A control plane on a real port, with the services that this suite is not about put in by hand. */
@@ -135,7 +138,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
           reshard: refuse,
         },
       }),
-      tasks: {
+      tasks: options.tasks?.(control, store) ?? {
         deleteTasks: refuse,
         cancelTasks: refuse,
         countTasks: refuse,
@@ -281,8 +284,10 @@ export class HandDrivenProxy {
     held?: { epoch?: Epoch; hash: string },
     session = this.session,
     protocol?: ProtocolRange,
+    abilities: { readonly takesParts?: boolean } = {},
   ): void {
     const value = {
+      ...abilities,
       proxyId,
       session,
       address: `http://${proxyId}.test`,

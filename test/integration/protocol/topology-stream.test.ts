@@ -7,6 +7,8 @@ import { EpochSchema, ReplicaState, TopologySchema } from "../../../src/gen/miro
 import { openSqliteTaskStore } from "../../../src/store/sqlite/sqlite-task-store.js";
 import { contentHash } from "../../../src/topology/content-hash.js";
 import { applyDelta } from "../../../src/topology/delta.js";
+import { topologyOfParts } from "../../../src/topology/snapshot-parts.js";
+import { largeTopology } from "../../bench/large-topology.js";
 import { putIndex, sampleIndex, sampleTopology } from "../../support/topologies.js";
 import { HandDrivenProxy, type Rig, startProxy, startRig, stopAll, until, world } from "./rig.js";
 
@@ -69,6 +71,34 @@ describe("topology stream, as a server", () => {
     const late = new HandDrivenProxy(rig.address);
     late.hello("late");
     expect(equals(TopologySchema, held, (await late.snapshot()).topology)).toBe(true);
+  });
+
+  it("sends a large topology in parts to a proxy that takes them, whatever is published meanwhile, and whole to another one", async () => {
+    const initial = largeTopology({ indexes: 700, shards: 64, nodes: 3 });
+    const rig = await startRig({ initial });
+    const proxy = new HandDrivenProxy(rig.address);
+    proxy.hello("parts", undefined, undefined, undefined, { takesParts: true });
+    const parts: Uint8Array[] = [];
+    let message = await proxy.next();
+    for (; message?.case === "snapshotPart"; message = await proxy.next()) {
+      if (parts.length === 0) await rig.control.topology.change("more", (draft) => draft.indexes.pop());
+      expect(message.value.nonce).toBe(1n);
+      parts.push(message.value.data);
+    }
+    expect(parts.length).toBeGreaterThan(1);
+    if (message?.case !== "snapshot") throw new Error(`expected a snapshot, got ${message?.case}`);
+    expect(message.value.topology).toBeUndefined();
+    const topology = topologyOfParts(parts);
+    expect(topology.indexes.length).toBe(700);
+    expect(contentHash(topology)).toBe(topology.contentHash);
+    proxy.ack(message.value.nonce, topology.epoch);
+    expect((await proxy.delta()).removedIndexUids).toEqual(["index-000699"]);
+
+    const older = new HandDrivenProxy(rig.address);
+    older.hello("whole");
+    expect((await older.snapshot()).topology.indexes.length).toBe(699);
+    const client = startProxy([rig.address], "real");
+    await until(() => client.topology()?.indexes.length === 699, "the topology has come in parts");
   });
 
   it("coalesces for a slow proxy: one send in flight, then the newest", async () => {
