@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// Runs every suite, the ones that need nodes once on real Meilisearch nodes where a binary is found and
-// once on embedded nodes, and ends with the plain line `N passed, N failed, N skipped`.
+// Runs every suite, the ones that need nodes on real Meilisearch nodes where a binary is found and on embedded
+// ones elsewhere, and ends with the plain line `N passed, N failed, N skipped`.
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,24 +10,8 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const NODE_SUITES = ["test/contract", "test/integration", "test/chaos", "test/compatibility"];
 const PURE_SUITES = ["test/unit", "test/simulation", "test/golden"];
-/** Suites about the control plane's store, to which it makes no difference what the nodes are: they run once. */
-const STORE_SUITES = [
-  "test/integration/control-store.test.ts",
-  "test/integration/store-cli.test.ts",
-  "test/integration/store-check-redis.test.ts",
-];
-/** Suites of fleets that change, which take their time: on embedded nodes only where there are no real ones. */
-const CHANGE_SUITES = [
-  "test/integration/elastic.test.ts",
-  "test/integration/fleet-changes.test.ts",
-  "test/integration/node-failures.test.ts",
-  "test/integration/reads-over-generations.test.ts",
-  "test/integration/reshard.test.ts",
-  "test/integration/several-proxies.test.ts",
-  "test/integration/shard-copy.test.ts",
-];
-/** Suites that make embedded nodes themselves, since what they kill are other processes. */
-const EMBEDDED_SUITES = ["test/high-availability"];
+/** Suites of the embedded node itself, and those that make embedded nodes themselves, since what they kill are other processes. */
+const EMBEDDED_SUITES = ["test/contract", "test/chaos/harness.test.ts", "test/high-availability"];
 const filters = process.argv.slice(2);
 
 const runs =
@@ -35,13 +19,12 @@ const runs =
     ? [{ name: "selected", paths: filters, node: process.env.MIROIR_TEST_NODE }]
     : [
         { name: "no nodes", paths: PURE_SUITES },
-        ...(findBinary() === undefined ? [] : [{ name: "real nodes", paths: NODE_SUITES, node: "real" }]),
-        {
-          name: "embedded nodes",
-          paths: [...NODE_SUITES, ...EMBEDDED_SUITES],
-          node: "embedded",
-          exclude: findBinary() === undefined ? [] : [...STORE_SUITES, ...CHANGE_SUITES],
-        },
+        ...(findBinary() === undefined
+          ? [{ name: "embedded nodes", paths: [...NODE_SUITES, "test/high-availability"], node: "embedded" }]
+          : [
+              { name: "real nodes", paths: NODE_SUITES, node: "real" },
+              { name: "embedded nodes", paths: EMBEDDED_SUITES, node: "embedded" },
+            ]),
       ];
 
 const total = { passed: 0, failed: 0, skipped: 0 };
@@ -58,7 +41,7 @@ console.log(`\n${lines.join("\n")}`);
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 || total.passed === 0 ? 1 : 0);
 
-function runSuites({ name, paths, node, exclude = [] }) {
+function runSuites({ name, paths, node }) {
   console.log(`\n── ${name} ──`);
   const folder = mkdtempSync(join(tmpdir(), "miroir-test-"));
   const report = join(folder, "report.json");
@@ -70,7 +53,6 @@ function runSuites({ name, paths, node, exclude = [] }) {
       "--reporter=json",
       `--outputFile.json=${report}`,
       "--passWithNoTests",
-      ...exclude.flatMap((path) => ["--exclude", path]),
       ...paths,
     ],
     {
