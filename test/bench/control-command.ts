@@ -8,7 +8,9 @@ import { benchTopologyChanges } from "./topology-changes.js";
 interface ControlFlags {
   readonly subscribers: readonly number[];
   readonly indexes: readonly number[];
-  readonly shards: number;
+  readonly streamedIndexes: number;
+  readonly wholeSnapshots?: boolean;
+  readonly shards: readonly number[];
   readonly nodes: number;
   readonly changes: number;
   readonly idleSeconds: number;
@@ -17,8 +19,7 @@ interface ControlFlags {
 
 const SUBSCRIBERS: readonly number[] = [10, 300];
 const INDEXES: readonly number[] = [100, 1_000, 10_000];
-/** Indexes of the topology that is streamed: what is measured there goes by subscribers. */
-const STREAMED_INDEXES = 100;
+const SHARDS: readonly number[] = [64];
 
 /** `bench control`. */
 export function addControlCommand(program: Command): void {
@@ -32,7 +33,17 @@ export function addControlCommand(program: Command): void {
       SUBSCRIBERS,
     )
     .option("--indexes <counts...>", "indexes of the topology", numbers(INDEXES), INDEXES)
-    .option("--shards <count>", "shards of each index", Number, 64)
+    .option(
+      "--whole-snapshots",
+      "subscribers take snapshots in one message, as proxies did that know no parts",
+    )
+    .option("--streamed-indexes <count>", "indexes of the topology that is streamed to them", Number, 100)
+    .option(
+      "--shards <counts...>",
+      "shards of each index; the first for the streams",
+      numbers(SHARDS),
+      SHARDS,
+    )
     .option("--nodes <count>", "nodes of the fleet", Number, 12)
     .option("--changes <count>", "changes of each measurement", Number, 5)
     .option("--idle-seconds <count>", "how long the streams are left alone", Number, 5)
@@ -41,17 +52,19 @@ export function addControlCommand(program: Command): void {
 }
 
 async function run(flags: ControlFlags): Promise<void> {
-  const { shards, nodes, changes } = flags;
-  const sizes: TopologySize[] = flags.indexes.map((indexes) => ({ indexes, shards, nodes }));
+  const { nodes, changes, idleSeconds, wholeSnapshots = false } = flags;
+  const sizes: TopologySize[] = flags.shards.flatMap((shards) =>
+    flags.indexes.map((indexes) => ({ indexes, shards, nodes })),
+  );
   const topologies = [];
   for (const size of sizes) {
     topologies.push(await benchTopologyChanges(size, changes));
-    progress(`${size.indexes} indexes of ${shards} shards measured`);
+    progress(`${size.indexes} indexes of ${size.shards} shards measured`);
   }
   const streams = [];
   for (const subscribers of flags.subscribers) {
-    const size = { indexes: STREAMED_INDEXES, shards, nodes };
-    streams.push(await benchFanOut({ subscribers, size, changes, idleSeconds: flags.idleSeconds }));
+    const size = { indexes: flags.streamedIndexes, shards: flags.shards[0] ?? 64, nodes };
+    streams.push(await benchFanOut({ subscribers, size, wholeSnapshots, changes, idleSeconds }));
     progress(`${subscribers} subscribers measured`);
   }
   if (flags.json === true) {
@@ -63,9 +76,10 @@ async function run(flags: ControlFlags): Promise<void> {
   }
   console.log(
     table(
-      ["INDEXES", "SNAPSHOT MB", "DELTA BYTES", "CHANGE", "DELTA", "PROXY: FIRST", "NEXT (CPU MS)"],
+      ["INDEXES", "SHARDS", "SNAPSHOT MB", "DELTA BYTES", "CHANGE", "DELTA", "PROXY: FIRST", "NEXT (CPU MS)"],
       topologies.map((row) => [
         String(row.size.indexes),
+        String(row.size.shards),
         format(row.snapshotBytes / 1e6),
         String(row.deltaBytes),
         printSpread(row.change),
@@ -77,10 +91,27 @@ async function run(flags: ControlFlags): Promise<void> {
   );
   console.log(
     table(
-      ["PROXIES", "CONNECT CPU MS", "LAST RECEIPT MS", "CHANGE CPU MS", "IDLE CPU MS/S", "IDLE KB/S"],
+      [
+        ...[
+          "PROXIES",
+          "INDEXES",
+          "CONNECT MS",
+          "CPU MS",
+          "BROKEN",
+          "MEMORY MB",
+          "MOST MB",
+          "LAST RECEIPT MS",
+        ],
+        ...["CHANGE CPU MS", "IDLE CPU MS/S", "IDLE KB/S"],
+      ],
       streams.map((row) => [
         String(row.subscribers),
+        String(row.size.indexes),
+        format(row.connectMs),
         format(row.connectCpuMs),
+        String(row.broken),
+        format(row.memoryBefore / 1e6),
+        format(row.memoryMost / 1e6),
         printSpread(row.lastReceiptMs),
         printSpread(row.changeCpuMs),
         format(row.idleCpuMsPerSecond),
