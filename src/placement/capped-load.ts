@@ -1,5 +1,11 @@
 import { type NodeShare, nodeShares, zoneOf } from "./node-shares.js";
-import { compareText, type NodeId, type PlacementNode, type RendezvousScore } from "./rendezvous.js";
+import {
+  compareText,
+  type NodeId,
+  type PlacementNode,
+  type RendezvousScore,
+  rankNodes,
+} from "./rendezvous.js";
 import { allShards, type ShardId } from "./shard.js";
 
 /** Which nodes of one group hold which shard, the shard's preferred node first. */
@@ -45,6 +51,7 @@ export class CappedLoad {
   private readonly held = new Map<NodeId, Set<ShardId>>();
   private readonly shares: ReadonlyMap<NodeId, NodeShare>;
   private readonly zones: ReadonlyMap<NodeId, string>;
+  private readonly byName: ReadonlyMap<NodeId, PlacementNode>;
   readonly shards: readonly ShardId[];
   /** The group's nodes by name. */
   readonly nodes: readonly PlacementNode[];
@@ -55,9 +62,11 @@ export class CappedLoad {
   ) {
     checkRequest(request);
     this.shards = allShards(request.shards);
-    this.nodes = [...request.nodes].sort((a, b) => compareText(a.node, b.node));
+    const { byName, nodes, zones } = factsOf(request.nodes);
+    this.nodes = nodes;
+    this.byName = byName;
+    this.zones = zones;
     this.shares = nodeShares(request);
-    this.zones = new Map(request.nodes.map((node) => [node.node, zoneOf(node)]));
     for (const shard of this.shards) this.holders.set(shard, new Set());
     for (const { node } of this.nodes) this.held.set(node, new Set());
   }
@@ -118,8 +127,12 @@ export class CappedLoad {
 
   /** The least crowding that any node offers to a further replica of the shard, whatever its cap. */
   leastCrowding(shard: ShardId): number {
-    const open = this.nodes.filter(({ node }) => !this.holds(node, shard));
-    return Math.min(...open.map(({ node }) => this.crowding(shard, node)));
+    let least = Number.POSITIVE_INFINITY;
+    for (const { node } of this.nodes) {
+      if (!this.holds(node, shard)) least = Math.min(least, this.crowding(shard, node));
+      if (least === 0) break;
+    }
+    return least;
   }
 
   /**
@@ -156,11 +169,8 @@ export class CappedLoad {
   placement(): GroupPlacement {
     return new Map(
       this.shards.map((shard) => {
-        const nodes = this.nodes.filter(({ node }) => this.holds(node, shard));
-        const ranked = nodes
-          .map(({ node, weight }) => ({ node, score: this.score(shard, { node, weight: weight ?? 1 }) }))
-          .sort((a, b) => b.score - a.score || compareText(a.node, b.node));
-        return [shard, ranked.map(({ node }) => node)];
+        const nodes = [...this.nodesOf(shard)].flatMap((node) => this.byName.get(node) ?? []);
+        return [shard, rankNodes(this.score, shard, nodes).map(({ node }) => node)];
       }),
     );
   }
@@ -170,7 +180,7 @@ export class CappedLoad {
    * the least crowded zone, then by preference.
    */
   bestToPass(from: NodeId, to: NodeId, movable: Movable): ShardId | undefined {
-    const target = this.nodes.find(({ node }) => node === to);
+    const target = this.byName.get(to);
     if (target === undefined) return undefined;
     let best: { readonly shard: ShardId; readonly gain: number; readonly score: number } | undefined;
     for (const shard of this.shardsOn(from)) {
@@ -201,6 +211,29 @@ export class CappedLoad {
     }
     this.add(node, shard);
   }
+}
+
+/** What a group's nodes are, whatever is placed on them. */
+type GroupFacts = {
+  readonly nodes: readonly PlacementNode[];
+  readonly byName: ReadonlyMap<NodeId, PlacementNode>;
+  readonly zones: ReadonlyMap<NodeId, string>;
+};
+
+/** A fleet's indexes are planned one after the other over the same nodes. */
+const known = new WeakMap<readonly PlacementNode[], GroupFacts>();
+
+function factsOf(unordered: readonly PlacementNode[]): GroupFacts {
+  const found = known.get(unordered);
+  if (found !== undefined) return found;
+  const nodes = [...unordered].sort((a, b) => compareText(a.node, b.node));
+  const facts = {
+    nodes,
+    byName: new Map(nodes.map((node) => [node.node, node])),
+    zones: new Map(nodes.map((node) => [node.node, zoneOf(node)])),
+  };
+  known.set(unordered, facts);
+  return facts;
 }
 
 /** A replica that one node of a chain passes on to the next. */

@@ -24,7 +24,11 @@ export function feed(
   const hungry = takers.filter((node) => load.load(node) < Math.floor(load.share(node)));
   if (hungry.length === 0) return false;
   // A node at its own share gives nothing: that would only move the hunger.
-  const full = givers.filter((node) => load.load(node) > Math.floor(load.share(node)));
+  const full = givers.filter(
+    (node) =>
+      load.load(node) > Math.floor(load.share(node)) &&
+      (movable === undefined || [...load.shardsOn(node)].some((shard) => movable(node, shard))),
+  );
   const fullestFirst = byFill(load, full).reverse();
   return byFill(load, hungry).some((to) => fullestFirst.some((from) => load.pass(from, to, movable)));
 }

@@ -91,7 +91,8 @@ export type FleetPlan = {
  * @throws RangeError for counts or weights that make no sense
  */
 export function planFleet(goal: FleetGoal, indexes: readonly IndexState[]): FleetPlan {
-  const plans = indexes.map((index) => planIndex(goal, index));
+  const zones = zonesOfNodes(goal);
+  const plans = indexes.map((index) => planIndex(goal, index, zones));
   return {
     indexes: plans.map(({ plan }) => plan).filter(hasWork),
     problems: [...goalProblems(goal), ...plans.flatMap(({ problems }) => problems)],
@@ -113,11 +114,16 @@ export function goalProblems({ groups, replicationFactor }: FleetGoal): readonly
   );
 }
 
-function planIndex(goal: FleetGoal, index: IndexState): { plan: IndexPlan; problems: PlanProblem[] } {
+function zonesOfNodes({ groups }: FleetGoal): ReadonlyMap<NodeId, string> {
+  return new Map(groups.flatMap(({ nodes }) => nodes.map((node) => [node.node, zoneOf(node)] as const)));
+}
+
+function planIndex(
+  goal: FleetGoal,
+  index: IndexState,
+  zones: ReadonlyMap<NodeId, string>,
+): { plan: IndexPlan; problems: PlanProblem[] } {
   const blocked = blockedShards(index);
-  const zones = new Map(
-    goal.groups.flatMap(({ nodes }) => nodes.map((node) => [node.node, zoneOf(node)] as const)),
-  );
   const placement = index.placement.map((nodes) => [...nodes]);
   const moves: ShardMove[] = [];
   const drops: ShardDrop[] = [];
@@ -132,7 +138,7 @@ function planIndex(goal: FleetGoal, index: IndexState): { plan: IndexPlan; probl
       const others = (placement[shard] ?? []).filter((node) => !members.has(node));
       placement[shard] = [...others, ...nodes];
     }
-    const shared = crowdedShards(group, planned.placement);
+    const shared = crowdedShards(group, planned.placement, zones);
     if (shared.length > 0) {
       problems.push({ kind: "shared-zone", uid: index.uid, group: group.group, shards: shared });
     }
@@ -214,9 +220,12 @@ function elsewhere(
 }
 
 /** Shards with two replicas in one zone though the group has a zone without any. */
-function crowdedShards({ nodes }: GroupGoal, placement: GroupPlan["placement"]): ShardId[] {
-  const zones = new Map(nodes.map((node) => [node.node, zoneOf(node)]));
-  const count = new Set(zones.values()).size;
+function crowdedShards(
+  { nodes }: GroupGoal,
+  placement: GroupPlan["placement"],
+  zones: ReadonlyMap<NodeId, string>,
+): ShardId[] {
+  const count = new Set(nodes.map(({ node }) => zones.get(node))).size;
   return [...placement]
     .filter(([, holders]) => {
       const used = new Set(holders.map((node) => zones.get(node)));
@@ -232,14 +241,13 @@ function repairs(
   placement: readonly (readonly NodeId[])[],
   blocked: ReadonlySet<ShardId>,
 ): NodeId[] {
-  const behind = groups
-    .flatMap(({ nodes }) => nodes.map(({ node }) => node))
-    .filter((node) => !inSync.has(node));
-  return behind
-    .filter((node) =>
-      allShards(current.length).some(
-        (shard) => !blocked.has(shard) && current[shard]?.includes(node) && placement[shard]?.includes(node),
-      ),
-    )
-    .sort(compareText);
+  const staying = new Set(groups.flatMap(({ nodes }) => nodes.map(({ node }) => node)));
+  const kept = new Set<NodeId>();
+  for (const shard of allShards(current.length)) {
+    if (blocked.has(shard)) continue;
+    for (const node of current[shard] ?? []) {
+      if (staying.has(node) && !inSync.has(node) && placement[shard]?.includes(node)) kept.add(node);
+    }
+  }
+  return [...kept].sort(compareText);
 }

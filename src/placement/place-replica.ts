@@ -17,7 +17,7 @@ export type PlacingRules = {
  */
 export function placeReplica(load: CappedLoad, shard: ShardId, rules: PlacingRules): boolean {
   const open = load.nodes.filter(({ node }) => !load.holds(node, shard));
-  const [best] = inOrder(
+  const best = bestOf(
     load,
     shard,
     open.filter(({ node }) => load.load(node) < load.cap(node)),
@@ -41,27 +41,43 @@ export function placeReplica(load: CappedLoad, shard: ShardId, rules: PlacingRul
   return emptiest !== undefined;
 }
 
-function inOrder(
+/** The node in the least crowded zone, among those the one that wants it most, and so on; undefined where there is none. */
+function bestOf(
   load: CappedLoad,
   shard: ShardId,
   nodes: readonly PlacementNode[],
   { want }: PlacingRules,
-): PlacementNode[] {
-  return nodes
-    .map((node) => ({
+): PlacementNode | undefined {
+  let best: Candidate | undefined;
+  for (const node of nodes) {
+    const crowding = load.crowding(shard, node.node);
+    if (best !== undefined && crowding > best.crowding) continue;
+    const candidate: Candidate = {
       node,
-      crowding: load.crowding(shard, node.node),
+      crowding,
       want: want(node.node),
       elsewhere: load.crowdingElsewhere(shard, node.node),
       score: load.score(shard, node),
-    }))
-    .sort(
-      (a, b) =>
-        a.crowding - b.crowding ||
-        a.want - b.want ||
-        a.elsewhere - b.elsewhere ||
-        b.score - a.score ||
-        compareText(a.node.node, b.node.node),
-    )
-    .map(({ node }) => node);
+    };
+    if (best === undefined || byMerit(candidate, best) < 0) best = candidate;
+  }
+  return best?.node;
+}
+
+type Candidate = {
+  readonly node: PlacementNode;
+  readonly crowding: number;
+  readonly want: number;
+  readonly elsewhere: number;
+  readonly score: number;
+};
+
+function byMerit(a: Candidate, b: Candidate): number {
+  return (
+    a.crowding - b.crowding ||
+    a.want - b.want ||
+    a.elsewhere - b.elsewhere ||
+    b.score - a.score ||
+    compareText(a.node.node, b.node.node)
+  );
 }
