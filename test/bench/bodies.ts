@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { createDocumentSplitter } from "../../src/json/document-stream.js";
 import { createShardHasher } from "../../src/placement/shard.js";
 import { contentRules } from "../../src/proxy/write/document-checks.js";
-import { nodePayload } from "../../src/proxy/write/node-payload.js";
+import { type NodePayload, nodePayload } from "../../src/proxy/write/node-payload.js";
 import { documentFormat, receiveDocuments } from "../../src/proxy/write/receive-documents.js";
 import { createSpoolPool } from "../../src/proxy/write/spool.js";
 import { createSystemWorld } from "../../src/runtime/world.js";
@@ -60,7 +60,7 @@ export async function benchBodies({ documents, nodes, repeats }: BodiesOptions):
     const received = await receiveDocuments(body, undefined, format, terms, pool, LIMITS);
     if (received.kind !== "read") throw new Error("the body was not read under its terms");
     const { batch } = received;
-    await Promise.all(shardsOf.map((shards) => drained(nodePayload(batch, shards, 1n).open())));
+    await Promise.all(shardsOf.map((shards) => drained(nodePayload(batch, shards, 1n).body)));
     await batch.spool.dispose();
   };
   return [
@@ -81,8 +81,9 @@ function chunksOf(body: Buffer): Buffer[] {
   );
 }
 
-async function drained(body: Readable): Promise<void> {
-  for await (const _chunk of body);
+async function drained(body: NodePayload["body"]): Promise<void> {
+  if (Buffer.isBuffer(body)) return;
+  for await (const _chunk of body());
 }
 
 async function measure(

@@ -110,9 +110,15 @@ export class NodeAudit {
 
   /** Client tasks with these unfinished node tasks have been recorded just now. */
   registered(uids: readonly number[]): void {
+    // A node that has work is looked at soon anyway; a task that it has begun or finished already is not to wait for that.
+    const isBusy = this.#open.size > 0 && !uids.some((uid) => this.#isSeen(uid));
     for (const uid of uids) this.#open.add(uid);
     this.#registered.push(...uids);
-    this.#wakeup.wake();
+    if (!isBusy) this.#wakeup.wake();
+  }
+
+  #isSeen(uid: number): boolean {
+    return uid < this.#frontier || this.#pending.has(uid) || this.#accounted.has(uid) || this.#early.has(uid);
   }
 
   /** Compares the log with the one that was followed before, at the next turn and before anything is read from it. */

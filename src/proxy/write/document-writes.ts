@@ -187,7 +187,7 @@ export class DocumentWrites {
           path: `/indexes/${name}/documents?${query}&customMetadata=${encodeURIComponent(metadata)}`,
           contentType: "application/x-ndjson",
           contentLength: payload.contentLength,
-          body: payload.open,
+          body: payload.body,
         };
       },
     });

@@ -25,6 +25,8 @@ const INJECTED_BYTES = TAIL_BYTES - 1;
 
 /** Bytes gathered before they are handed to the connection. */
 const CHUNK_BYTES = 64 * 1024;
+/** The largest body that is made at once, of documents in memory: with its head it is one write to the connection. */
+const MAX_WHOLE_BYTES = 512 * 1024;
 
 /** Bytes that documents take in a node's body. */
 export function bodyBytes({ bytes, documents }: ShardShare): number {
@@ -35,8 +37,8 @@ export function bodyBytes({ bytes, documents }: ShardShare): number {
 export interface NodePayload {
   readonly contentLength: number;
   readonly documents: number;
-  /** A fresh stream of NDJSON for every attempt. */
-  readonly open: () => Readable;
+  /** The whole of a small body; otherwise what gives a fresh stream of it for every attempt. */
+  readonly body: Buffer | (() => Readable);
 }
 
 /**
@@ -56,52 +58,82 @@ export function nodePayload(
     bytes += share.bytes;
   }
   const contentLength = bodyBytes({ bytes, documents });
+  const splicer = (chunkBytes: number) =>
+    new BodySplicer(batch, shards, firstSequence, contentLength, chunkBytes);
+  const inMemory = contentLength <= MAX_WHOLE_BYTES ? batch.spool.pagesInMemory() : undefined;
   return {
     documents,
     contentLength,
-    open: () =>
-      Readable.from(payloadChunks(batch, shards, firstSequence, contentLength), { objectMode: false }),
+    body:
+      inMemory === undefined
+        ? () => Readable.from(streamed(batch, splicer(CHUNK_BYTES)), { objectMode: false })
+        : whole(inMemory, splicer(contentLength)),
   };
 }
 
-async function* payloadChunks(
-  batch: DocumentBatch,
-  shards: ReadonlySet<number>,
-  firstSequence: bigint,
-  contentLength: number,
-): AsyncGenerator<Buffer> {
-  const { terms, documents } = batch;
-  const family = familyShards([...shards], terms.shards, terms.codeShards);
-  const tails = new Map(family.map((shard) => [shard, injectedTail(shard)]));
-  const isSafe = firstSequence + BigInt(documents) <= BigInt(Number.MAX_SAFE_INTEGER);
-  const sequenceOf = isSafe
-    ? (place: number) => Number(firstSequence) + place
-    : (place: number) => firstSequence + BigInt(place);
-  let place = 0;
-  let left = contentLength;
-  let chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, left));
-  let used = 0;
-  for await (const page of batch.spool.pages()) {
+async function* streamed({ spool }: DocumentBatch, splicer: BodySplicer): AsyncGenerator<Buffer> {
+  for await (const page of spool.pages()) yield* splicer.take(page);
+  const rest = splicer.rest();
+  if (rest.length > 0) yield rest;
+}
+
+function whole(pages: readonly Buffer[], splicer: BodySplicer): Buffer {
+  const chunks = pages.flatMap((page) => [...splicer.take(page)]);
+  return chunks.length === 0 ? splicer.rest() : Buffer.concat([...chunks, splicer.rest()]);
+}
+
+/** Makes one node's body of a batch's pages, in chunks. */
+class BodySplicer {
+  private readonly tails: ReadonlyMap<number, Buffer>;
+  private readonly sequenceOf: (place: number) => number | bigint;
+  private place = 0;
+  private chunk: Buffer;
+  private used = 0;
+
+  /** @param left bytes of the body that are still to be made */
+  constructor(
+    { terms, documents }: DocumentBatch,
+    shards: ReadonlySet<number>,
+    firstSequence: bigint,
+    private left: number,
+    private readonly chunkBytes: number,
+  ) {
+    const family = familyShards([...shards], terms.shards, terms.codeShards);
+    this.tails = new Map(family.map((shard) => [shard, injectedTail(shard)]));
+    const isSafe = firstSequence + BigInt(documents) <= BigInt(Number.MAX_SAFE_INTEGER);
+    this.sequenceOf = isSafe
+      ? (place) => Number(firstSequence) + place
+      : (place) => firstSequence + BigInt(place);
+    this.chunk = Buffer.allocUnsafe(Math.min(chunkBytes, left));
+  }
+
+  /** The chunks that the documents of the next page make full. */
+  *take(page: Buffer): Generator<Buffer> {
     const reader = new PageReader(page);
     while (reader.next()) {
-      const tail = tails.get(reader.shard);
+      const tail = this.tails.get(reader.shard);
       if (tail !== undefined) {
         const size = reader.end - reader.start + INJECTED_BYTES;
-        if (used + size > chunk.length) {
-          if (used > 0) yield chunk.subarray(0, used);
-          left -= used;
-          chunk = Buffer.allocUnsafe(Math.max(size, Math.min(CHUNK_BYTES, left)));
-          used = 0;
+        if (this.used + size > this.chunk.length) {
+          if (this.used > 0) yield this.rest();
+          this.chunk = Buffer.allocUnsafe(Math.max(size, Math.min(this.chunkBytes, this.left)));
         }
         // A document ends in its closing brace: the splitter cuts there.
-        page.copy(chunk, used, reader.start, reader.end - 1);
-        const tailAt = used + size - TAIL_BYTES;
-        chunk.set(tail, tailAt);
-        writeSequenceCode(chunk, tailAt + SEQUENCE_AT, sequenceOf(place));
-        used += size;
+        page.copy(this.chunk, this.used, reader.start, reader.end - 1);
+        const tailAt = this.used + size - TAIL_BYTES;
+        this.chunk.set(tail, tailAt);
+        writeSequenceCode(this.chunk, tailAt + SEQUENCE_AT, this.sequenceOf(this.place));
+        this.used += size;
       }
-      place++;
+      this.place++;
     }
   }
-  if (used > 0) yield chunk.subarray(0, used);
+
+  /** What has been gathered since the last full chunk. */
+  rest(): Buffer {
+    const rest = this.chunk.subarray(0, this.used);
+    this.left -= this.used;
+    this.used = 0;
+    return rest;
+  }
 }

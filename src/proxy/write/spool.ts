@@ -50,6 +50,8 @@ export interface DocumentSpool {
   documents(): AsyncIterable<SpooledDocument>;
   /** The documents in order, as pages for {@link PageReader}; each is good until the next one is asked for. As {@link documents}. */
   pages(): AsyncIterable<Buffer>;
+  /** What {@link pages} gives, where it is all in memory; undefined where there is a file. */
+  pagesInMemory(): readonly Buffer[] | undefined;
   /** Frees memory and file; safe to call again. */
   dispose(): Promise<void>;
 }
@@ -112,9 +114,9 @@ class Spool implements DocumentSpool {
   }
 
   async *pages(): AsyncGenerator<Buffer> {
-    if (this.file === undefined) {
-      yield* this.full;
-      if (this.used > 0) yield this.page.subarray(0, this.used);
+    const { file } = this;
+    if (file === undefined) {
+      yield* this.pagesInMemory() ?? [];
       return;
     }
     await this.flush();
@@ -122,7 +124,7 @@ class Spool implements DocumentSpool {
     let held = 0;
     let position = 0;
     while (position < this.fileBytes) {
-      const { bytesRead } = await this.file.read(buffer, held, buffer.length - held, position);
+      const { bytesRead } = await file.read(buffer, held, buffer.length - held, position);
       if (bytesRead === 0) throw new Error("the temporary file of a request body was cut short");
       position += bytesRead;
       held += bytesRead;
@@ -140,6 +142,11 @@ class Spool implements DocumentSpool {
       buffer = next;
       held = rest.length;
     }
+  }
+
+  pagesInMemory(): readonly Buffer[] | undefined {
+    if (this.file !== undefined) return undefined;
+    return this.used > 0 ? [...this.full, this.page.subarray(0, this.used)] : this.full;
   }
 
   async dispose(): Promise<void> {

@@ -1,3 +1,5 @@
+import { tmpdir } from "node:os";
+import { buffer } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { objectMembers } from "../../../src/json/members.js";
@@ -28,8 +30,13 @@ const terms = (primaryKey?: string): BatchTerms => ({
   hasher,
 });
 
-async function batchOf(documents: readonly string[], primaryKey?: string, dropDuplicates = true) {
-  const builder = new BatchBuilder(terms(primaryKey), spools, dropDuplicates);
+async function batchOf(
+  documents: readonly string[],
+  primaryKey?: string,
+  dropDuplicates = true,
+  pool = spools,
+) {
+  const builder = new BatchBuilder(terms(primaryKey), pool, dropDuplicates);
   for (const document of documents) {
     const bytes = Buffer.from(document);
     await builder.add({ bytes, members: objectMembers(bytes) });
@@ -39,9 +46,7 @@ async function batchOf(documents: readonly string[], primaryKey?: string, dropDu
 
 async function sent(batch: DocumentBatch, shards: readonly number[], first = 100n): Promise<string[]> {
   const payload = nodePayload(batch, new Set(shards), first);
-  const chunks: Buffer[] = [];
-  for await (const chunk of payload.open()) chunks.push(chunk as Buffer);
-  const body = Buffer.concat(chunks);
+  const body = Buffer.isBuffer(payload.body) ? payload.body : await buffer(payload.body());
   expect(body.length).toBe(payload.contentLength);
   const lines = body.toString().split("\n");
   expect(lines.pop()).toBe("");
@@ -52,6 +57,29 @@ async function sent(batch: DocumentBatch, shards: readonly number[], first = 100
 const ALL = [0, 1, 2, 3, 4, 5, 6, 7];
 
 describe("a batch of documents", () => {
+  it("makes the same body at once, in chunks, and by way of a file", async () => {
+    const files = createSpoolPool(
+      { directory: tmpdir(), memoryBytes: 1_024, maxFileBytes: 10_000_000 },
+      createSystemWorld().random,
+    );
+    for (const [count, isWhole] of [
+      [2_000, true],
+      [20_000, false],
+    ] as const) {
+      const documents = Array.from(
+        { length: count },
+        (_, id) => `{"id":${id},"text":"${"x".repeat(id % 97)}"}`,
+      );
+      const inMemory = await batchOf(documents, "id");
+      const inFile = await batchOf(documents, "id", true, files);
+      expect(Buffer.isBuffer(nodePayload(inMemory, new Set(ALL), 1n).body)).toBe(isWhole);
+      for (const shards of [ALL, [0, 3], [5]]) {
+        expect(await sent(inMemory, shards)).toEqual(await sent(inFile, shards));
+      }
+      await inFile.spool.dispose();
+    }
+  });
+
   it("sends every document once, byte for byte, with its shard and place behind its own fields", async () => {
     const value = fc.constantFrom(
       "1.0",
