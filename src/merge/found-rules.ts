@@ -1,7 +1,9 @@
 import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
+import { asBuffer } from "../json/members.js";
 import { stringEnd } from "../json/scan.js";
 import { SEQUENCE_SYMBOLS } from "../placement/injected-fields.js";
 import { compareRule } from "./compare.js";
+import { startsAt } from "./injected-bytes.js";
 import { SEQUENCE_RULE } from "./injected-fields.js";
 import { readRule } from "./rule-reader.js";
 import type { RuleDetails, ScoreDetails } from "./score-details.js";
@@ -16,29 +18,39 @@ export class FoundRules {
 
   private constructor(
     private readonly bytes: Uint8Array,
-    /** Where the rules' names begin, each behind the brace or comma in front of it. */
-    private readonly starts: readonly number[],
+    private readonly start: number,
+    /** Where the rules' names begin, each behind the brace or comma in front of it, counted from `start`. */
+    private readonly names: readonly number[],
     /** Behind the brace that closes the details. */
     readonly end: number,
+    /** Bytes in front of the sequence, where the last rule is the sequence rule and nothing follows it; -1 elsewhere. */
+    private readonly head: number,
   ) {}
 
   /**
    * Finds the rules of the details that begin at `start`.
    *
+   * @param previous the rules of another hit: where these are written alike but for the sequence, they need no second look
    * @returns undefined for what is not written as Meilisearch does; that is for `parseScoreDetails`
    */
-  static find(bytes: Uint8Array, start: number): FoundRules | undefined {
+  static find(bytes: Uint8Array, start: number, previous?: FoundRules): FoundRules | undefined {
+    if (previous?.isWrittenAt(bytes, start) === true) {
+      const end = start + previous.end - previous.start;
+      return new FoundRules(bytes, start, previous.names, end, previous.head);
+    }
     if (bytes[start] !== OPEN_BRACE) return undefined;
-    const starts: number[] = [];
+    const names: number[] = [];
     let at = start + 1;
-    if (bytes[at] === CLOSE_BRACE) return new FoundRules(bytes, starts, at + 1);
+    if (bytes[at] === CLOSE_BRACE) return new FoundRules(bytes, start, names, at + 1, -1);
     for (;;) {
       const nameEnd = plainNameEnd(bytes, at);
-      if (nameEnd === -1 || isNamedBefore(bytes, starts, at, nameEnd)) return undefined;
-      const end = entryEnd(bytes, nameEnd, starts.length);
+      if (nameEnd === -1 || isNamedBefore(bytes, start, names, at, nameEnd)) return undefined;
+      const end = entryEnd(bytes, nameEnd, names.length);
       if (end === -1) return undefined;
-      starts.push(at);
-      if (bytes[end] === CLOSE_BRACE) return new FoundRules(bytes, starts, end + 1);
+      names.push(at - start);
+      if (bytes[end] === CLOSE_BRACE) {
+        return new FoundRules(bytes, start, names, end + 1, sequenceHead(bytes, start, at, end));
+      }
       if (bytes[end] !== COMMA) return undefined;
       at = end + 1;
     }
@@ -47,7 +59,7 @@ export class FoundRules {
   /** All of them, read; undefined where one of them is none that is known. */
   details(): ScoreDetails | undefined {
     const details: RuleDetails[] = [];
-    for (let at = 0; at < this.starts.length; at++) {
+    for (let at = 0; at < this.names.length; at++) {
       const rule = this.#rule(at);
       if (rule === undefined) return undefined;
       details.push(rule);
@@ -61,17 +73,11 @@ export class FoundRules {
    * @returns undefined where that is not to be told from single rules
    */
   compare(other: FoundRules): number | undefined {
-    const { length } = this.starts;
-    if (other.starts.length !== length) return undefined;
+    if (this.#hasHeadOf(other.bytes, other.start, other.head)) return this.#compareSequence(other);
+    const { length } = this.names;
+    if (other.names.length !== length) return undefined;
     for (let at = 0; at < length; at++) {
-      const difference = this.#difference(other, at);
-      if (difference === -1) continue;
-      if (this.#isSequence(at) && other.#isSequence(at)) {
-        // Symbols are in the order of their bytes, and there are as many in every sequence.
-        const start = this.starts[at] as number;
-        const theirs = other.starts[at] as number;
-        return (this.bytes[start + difference] as number) - (other.bytes[theirs + difference] as number);
-      }
+      if (this.#isWrittenLike(other, at)) continue;
       const rule = this.#rule(at);
       const otherRule = other.#rule(at);
       if (rule === undefined || otherRule === undefined) return undefined;
@@ -81,41 +87,60 @@ export class FoundRules {
     return 0;
   }
 
-  #ruleEnd(at: number): number {
-    return (at + 1 < this.starts.length ? (this.starts[at + 1] as number) : this.end) - 1;
+  /** Whether details like these, with any sequence, begin at `start`. */
+  private isWrittenAt(bytes: Uint8Array, start: number): boolean {
+    if (!this.#hasHeadOf(bytes, start, this.head)) return false;
+    const at = start + this.head;
+    for (let i = 0; i < SEQUENCE_SYMBOLS; i++) if (!isSymbol(bytes[at + i])) return false;
+    return startsAt(bytes, at + SEQUENCE_SYMBOLS, SEQUENCE_END);
   }
 
-  /** Where two rules begin to be written differently, counted from their start; -1 where they do not. */
-  #difference(other: FoundRules, at: number): number {
-    const { bytes } = this;
-    const start = this.starts[at] as number;
-    const theirs = other.starts[at] as number;
+  /** Whether all in front of the sequence is the same as the `head` bytes at `start`. */
+  #hasHeadOf(bytes: Uint8Array, start: number, head: number): boolean {
+    if (head === -1 || head !== this.head || start + head > bytes.length) return false;
+    return asBuffer(this.bytes).compare(bytes, start, start + head, this.start, this.start + head) === 0;
+  }
+
+  /** Symbols are in the order of their bytes, and there are as many in every sequence. */
+  #compareSequence(other: FoundRules): number {
+    const mine = this.start + this.head;
+    const theirs = other.start + other.head;
+    for (let i = 0; i < SEQUENCE_SYMBOLS; i++) {
+      const order = (this.bytes[mine + i] as number) - (other.bytes[theirs + i] as number);
+      if (order !== 0) return order;
+    }
+    return 0;
+  }
+
+  #isWrittenLike(other: FoundRules, at: number): boolean {
+    const start = this.#ruleStart(at);
+    const theirs = other.#ruleStart(at);
     const length = this.#ruleEnd(at) - start;
-    const theirLength = other.#ruleEnd(at) - theirs;
-    const common = length < theirLength ? length : theirLength;
+    if (other.#ruleEnd(at) - theirs !== length) return false;
+    const { bytes } = this;
     const others = other.bytes;
-    for (let i = 0; i < common; i++) if (bytes[start + i] !== others[theirs + i]) return i;
-    return length === theirLength ? -1 : common;
+    for (let i = 0; i < length; i++) if (bytes[start + i] !== others[theirs + i]) return false;
+    return true;
   }
 
-  #isSequence(at: number): boolean {
-    const { bytes } = this;
-    const start = this.starts[at] as number;
-    if (this.#ruleEnd(at) - start !== SEQUENCE_RULE_BYTES + `${at}`.length) return false;
-    for (let i = 0; i < SEQUENCE_START.length; i++) if (bytes[start + i] !== SEQUENCE_START[i]) return false;
-    return true;
+  #ruleStart(at: number): number {
+    return this.start + (this.names[at] as number);
+  }
+
+  #ruleEnd(at: number): number {
+    return (at + 1 < this.names.length ? this.#ruleStart(at + 1) : this.end) - 1;
   }
 
   #rule(at: number): RuleDetails | undefined {
     this.#read ??= [];
-    this.#read[at] ??= readRule(this.bytes, this.starts[at] as number, at);
+    this.#read[at] ??= readRule(this.bytes, this.#ruleStart(at), at);
     return this.#read[at];
   }
 }
 
 const SEQUENCE_START = Buffer.from(`"${SEQUENCE_RULE}":{"order":`);
-/** Of the rule, without the digits of its place. */
-const SEQUENCE_RULE_BYTES = SEQUENCE_START.length + ',"value":""}'.length + SEQUENCE_SYMBOLS;
+const SEQUENCE_VALUE = Buffer.from(',"value":"');
+const SEQUENCE_END = Buffer.from('"}}');
 const ORDER = Buffer.from('"order":');
 const DIGIT_0 = 0x30;
 
@@ -132,13 +157,33 @@ function plainNameEnd(bytes: Uint8Array, start: number): number {
   return -1;
 }
 
-function isNamedBefore(bytes: Uint8Array, starts: readonly number[], start: number, end: number): boolean {
-  for (const other of starts) {
+function isNamedBefore(
+  bytes: Uint8Array,
+  start: number,
+  names: readonly number[],
+  name: number,
+  nameEnd: number,
+): boolean {
+  for (const other of names) {
     let i = 0;
-    while (start + i < end && bytes[other + i] === bytes[start + i]) i++;
-    if (start + i === end) return true;
+    while (name + i < nameEnd && bytes[start + other + i] === bytes[name + i]) i++;
+    if (name + i === nameEnd) return true;
   }
   return false;
+}
+
+/** How far behind `start` the sequence of the rule that is written from `name` to `end` stands; -1 where that is another rule. */
+function sequenceHead(bytes: Uint8Array, start: number, name: number, end: number): number {
+  const sequence = end - SEQUENCE_END.length + 1 - SEQUENCE_SYMBOLS;
+  if (sequence - SEQUENCE_VALUE.length <= name || !startsAt(bytes, name, SEQUENCE_START)) return -1;
+  if (!startsAt(bytes, sequence - SEQUENCE_VALUE.length, SEQUENCE_VALUE)) return -1;
+  for (let i = 0; i < SEQUENCE_SYMBOLS; i++) if (!isSymbol(bytes[sequence + i])) return -1;
+  return sequence - start;
+}
+
+/** Symbols are punctuation; a quote or a backslash would be part of another value. */
+function isSymbol(byte: number | undefined): boolean {
+  return byte !== undefined && byte !== QUOTE && byte !== BACKSLASH;
 }
 
 /** Behind the brace that closes a rule's entry, which says first that it stands at `place` and holds no entries itself; -1 otherwise. */

@@ -13,7 +13,6 @@ export type MarkKind = (typeof MARKED)[number];
 export type Mark = {
   readonly kind: MarkKind;
   readonly keyStart: number;
-  readonly valueStart: number;
   readonly valueEnd: number;
 };
 
@@ -60,7 +59,7 @@ export function scanHit(bytes: Uint8Array, start: number): HitScan {
       const kind = kindOf(bytes, keyStart + 1);
       if (kind === "details") rules = FoundRules.find(bytes, valueStart);
       at = rules === undefined ? valueEnd(bytes, valueStart) : rules.end;
-      marks.push({ kind, keyStart, valueStart, valueEnd: at });
+      marks.push({ kind, keyStart, valueEnd: at });
     } else {
       at = bytes[valueStart] === QUOTE ? stringEnd(bytes, valueStart) : valueEnd(bytes, valueStart);
     }

@@ -1,6 +1,8 @@
 import { findMember, objectMembers } from "../json/members.js";
 import { compareScoreDetails } from "./compare.js";
+import { scanFlatHit } from "./flat-hit.js";
 import { type HitScan, nextHit, scanHit } from "./hit-scan.js";
+import { CODED_CHARACTER } from "./injected-bytes.js";
 import { SEQUENCE_RULE } from "./injected-fields.js";
 import { parseScoreDetails, type ScoreDetails } from "./score-details.js";
 
@@ -50,12 +52,14 @@ export class HitsInAnswer implements HitList {
   readonly #found: Hit[] = [];
   /** Where the next one begins; -1 where there is none. */
   #next: number;
+  readonly #mayHideNames: boolean;
 
   /** @param first where the first hit begins in `answer`; -1 where there is none */
   constructor(answer: Buffer, first: number, part: number) {
     this.#answer = answer;
     this.#next = first;
     this.#part = part;
+    this.#mayHideNames = answer.includes(CODED_CHARACTER);
   }
 
   at(position: number): Hit | undefined {
@@ -70,7 +74,10 @@ export class HitsInAnswer implements HitList {
   }
 
   #findNext(): void {
-    const scan = scanHit(this.#answer, this.#next);
+    const previous = this.#found.at(-1)?.place?.scan.rules;
+    const scan =
+      (this.#mayHideNames ? undefined : scanFlatHit(this.#answer, this.#next, previous)) ??
+      scanHit(this.#answer, this.#next);
     const place = { answer: this.#answer, start: this.#next, scan };
     this.#found.push(new FoundHit(place, this.#part, this.#found.length));
     this.#next = nextHit(this.#answer, scan.end);

@@ -190,19 +190,32 @@ function asksFor(
   return asks;
 }
 
-/** What every ask has in common: the client's query without Miroir's names, hidden attributes or a page. */
+/** What every ask has in common: the client's query without Miroir's names, hidden attributes or a page. Mostly the query itself. */
 function commonBody(query: SearchParameters, view: AttributeView): JsonObject {
-  const body: Record<string, JsonValue | undefined> = { ...query };
-  body.attributesToRetrieve = view.toRetrieve;
-  body.attributesToHighlight = view.attributesToHighlight;
-  body.attributesToCrop = view.attributesToCrop;
-  for (const name of ["sort", "facets", "attributesToSearchOn"] as const) {
+  let body: Record<string, JsonValue | undefined> | undefined;
+  const set = (name: keyof SearchParameters, value: JsonValue | undefined): void => {
+    if (isSameList(query[name], value)) return;
+    body ??= { ...query };
+    body[name] = value;
+  };
+  set("attributesToRetrieve", view.toRetrieve);
+  set("attributesToHighlight", view.attributesToHighlight);
+  set("attributesToCrop", view.attributesToCrop);
+  for (const name of LISTS) {
     const list = query[name];
-    if (list !== null && list !== undefined) body[name] = list.map(standInForAttribute);
+    if (list !== null && list !== undefined) set(name, list.map(standInForAttribute));
   }
-  if (typeof query.distinct === "string") body.distinct = standInForAttribute(query.distinct);
-  if (query.filter !== null && query.filter !== undefined) body.filter = filterStandIns(query.filter);
-  return body;
+  if (typeof query.distinct === "string") set("distinct", standInForAttribute(query.distinct));
+  if (query.filter !== null && query.filter !== undefined) set("filter", filterStandIns(query.filter));
+  return body ?? query;
+}
+
+const LISTS = ["sort", "facets", "attributesToSearchOn"] as const;
+
+function isSameList(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
+  if (a === b) return true;
+  if (!Array.isArray(a) || !Array.isArray(b) || a.length !== b.length) return false;
+  return a.every((value, at) => value === b[at]);
 }
 
 function filterStandIns(filter: JsonValue): JsonValue {

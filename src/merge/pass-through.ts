@@ -1,9 +1,9 @@
-import { BACKSLASH, CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
+import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE } from "../json/bytes.js";
 import { Pieces } from "../json/pieces.js";
 import { valueEnd } from "../json/scan.js";
-import { SEQUENCE_FIELD, SHARD_FIELD, sequenceCode, shardCode } from "../placement/injected-fields.js";
 import type { ClientView } from "./client-hit.js";
 import { scanHit } from "./hit-scan.js";
+import { CODED_CHARACTER, INJECTED_BYTES, isInjected, startsAt } from "./injected-bytes.js";
 
 /**
  * A search answer without the injected fields of its hits, found by searches that look at many bytes at a time: all others are only
@@ -32,23 +32,10 @@ export function passThrough(answer: Buffer, view: ClientView): Buffer | undefine
 export const METADATA_MEMBER = Buffer.from('"metadata":');
 
 const HITS_FIRST = Buffer.from('{"hits":[');
-/** Only control characters are printed so, and none is in a name that is looked for here; others might hide one. */
-const CODED_CHARACTER = Buffer.from("\\u");
 /** Begins the names of both. Inside of a string its quote would have a backslash in front. */
 const INJECTED_NAME = Buffer.from('"_miroir_s');
 const FORMATTED = Buffer.from(',"_formatted":');
 const RANKING_SCORE = Buffer.from(',"_rankingScore":');
-
-/** Stands for any symbol of a code. */
-const ANY_SYMBOL = 0;
-/** The injected fields, as they end every document. */
-const INJECTED = Buffer.from(
-  `,"${SHARD_FIELD}":"${anySymbols(shardCode(0))}","${SEQUENCE_FIELD}":"${anySymbols(sequenceCode(0))}"`,
-);
-
-function anySymbols(code: string): string {
-  return code.replace(/./g, String.fromCharCode(ANY_SYMBOL));
-}
 
 /** Whether nothing but injected fields has to go. */
 function cutsAreEnough({ attributes, tail, showRankingScore }: ClientView): boolean {
@@ -106,7 +93,7 @@ class PassingAnswer {
     const at = (inner === -1 || inner > name ? name : injectedName(answer, start)) - 1;
     if (!isInjected(answer, at)) return -1;
     this.#kept.add(answer, this.#from, at);
-    this.#from = at + INJECTED.length;
+    this.#from = at + INJECTED_BYTES;
     return this.#from;
   }
 }
@@ -115,18 +102,4 @@ class PassingAnswer {
 function injectedName(answer: Buffer, start: number): number {
   const injected = scanHit(answer, start).marks.filter(({ kind }) => kind === "injected");
   return injected.length === 2 ? (injected[0]?.keyStart ?? -1) : -1;
-}
-
-function isInjected(bytes: Buffer, at: number): boolean {
-  for (let i = 0; i < INJECTED.length; i++) {
-    const byte = bytes[at + i];
-    if (INJECTED[i] === ANY_SYMBOL ? byte === QUOTE || byte === BACKSLASH : byte !== INJECTED[i])
-      return false;
-  }
-  return true;
-}
-
-function startsAt(bytes: Buffer, at: number, text: Buffer): boolean {
-  for (let i = 0; i < text.length; i++) if (bytes[at + i] !== text[i]) return false;
-  return true;
 }

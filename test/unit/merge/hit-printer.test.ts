@@ -41,9 +41,48 @@ const value = fc.oneof(
   ),
 );
 
+const DETAILS = '"words":{"order":0,"matchingWords":1,"maxMatchingWords":1,"score":1.0}';
+const IMPOSTOR = `"_miroir_shard":"((((","_miroir_seq":"((((((((((((((((((","_rankingScoreDetails":{${DETAILS}}`;
+
+const symbols = (count: number): fc.Arbitrary<string> =>
+  fc.array(fc.constantFrom(..."(),;[]{}"), { minLength: count, maxLength: count }).map((all) => all.join(""));
+
+/** A hit as nodes print it that Miroir asks, with all that may look like what it added in front. */
+const fleetHit = fc
+  .record({
+    members: fc.array(
+      fc.tuple(
+        name,
+        fc.oneof(
+          value,
+          fc.constantFrom(
+            `{${IMPOSTOR}}`,
+            `[{${IMPOSTOR}},{"b":1}]`,
+            JSON.stringify(`,${IMPOSTOR}},{`),
+            '"{"',
+          ),
+        ),
+      ),
+      { maxLength: 4 },
+    ),
+    shard: symbols(4),
+    sequence: symbols(18),
+    rules: fc.constantFrom("", `${DETAILS},`),
+    ends: fc.constantFrom("}", ',"more":1}'),
+  })
+  .map(({ members, shard, sequence, rules, ends }) => {
+    const document = ['"id":1', ...members.map((member) => member.join(":"))];
+    const injected = `"_miroir_shard":"${shard}","_miroir_seq":"${sequence}"`;
+    const order = rules === "" ? 0 : 1;
+    const details = `{${rules}"_miroir_seq:asc":{"order":${order},"value":"${sequence}"}}`;
+    return `{${document.join(",")},${injected},"_rankingScoreDetails":${details}${ends}`;
+  })
+  .filter((text) => isJson(text));
+
 /** A hit as Meilisearch prints it, or any object at all. */
 const hit = fc.oneof(
   { weight: 3, arbitrary: objectText },
+  { weight: 5, arbitrary: fleetHit },
   {
     weight: 7,
     arbitrary: fc
