@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { request } from "undici";
 import { createSystemWorld } from "../runtime/world.js";
 import { hostInUrl, loopbackOf, splitHostPort } from "./config.js";
 import { CommandError, ExitCode } from "./exit-codes.js";
@@ -14,8 +13,15 @@ import {
 } from "./options.js";
 import { untilStopped, whenToldToStop } from "./shutdown.js";
 
+/** The commands that processes of a fleet are started with. */
+export function addServerCommands(program: Command): void {
+  addControlCommand(program);
+  addProxyCommand(program);
+  addHealthcheckCommand(program);
+}
+
 /** `miroir control`: the daemon that decides. */
-export function addControlCommand(program: Command): void {
+function addControlCommand(program: Command): void {
   const command = program
     .command("control")
     .description("run the control plane: topology, tasks, planning; gRPC and Connect on one port");
@@ -40,7 +46,7 @@ export function addControlCommand(program: Command): void {
 }
 
 /** `miroir proxy`: the stateless process that carries traffic. */
-export function addProxyCommand(program: Command): void {
+function addProxyCommand(program: Command): void {
   const command = program
     .command("proxy")
     .description("run a proxy: Meilisearch's HTTP API over the fleet")
@@ -70,7 +76,7 @@ export function addProxyCommand(program: Command): void {
 const ANSWER_MS = 2_000;
 
 /** `miroir healthcheck`: for containers; exit code 0 where the proxy on this machine is ready. */
-export function addHealthcheckCommand(program: Command): void {
+function addHealthcheckCommand(program: Command): void {
   program
     .command("healthcheck")
     .description("exit with 0 if the proxy on this machine is ready to serve")
@@ -79,6 +85,7 @@ export function addHealthcheckCommand(program: Command): void {
     .action(async (flags: SharedFlags) => {
       const { host, port } = splitHostPort(configFromFlags(flags, process.env).http);
       const url = `http://${hostInUrl(loopbackOf(host))}:${port}/_miroir/ready`;
+      const { request } = await import("undici");
       const answer = await request(url, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(
         (error: unknown) => {
           throw new CommandError(ExitCode.unreachable, `${url} does not answer`, { cause: error });

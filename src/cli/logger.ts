@@ -27,7 +27,7 @@ export function createLogger(config: Config): ProcessLog {
     {
       level: pinoLevel(output.needed),
       base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
+      timestamp: createTimestamps(),
       formatters: { level: (label) => ({ level: label }) },
       redact: {
         paths: ["key", "masterKey", "adminKey", "*.key", "authorization", "headers.authorization"],
@@ -37,6 +37,20 @@ export function createLogger(config: Config): ProcessLog {
     destinationOf(output),
   );
   return { logger, output };
+}
+
+/** The time as pino's own `isoTime` writes it; lines of the same millisecond share one text. */
+function createTimestamps(): () => string {
+  let writtenAt = Number.NaN;
+  let written = "";
+  return () => {
+    const now = Date.now();
+    if (now !== writtenAt) {
+      writtenAt = now;
+      written = `,"time":"${new Date(now).toISOString()}"`;
+    }
+    return written;
+  };
 }
 
 function pinoLevel(level: LogLevel): string {

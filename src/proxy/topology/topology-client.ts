@@ -73,6 +73,9 @@ export function createTopologyClient(options: TopologyClientOptions): TopologyCl
   return new Subscriber(options);
 }
 
+/** Milliseconds in which what has arrived already is read. */
+const READ_MS = 50;
+
 /** The stream went quiet: the connection is half open, or the control plane hangs. */
 class StreamSilentError extends Error {
   override readonly name = "StreamSilentError";
@@ -237,8 +240,11 @@ class Subscriber implements TopologyClient {
     const heard = () => {
       silence?.cancel();
       silence = world.timers.after(this.#silenceMs, () => {
-        silent = true;
-        drop.abort();
+        // Where this process was busy itself, with a large topology say, what came meanwhile is read now.
+        silence = world.timers.after(READ_MS, () => {
+          silent = true;
+          drop.abort();
+        });
       });
     };
     const parts = new ReceivedParts();

@@ -15,7 +15,8 @@ afterEach(() => {
 async function refusal(...args: string[]): Promise<{ by: "parser" | "command"; message: string }> {
   vi.spyOn(process.stderr, "write").mockReturnValue(true);
   try {
-    await createProgram().parseAsync(args, { from: "user" });
+    const program = await createProgram(args);
+    await program.parseAsync(args, { from: "user" });
   } catch (error) {
     if (error instanceof CommanderError) {
       expect(error.exitCode).not.toBe(0);

@@ -36,7 +36,7 @@ function commands(parent: Command, path = ""): [string, Command][] {
   });
 }
 
-const all = commands(createProgram());
+const all = commands(await createProgram());
 const command = (name: string): Command => {
   const found = all.find(([path]) => path === name)?.[1];
   if (found === undefined) throw new Error(`there is no command ${name}`);
