@@ -62,8 +62,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
   /** The answer is whole. */
   onResponseEnd(): void {
     if (!this.#end()) return;
-    const [only, ...others] = this.#chunks;
-    const body = only !== undefined && others.length === 0 ? only : Buffer.concat(this.#chunks);
+    const chunks = this.#chunks;
+    const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks);
     this.#resolve({ status: this.#status, contentType: this.#contentType, body });
   }
 

@@ -65,20 +65,17 @@ function baseOf(bases: WeakMap<NodeAddress, Base>, node: NodeAddress): Base {
   return base;
 }
 
-async function send(
-  agent: Agent,
-  base: Base,
-  node: NodeAddress,
-  request: NodeRequest,
-): Promise<NodeResponse> {
-  try {
-    return await new Promise((resolve, reject) => {
-      const exchange = new Exchange(request.timeoutMs ?? DEFAULT_TIMEOUT_MS, request.signal, resolve, reject);
+function send(agent: Agent, base: Base, node: NodeAddress, request: NodeRequest): Promise<NodeResponse> {
+  return new Promise((resolve, reject) => {
+    const timeoutMs = request.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const fail = (error: unknown): void => reject(unavailable(node, error));
+    const exchange = new Exchange(timeoutMs, request.signal, resolve, fail);
+    try {
       if (!exchange.isOver) agent.dispatch(dispatchOptions(base, node, request), exchange);
-    });
-  } catch (error) {
-    throw unavailable(node, error);
-  }
+    } catch (error) {
+      exchange.onResponseError(undefined, error instanceof Error ? error : new Error(String(error)));
+    }
+  });
 }
 
 /** Paths that a URL parser would leave as they are. */

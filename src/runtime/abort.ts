@@ -1,4 +1,5 @@
 import { setMaxListeners } from "node:events";
+import { LightAbort } from "./light-abort.js";
 
 /**
  * A controller of a signal that many pieces of work listen to at once, one for each node, index or request that is under way. Node warns
@@ -26,9 +27,7 @@ export interface LinkedAbort {
  */
 export function linkAbort(...signals: readonly AbortSignal[]): LinkedAbort {
   const controller = createSharedAbort();
-  const onAbort = ({ target }: Event): void => {
-    if (target instanceof AbortSignal) controller.abort(target.reason);
-  };
+  const onAbort = (): void => controller.abort(signals.find((signal) => signal.aborted)?.reason);
   const aborted = signals.find((signal) => signal.aborted);
   if (aborted !== undefined) controller.abort(aborted.reason);
   else for (const signal of signals) signal.addEventListener("abort", onAbort, { once: true });
@@ -51,13 +50,16 @@ export async function allOrStopped<T>(
 ): Promise<T[]> {
   const [only, ...others] = works;
   if (only !== undefined && others.length === 0) return [await only(signal)];
-  const stop = linkAbort(signal);
+  const stop = new LightAbort();
+  const onAbort = (): void => stop.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
   try {
-    return await Promise.all(works.map((work) => work(stop.signal)));
+    signal.throwIfAborted();
+    return await Promise.all(works.map((work) => work(stop)));
   } catch (error) {
     stop.abort(new Error("work beside it has failed", { cause: error }));
     throw error;
   } finally {
-    stop.unlink();
+    signal.removeEventListener("abort", onAbort);
   }
 }

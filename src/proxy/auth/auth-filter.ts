@@ -28,6 +28,9 @@ export class AuthFilter {
   /** What the master key may touch. */
   static readonly everything = new AuthFilter(["*"], true);
 
+  /** What a request may touch of which nothing is known yet. */
+  static readonly nothing = new AuthFilter([], false);
+
   get isTenantToken(): boolean {
     return this.#searchRules !== undefined;
   }

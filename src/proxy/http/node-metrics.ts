@@ -9,21 +9,23 @@ export function countNodeCalls(
   world: World,
 ): NodeTransport {
   return {
-    async request(node, request) {
+    request(node, request) {
       const started = world.clock.monotonic();
       const done = (outcome: NodeCallOutcome): void => {
         const seconds = (world.clock.monotonic() - started) / 1_000;
         metrics.nodeCallDone(node.id, operationOf(request.method, request.path), outcome, seconds);
       };
-      try {
-        const response = await transport.request(node, request);
-        done(response.status < 500 ? "ok" : "error");
-        return response;
-      } catch (error) {
-        const given = request.signal?.aborted === true;
-        done(given ? "aborted" : error instanceof NodeUnavailableError ? "unavailable" : "error");
-        throw error;
-      }
+      return transport.request(node, request).then(
+        (response) => {
+          done(response.status < 500 ? "ok" : "error");
+          return response;
+        },
+        (error: unknown) => {
+          const given = request.signal?.aborted === true;
+          done(given ? "aborted" : error instanceof NodeUnavailableError ? "unavailable" : "error");
+          throw error;
+        },
+      );
     },
     close: () => transport.close(),
   };

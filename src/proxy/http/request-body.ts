@@ -45,6 +45,7 @@ export function checkAnnouncedLength(contentLength: string | undefined, limit: n
 
 /** @throws MeilisearchError 415 where the header is absent or names another type than the accepted ones */
 export function checkContentType(header: string | undefined, accepted: readonly string[]): void {
+  if (header !== undefined && accepted.some((type) => mimeMatches(header, type))) return;
   const list = accepted.map((type) => `\`${type}\``).join(", ");
   if (header === undefined) {
     throw apiError(
@@ -53,17 +54,16 @@ export function checkContentType(header: string | undefined, accepted: readonly 
       `A Content-Type header is missing. Accepted values for the Content-Type header are: ${list}`,
     );
   }
-  if (!accepted.some((type) => mimeMatches(header, type))) {
-    throw apiError(
-      415,
-      "invalid_content_type",
-      `The Content-Type \`${header}\` is invalid. Accepted values for the Content-Type header are: ${list}`,
-    );
-  }
+  throw apiError(
+    415,
+    "invalid_content_type",
+    `The Content-Type \`${header}\` is invalid. Accepted values for the Content-Type header are: ${list}`,
+  );
 }
 
 /** `type` with any parameters; for JSON also any other type with the subtype or suffix `json`. */
 function mimeMatches(header: string, type: string): boolean {
+  if (header === type) return true;
   const essence = (header.split(";", 1)[0] ?? "").trim().toLowerCase();
   return essence === type || (type === "application/json" && /^[a-z]+\/(?:[^\s/]+\+)?json$/.test(essence));
 }

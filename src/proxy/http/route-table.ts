@@ -3,16 +3,17 @@ import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
 import type { Logger } from "pino";
 import { MeilisearchError } from "../../meilisearch/errors.js";
-import { createSharedAbort } from "../../runtime/abort.js";
 import type { World } from "../../runtime/world.js";
 import type { Action } from "../auth/actions.js";
 import { AuthFilter } from "../auth/auth-filter.js";
 import { internalError } from "./api-errors.js";
 import type { Authentication } from "./authentication.js";
+import { ClientEnd } from "./client-end.js";
 import { type Coding, compressed } from "./content-encoding.js";
 import type { ProxyMetrics } from "./metrics.js";
 import type { BodySource } from "./request-body.js";
 import { boundByClient } from "./request-timeout.js";
+import { ServedRequest } from "./served-request.js";
 
 /** A client's request as route handlers see it. */
 export interface RouteRequest {
@@ -34,13 +35,15 @@ export interface RouteRequest {
   readonly stream: Readable;
   /** Aborts when the client goes away before its answer was sent. */
   readonly signal: AbortSignal;
+  /** The same, at next to no cost, for what only asks nodes (see {@link ClientEnd}). */
+  readonly readSignal: AbortSignal;
   readonly log: Logger;
   /** What the request's key may touch; everything on routes that ask for none. */
   readonly auth: AuthFilter;
 }
 
 /** A request that another proxy has passed on. */
-export type ForwardedRequest = Omit<RouteRequest, "auth" | "log">;
+export type ForwardedRequest = Omit<RouteRequest, "auth" | "log" | "readSignal">;
 
 /** A parameter of the route's path, decoded. */
 export function parameter(request: Pick<RouteRequest, "params">, name: string): string {
@@ -102,8 +105,10 @@ export interface RouteRegistrar extends RouteTable {
 /** Puts routes on `app`: authentication, errors in Meilisearch's shape, log lines, metrics. */
 export function createRouteTable(app: FastifyInstance, dependencies: RouteTableDependencies): RouteRegistrar {
   const methodsByPath = new Map<string, Set<HTTPMethods>>();
-  const handlers = new Map<string, { readonly access: RouteAccess; readonly handler: RouteHandler }>();
+  const handlers = new Map<string, ServedRoute>();
   const { authentication, logger } = dependencies;
+  // Nothing of a request's line is secret, and to look for secrets takes most of the time.
+  const lines = logger.child({}, { redact: [] });
   return {
     async answer(request) {
       const log = logger.child({ requestId: request.id });
@@ -111,20 +116,21 @@ export function createRouteTable(app: FastifyInstance, dependencies: RouteTableD
         const served = handlers.get(request.route);
         if (served === undefined) throw new Error(`${request.route} is no route of this proxy`);
         const auth = authorize(request.headers, request.params, served.access, authentication);
-        return await served.handler({ ...request, auth, log });
+        return await served.handler({ ...request, auth, log, readSignal: request.signal });
       } catch (error) {
         return answerOf(error, log);
       }
     },
     on(method, path, access, handler) {
-      handlers.set(`${method} ${path}`, { access, handler });
+      const route: ServedRoute = { path, name: `${method} ${path}`, access, handler, lines };
+      handlers.set(route.name, route);
       const methods = methodsByPath.get(path) ?? new Set();
       methods.add(method);
       methodsByPath.set(path, methods);
       app.route({
         method,
         url: path,
-        handler: (request, reply) => serve(request, reply, path, handler, access, dependencies),
+        handler: (request, reply) => serve(request, reply, route, dependencies),
       });
     },
     finish() {
@@ -148,58 +154,52 @@ export function createRouteTable(app: FastifyInstance, dependencies: RouteTableD
   };
 }
 
+/** A route, with what its requests have in common. */
+interface ServedRoute {
+  readonly path: string;
+  /** Method and path. */
+  readonly name: string;
+  readonly access: RouteAccess;
+  readonly handler: RouteHandler;
+  /** Where each request leaves a line. */
+  readonly lines: Logger;
+}
+
 async function serve(
   request: FastifyRequest,
   reply: FastifyReply,
-  route: string,
-  handler: RouteHandler,
-  access: RouteAccess,
+  route: ServedRoute,
   { world, authentication, metrics, logger }: RouteTableDependencies,
 ): Promise<FastifyReply> {
   const started = world.clock.monotonic();
-  const requestLog = new RequestLog(logger, request.id);
-  const aborter = createSharedAbort();
+  const end = new ClientEnd();
   let answered = false;
   reply.raw.once("close", () => {
     const seconds = (world.clock.monotonic() - started) / 1_000;
-    if (!reply.raw.writableFinished) aborter.abort(new Error("the client closed the connection"));
+    if (!reply.raw.writableFinished) end.light.abort(new Error("the client closed the connection"));
     const status = answered ? reply.statusCode : 499;
-    metrics.requestDone(request.method, route, status, seconds);
-    logger.info({
+    metrics.requestDone(request.method, route.path, status, seconds);
+    route.lines.info({
       requestId: request.id,
       method: request.method,
-      route,
+      route: route.path,
       index: indexOf(request.params),
       status,
       durationMs: Math.round(seconds * 1e6) / 1_000,
     });
   });
+  const served = new ServedRequest(request, route.name, end, logger);
   let answer: RouteAnswer;
   try {
-    const auth = authorize(request.headers, request.params, access, authentication);
-    boundByClient(request.headers, aborter.signal, world.clock);
-    answer = await handler(routeRequest(request, route, aborter.signal, requestLog, auth));
+    served.auth = authorize(request.headers, request.params, route.access, authentication);
+    boundByClient(request.headers, end.light, world.clock);
+    answer = await route.handler(served);
   } catch (error) {
-    answer = answerOf(error, requestLog.log);
+    answer = answerOf(error, served.log);
   }
   if (request.coding !== undefined) answer = await encoded(answer, request.coding, reply);
   answered = true;
   return send(reply, answer);
-}
-
-/** Logs what happens in a request, under its id; made when there is something to log, as there hardly ever is. */
-class RequestLog {
-  #log: Logger | undefined;
-
-  constructor(
-    private readonly logger: Logger,
-    private readonly requestId: string,
-  ) {}
-
-  get log(): Logger {
-    this.#log ??= this.logger.child({ requestId: this.requestId });
-    return this.#log;
-  }
 }
 
 function authorize(
@@ -211,34 +211,6 @@ function authorize(
   return access === "open"
     ? AuthFilter.everything
     : authentication.authenticate(headers.authorization, access, indexOf(params));
-}
-
-function routeRequest(
-  request: FastifyRequest,
-  path: string,
-  signal: AbortSignal,
-  requestLog: RequestLog,
-  auth: AuthFilter,
-): RouteRequest {
-  const { url } = request.raw;
-  const mark = url === undefined ? -1 : url.indexOf("?");
-  return {
-    id: request.id,
-    method: request.method,
-    route: `${request.method} ${path}`,
-    isForwarded: false,
-    url: url ?? "/",
-    query: url === undefined || mark === -1 ? "" : url.slice(mark + 1),
-    params: request.params as Record<string, string>,
-    headers: request.headers,
-    contentType: request.sentContentType,
-    stream: request.raw,
-    signal,
-    get log() {
-      return requestLog.log;
-    },
-    auth,
-  };
 }
 
 function indexOf(params: unknown): string | undefined {

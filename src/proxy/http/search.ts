@@ -16,9 +16,9 @@ export function registerSearch(routes: RouteTable, { search, config }: RouteServ
     const answer = await search.search(
       parameter(request, "indexUid"),
       { parameters: narrowed(request, parameters), original, includeMetadata },
-      request.signal,
+      request.readSignal,
     );
-    return { status: 200, ...answer };
+    return { status: 200, body: answer.body, headers: answer.headers };
   });
 
   routes.on("GET", "/indexes/:indexUid/search", "search", async (request) => {
@@ -31,9 +31,9 @@ export function registerSearch(routes: RouteTable, { search, config }: RouteServ
     const answer = await search.search(
       parameter(request, "indexUid"),
       { parameters: narrowed(request, parameters), original, includeMetadata },
-      request.signal,
+      request.readSignal,
     );
-    return { status: 200, ...answer };
+    return { status: 200, body: answer.body, headers: answer.headers };
   });
 }
 

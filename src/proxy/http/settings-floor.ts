@@ -56,9 +56,10 @@ export function withSettingsFloor(
         routes.on(method, path, access, handler);
         return;
       }
-      routes.on(method, path, access, async (request) => {
-        await untilSettingsFloor(services, request, [request.params.indexUid ?? ""]);
-        return handler(request);
+      routes.on(method, path, access, (request) => {
+        if (request.headers[HEADER] === undefined) return handler(request);
+        const indexUids = [request.params.indexUid ?? ""];
+        return untilSettingsFloor(services, request, indexUids).then(() => handler(request));
       });
     },
   };

@@ -84,7 +84,7 @@ export class WriteRouter {
     return (request) =>
       this.#route(request, {
         indexUid: request.params.indexUid,
-        write: (begun) => write(begun === undefined ? request : { ...request, stream: begun }),
+        write: (begun) => write(begun === undefined ? request : withStream(request, begun)),
       });
   }
 
@@ -216,6 +216,12 @@ function answerOf({
     ...(body.length === 0 ? {} : { body: Buffer.from(body.buffer, body.byteOffset, body.byteLength) }),
     ...(contentType === undefined ? {} : { contentType }),
   };
+}
+
+/** The same request with another body. */
+function withStream(request: RouteRequest, stream: Readable): RouteRequest {
+  const { signal, readSignal, log } = request;
+  return { ...request, signal, readSignal, log, stream };
 }
 
 /** `body` where it was read, which also decoded it. */

@@ -76,6 +76,11 @@ export function createAdmission(
   };
 
   const next = (): void => {
+    if (queue.length === 0) {
+      running--;
+      watch();
+      return;
+    }
     refuseLate();
     const waiter = isOverloaded() ? queue.pop() : queue.shift();
     if (waiter === undefined) running--;

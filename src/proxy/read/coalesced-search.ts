@@ -46,26 +46,29 @@ export function admittedSearch(search: SearchService, options: AdmittedSearchOpt
     return joint;
   };
 
+  const alone: SearchService["search"] = (indexUid, request, signal) =>
+    admission.run(signal, () => search.search(indexUid, request, signal));
+
+  const inTurn: SearchService["search"] = async (indexUid, request, signal) => {
+    // Who has a time of its own to wait shares it with nobody.
+    const key = deadlineOf(signal) < Number.POSITIVE_INFINITY ? undefined : keyOf(indexUid, request);
+    if (key === undefined) return alone(indexUid, request, signal);
+    signal.throwIfAborted();
+    const known = waiting.get(key);
+    if (known === undefined) return start(key, indexUid, request).answerFor(signal);
+    if (joined >= maxJoined) return alone(indexUid, request, signal);
+    joined++;
+    onJoin();
+    try {
+      return await known.answerFor(signal);
+    } finally {
+      joined--;
+    }
+  };
+
   return {
-    async search(indexUid, request, signal) {
-      const alone = (): Promise<ReadAnswer> =>
-        admission.run(signal, () => search.search(indexUid, request, signal));
-      if (!admission.isBusy || !coalesces) return alone();
-      // Who has a time of its own to wait shares it with nobody.
-      const key = deadlineOf(signal) < Number.POSITIVE_INFINITY ? undefined : keyOf(indexUid, request);
-      if (key === undefined) return alone();
-      signal.throwIfAborted();
-      const known = waiting.get(key);
-      if (known === undefined) return start(key, indexUid, request).answerFor(signal);
-      if (joined >= maxJoined) return alone();
-      joined++;
-      onJoin();
-      try {
-        return await known.answerFor(signal);
-      } finally {
-        joined--;
-      }
-    },
+    search: (indexUid, request, signal) =>
+      admission.isBusy && coalesces ? inTurn(indexUid, request, signal) : alone(indexUid, request, signal),
   };
 }
 

@@ -73,6 +73,7 @@ export async function runSearch(
   const result = await reader.read(search.indexUid, read, signal);
   const plan = read.plan(result.parts, result.index);
   let parts = partAnswers(result);
+  if (plan.parts === "one") return { plan, parts, merged: undefined, result };
   const rounds: FurtherAnswers[] = [];
   const missing = new Set(result.missing);
   while (rounds.length < MAX_ROUNDS) {
@@ -82,22 +83,22 @@ export async function runSearch(
     rounds.push({ ask, parts: round.parts });
     for (const shard of round.missing) missing.add(shard);
   }
-  let found = plan.parts === "one" ? undefined : mergedSearch(plan, parts, rounds);
-  const short = cutShort(plan, found?.ranked ?? [], read.askedHits(plan, result));
-  if (found !== undefined && short.length > 0) {
+  let found = mergedSearch(plan, parts, rounds);
+  const short = cutShort(plan, found.ranked ?? [], read.askedHits(plan, result));
+  if (short.length > 0) {
     const whole = await askWhole(reader, search, read, result, short, signal);
     parts = parts.flatMap((part, at) => whole.get(at)?.parts ?? [part]);
     for (const { missing: lost } of whole.values()) for (const shard of lost) missing.add(shard);
     found = mergedSearch(plan, parts, rounds);
   }
-  if (found !== undefined && read.tellsRanksOnly(plan)) {
+  if (read.tellsRanksOnly(plan)) {
     const page = await askPage(reader, search, read, result, found.page, signal);
     // The ranks were those of other documents, so that they do not tell anything.
     if (page === undefined) return runSearch(reader, { ...search, asksLess: undefined }, signal);
     found = { ...found, page };
-  } else if (found !== undefined) search.asksLess?.sizes.learn(result.index, plan, found);
+  } else search.asksLess?.sizes.learn(result.index, plan, found);
   const merged =
-    found === undefined || (plan.query.facets ?? []).length === 0
+    (plan.query.facets ?? []).length === 0
       ? found
       : await completeFacets(plan, parts, found, askOnePart(reader, search.indexUid, result, signal));
   const covered = { ...result, missing: [...missing].sort((a, b) => a - b) };
@@ -198,7 +199,11 @@ const METADATA_HEADERS = { "meili-include-metadata": "true" };
 
 /** The asks of one search; planned once, whatever number of nodes it goes to. */
 class SearchRead implements ShardRead {
-  private readonly plans = new Map<string, SearchPlan>();
+  private readonly plans: {
+    readonly parts: "one" | "many";
+    readonly settingsVersion: bigint;
+    readonly plan: SearchPlan;
+  }[] = [];
   private current: SearchPlan | undefined;
   /** The plans by which nodes are asked for ranks; decided once for all nodes, whatever is learnt in between. */
   private readonly forRanks = new Set<SearchPlan>();
@@ -206,14 +211,13 @@ class SearchRead implements ShardRead {
   constructor(private readonly search: SearchToRun) {}
 
   plan(parts: "one" | "many", index: IndexView): SearchPlan {
-    const key = `${parts} ${index.settingsVersion}`;
-    let plan = this.plans.get(key);
-    if (plan === undefined) {
-      plan = this.search.plan(index, parts);
-      this.plans.set(key, plan);
-      const { asksLess } = this.search;
-      if (asksLess !== undefined && asksRanksFirst(plan, asksLess.sizes.of(index))) this.forRanks.add(plan);
-    }
+    const { settingsVersion } = index;
+    const known = this.plans.find((of) => of.parts === parts && of.settingsVersion === settingsVersion);
+    if (known !== undefined) return known.plan;
+    const plan = this.search.plan(index, parts);
+    this.plans.push({ parts, settingsVersion, plan });
+    const { asksLess } = this.search;
+    if (asksLess !== undefined && asksRanksFirst(plan, asksLess.sizes.of(index))) this.forRanks.add(plan);
     return plan;
   }
 

@@ -1,3 +1,4 @@
+import { LightAbort } from "../../runtime/light-abort.js";
 import type { Timer, World } from "../../runtime/world.js";
 
 /** Why a call is given up when another replica answered first. */
@@ -33,15 +34,23 @@ export interface SecondTryOptions {
  * The first of the two that left nothing missing counts, else the better one. Whoever loses is aborted.
  * An error of either one counts at once: neither throws one that the other could mend.
  */
-export async function withSecondTry<T extends object>(
+export function withSecondTry<T extends object>(
   first: (signal: AbortSignal) => Promise<T>,
   second: ((signal: AbortSignal) => Promise<T>) | undefined,
   missing: (result: T) => number,
   options: SecondTryOptions,
 ): Promise<T> {
-  if (second === undefined) return first(options.signal);
+  return second === undefined ? first(options.signal) : withSecond(first, second, missing, options);
+}
+
+async function withSecond<T extends object>(
+  first: (signal: AbortSignal) => Promise<T>,
+  second: (signal: AbortSignal) => Promise<T>,
+  missing: (result: T) => number,
+  options: SecondTryOptions,
+): Promise<T> {
   const { signal } = options;
-  const stops = { first: new AbortController(), second: new AbortController() };
+  const stops = { first: new LightAbort(), second: new LightAbort() };
   const onAbort = (): void => {
     stops.first.abort(signal.reason);
     stops.second.abort(signal.reason);
@@ -52,13 +61,13 @@ export async function withSecondTry<T extends object>(
   let winner: "first" | "second" | undefined;
   try {
     signal.throwIfAborted();
-    const firstResult = first(stops.first.signal);
+    const firstResult = first(stops.first);
     const early = await Promise.race([firstResult, impatience.arises]);
     if (typeof early !== "string" && missing(early) === 0) return early;
     signal.throwIfAborted();
     if (typeof early === "string") reason = early;
     options.onSecondTry(reason);
-    const secondResult = second(stops.second.signal);
+    const secondResult = second(stops.second);
     const complete = (result: T, by: "first" | "second"): T => {
       if (missing(result) > 0) throw new Incomplete();
       winner ??= by;

@@ -7,6 +7,7 @@ import {
 } from "../../meilisearch/transport.js";
 import { physicalName } from "../../placement/physical-name.js";
 import { allOrStopped } from "../../runtime/abort.js";
+import { LightAbort } from "../../runtime/light-abort.js";
 import type { World } from "../../runtime/world.js";
 import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
@@ -205,15 +206,18 @@ class ReadPass {
   }
 
   /** Serves the whole read; as one part for as long as single nodes can. */
-  private async coverWhole(
+  private coverWhole(
     coverage: Coverage,
     excluded: ReadonlySet<string>,
     signal: AbortSignal,
     mayRestart: boolean,
   ): Promise<{ parts: "one" | "many"; covered: Covered }> {
-    const [only, ...others] = coverage.asks;
-    if (only === undefined || others.length > 0 || coverage.missing.length > 0) {
-      return { parts: "many", covered: await this.coverMany(coverage, excluded, signal, mayRestart) };
+    const [only] = coverage.asks;
+    if (only === undefined || coverage.asks.length > 1 || coverage.missing.length > 0) {
+      return this.coverMany(coverage, excluded, signal, mayRestart).then((covered) => ({
+        parts: "many",
+        covered,
+      }));
     }
     const without = new Set(excluded).add(only.node.id);
     const replacement = this.dependencies.selection.replace(this.view, this.index, only, without);
@@ -311,7 +315,7 @@ class ReadPass {
     metrics.sampled();
     const parts = first.asks.length === 1 ? "one" : "many";
     // Whatever comes of it is seen where every answer is: here it is not needed.
-    this.ask(ask, parts, false, new AbortController().signal, false).catch(() => undefined);
+    this.ask(ask, parts, false, new LightAbort(), false).catch(() => undefined);
   }
 
   /** All requests to one node, under the name that it knows the index by. */
@@ -328,9 +332,9 @@ class ReadPass {
       const asked =
         name === this.index.physicalName ? ask : { ...ask, filter: codesOf(this.index, ask.shards) };
       const requests = this.shardRead.requests(asked, parts, this.index);
-      const responses = await Promise.all(
-        requests.map((request) => this.sends.send(ask.node, name, request, isLast, signal)),
-      );
+      const sent = requests.map((request) => this.sends.send(ask.node, name, request, isLast, signal));
+      const responses =
+        sent[0] !== undefined && sent.length === 1 ? [await sent[0]] : await Promise.all(sent);
       if (responses.some(isIndexNotFound)) continue;
       if (name !== this.index.physicalName) this.names.set(ask.node.id, name);
       const refusal = responses.find(

@@ -1,6 +1,6 @@
 import { getEventListeners, getMaxListeners } from "node:events";
 import { describe, expect, it } from "vitest";
-import { createSharedAbort, linkAbort } from "../../../src/runtime/abort.js";
+import { allOrStopped, createSharedAbort, linkAbort } from "../../../src/runtime/abort.js";
 import { createSystemWorld } from "../../../src/runtime/world.js";
 
 describe("a shared abort", () => {
@@ -50,5 +50,38 @@ describe("a linked abort", () => {
     expect(getEventListeners(source.signal, "abort")).toHaveLength(0);
     source.abort();
     expect(links.some(({ signal }) => signal.aborted)).toBe(false);
+  });
+});
+
+describe("allOrStopped", () => {
+  it("stops the others where one fails, and gives its error", async () => {
+    const reasons: unknown[] = [];
+    const waiting = (signal: AbortSignal): Promise<never> =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => {
+          reasons.push(signal.reason);
+          reject(signal.reason);
+        });
+      });
+    const failing = (): Promise<never> => Promise.reject(new Error("broken"));
+    await expect(allOrStopped(new AbortController().signal, [waiting, failing])).rejects.toThrow("broken");
+    expect(reasons).toHaveLength(1);
+  });
+
+  it("stops all where it is stopped", async () => {
+    const source = new AbortController();
+    const both = allOrStopped(source.signal, [
+      (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason))),
+      async () => undefined,
+    ]);
+    source.abort(new Error("enough"));
+    await expect(both).rejects.toThrow("enough");
+  });
+
+  it("gives the results in their order", async () => {
+    const { signal } = new AbortController();
+    await expect(allOrStopped(signal, [async () => 1, async () => 2])).resolves.toEqual([1, 2]);
+    await expect(allOrStopped(signal, [async (given) => given])).resolves.toEqual([signal]);
+    await expect(allOrStopped(signal, [])).resolves.toEqual([]);
   });
 });
