@@ -1,33 +1,59 @@
 import { CLOSE_BRACE } from "../json/bytes.js";
 import type { Pieces } from "../json/pieces.js";
 import { type ClientView, clientHit } from "./client-hit.js";
-import type { Hit, HitPlace } from "./hit.js";
-import type { Mark } from "./hit-scan.js";
+import type { FlatHit } from "./flat-hit.js";
+import type { Hit } from "./hit.js";
+import type { Mark, WalkedHit } from "./hit-scan.js";
+import { INJECTED_BYTES } from "./injected-bytes.js";
 
 /**
- * Adds hits to `pieces` as {@link clientHit} gives them: where a view does no more than leave top-level members out, whatever stands
+ * Adds hits to `pieces` as {@link clientHit} gives them: where a view does no more than leave members out, whatever stands
  * between them is copied in one go, and nothing of a document is looked at again.
  */
 export function hitPrinter(pieces: Pieces, view: ClientView): (hit: Hit) => void {
-  const onlyLeavesOut = leavesOutOnly(view);
+  const isCut = cutsAreEnough(view);
+  const isScored = view.tail.includes("_rankingScore");
+  const isFormatted = view.tail.includes("_formatted");
   return (hit) => {
     const { place } = hit;
-    if (onlyLeavesOut && place?.scan.isCompact === true) addWithout(pieces, place, removedMarks(place, view));
-    else pieces.add(clientHit(hit.bytes, view));
+    const scan = isCut ? place?.scan : undefined;
+    if (place === undefined || scan === undefined) pieces.add(clientHit(hit.bytes, view));
+    else if (scan.kind === "flat" && scan.isFormatted === isFormatted && (scan.score !== -1) === isScored) {
+      addFlat(pieces, place.answer, place.start, scan, view.showRankingScore);
+    } else if (scan.kind === "walked" && scan.isCompact && !isFormatted) {
+      addWithout(pieces, place.answer, place.start, scan, removedMarks(scan, view));
+    } else pieces.add(clientHit(hit.bytes, view));
   };
 }
 
-function leavesOutOnly({ attributes, tail, showRankingScoreDetails }: ClientView): boolean {
+/** Whether members that Miroir added, or asked for, are all that has to go. */
+function cutsAreEnough({ attributes, tail, showRankingScoreDetails }: ClientView): boolean {
   return (
     attributes.displayed === null &&
     attributes.extraInDocument.length === 0 &&
+    attributes.extraInFormatted.length === 0 &&
     !showRankingScoreDetails &&
-    tail.every((member) => member === "_rankingScore" || member === "_rankingScoreDetails")
+    tail.includes("_rankingScoreDetails") &&
+    !tail.includes("_matchesPosition")
   );
 }
 
+function addFlat(pieces: Pieces, answer: Buffer, start: number, hit: FlatHit, showsScore: boolean): void {
+  const { injected, formattedInjected, score, details } = hit;
+  let from = start;
+  for (const at of [injected, formattedInjected]) {
+    if (at === -1) continue;
+    pieces.add(answer, from, at);
+    from = at + INJECTED_BYTES;
+  }
+  pieces.add(answer, from, score === -1 || showsScore ? details : score);
+  pieces.add(CLOSING);
+}
+
+const CLOSING = Buffer.from("}");
+
 /** Injected fields, and of what the node printed behind the document what the client did not ask for. */
-function removedMarks({ scan: { marks, end } }: HitPlace, view: ClientView): readonly Mark[] {
+function removedMarks({ marks, end }: WalkedHit, view: ClientView): readonly Mark[] {
   const removed: Mark[] = [];
   let behind = end - 1;
   let at = marks.length - 1;
@@ -46,7 +72,13 @@ function removedMarks({ scan: { marks, end } }: HitPlace, view: ClientView): rea
   return removed.reverse();
 }
 
-function addWithout(pieces: Pieces, { answer, start, scan }: HitPlace, removed: readonly Mark[]): void {
+function addWithout(
+  pieces: Pieces,
+  answer: Buffer,
+  start: number,
+  { end }: WalkedHit,
+  removed: readonly Mark[],
+): void {
   let from = start;
   let isFirst = true;
   for (const { keyStart, valueEnd } of removed) {
@@ -60,5 +92,5 @@ function addWithout(pieces: Pieces, { answer, start, scan }: HitPlace, removed: 
       from = valueEnd;
     }
   }
-  pieces.add(answer, from, scan.end);
+  pieces.add(answer, from, end);
 }

@@ -1,6 +1,7 @@
 import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, QUOTE } from "../json/bytes.js";
 import { skipWhitespace, stringEnd, valueEnd } from "../json/scan.js";
 import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
+import type { FlatHit } from "./flat-hit.js";
 import { FoundRules } from "./found-rules.js";
 
 /** Members of a hit that are not the document's own, or may be others than they seem. */
@@ -16,8 +17,12 @@ export type Mark = {
   readonly valueEnd: number;
 };
 
+/** What is known of a hit: found at a glance, or by a walk. */
+export type HitScan = FlatHit | WalkedHit;
+
 /** What one walk over a hit finds. */
-export type HitScan = {
+export type WalkedHit = {
+  readonly kind: "walked";
   /** Behind the hit's closing brace. */
   readonly end: number;
   /** In their order. */
@@ -42,12 +47,12 @@ const KINDS: readonly (readonly [name: Buffer, kind: MarkKind])[] = [
  *
  * @throws JsonSyntaxError where there is no value, or it does not end
  */
-export function scanHit(bytes: Uint8Array, start: number): HitScan {
+export function scanHit(bytes: Uint8Array, start: number): WalkedHit {
   const marks: Mark[] = [];
   let rules: FoundRules | undefined;
   let at = start + 1;
   if (bytes[start] !== 0x7b) return notCompact(bytes, start);
-  if (bytes[at] === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, rules };
+  if (bytes[at] === CLOSE_BRACE) return { kind: "walked", end: at + 1, marks, isCompact: true, rules };
   for (;;) {
     const keyStart = at;
     if (bytes[keyStart] !== QUOTE) return notCompact(bytes, start);
@@ -64,15 +69,15 @@ export function scanHit(bytes: Uint8Array, start: number): HitScan {
       at = bytes[valueStart] === QUOTE ? stringEnd(bytes, valueStart) : valueEnd(bytes, valueStart);
     }
     const next = bytes[at];
-    if (next === CLOSE_BRACE) return { end: at + 1, marks, isCompact: true, rules };
+    if (next === CLOSE_BRACE) return { kind: "walked", end: at + 1, marks, isCompact: true, rules };
     if (next !== COMMA) return notCompact(bytes, start);
     at++;
   }
 }
 
 /** Leaves the hit to those who read any JSON. */
-function notCompact(bytes: Uint8Array, start: number): HitScan {
-  return { end: valueEnd(bytes, start), marks: [], isCompact: false, rules: undefined };
+function notCompact(bytes: Uint8Array, start: number): WalkedHit {
+  return { kind: "walked", end: valueEnd(bytes, start), marks: [], isCompact: false, rules: undefined };
 }
 
 /** Behind the closing quote of a member's name; -1 where an escape may hide another name in it. */

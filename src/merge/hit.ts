@@ -1,6 +1,6 @@
 import { findMember, objectMembers } from "../json/members.js";
 import { compareScoreDetails } from "./compare.js";
-import { scanFlatHit } from "./flat-hit.js";
+import { findFlatHit } from "./flat-hit.js";
 import { type HitScan, nextHit, scanHit } from "./hit-scan.js";
 import { CODED_CHARACTER } from "./injected-bytes.js";
 import { SEQUENCE_RULE } from "./injected-fields.js";
@@ -76,7 +76,7 @@ export class HitsInAnswer implements HitList {
   #findNext(): void {
     const previous = this.#found.at(-1)?.place?.scan.rules;
     const scan =
-      (this.#mayHideNames ? undefined : scanFlatHit(this.#answer, this.#next, previous)) ??
+      (this.#mayHideNames ? undefined : findFlatHit(this.#answer, this.#next, previous)) ??
       scanHit(this.#answer, this.#next);
     const place = { answer: this.#answer, start: this.#next, scan };
     this.#found.push(new FoundHit(place, this.#part, this.#found.length));

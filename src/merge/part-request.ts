@@ -72,7 +72,6 @@ export function planSearch(
   const kind = searchKind(query);
   const asked = query.distinct ?? facts.distinctAttribute;
   const distinct = asked === null ? null : standInForAttribute(asked);
-  const plan = { parts, kind, query, facts, pagination, from, end, distinct };
   const countsDistinctValues =
     distinct !== null &&
     end > 0 &&
@@ -82,8 +81,20 @@ export function planSearch(
   const countsAlike = !countsDistinctValues || kind === "hybrid";
   if (parts === "one" && countsAlike) {
     const view = attributeView(query, facts.displayedAttributes, []);
-    const body = commonBody(query, view);
-    return { ...plan, view, countsDistinctValues: false, asks: [{ role: "page", body }] };
+    const asks: Ask[] = [{ role: "page", body: commonBody(query, view) }];
+    return {
+      parts,
+      kind,
+      asks,
+      query,
+      facts,
+      pagination,
+      from,
+      end,
+      distinct,
+      view,
+      countsDistinctValues: false,
+    };
   }
   const needed = alsoNeeded.map(standInForAttribute);
   if (distinct !== null && !needed.includes(distinct)) needed.push(distinct);
@@ -95,12 +106,19 @@ export function planSearch(
     needed.push(facts.primaryKey);
   }
   const view = attributeView(query, facts.displayedAttributes, needed);
+  const asks = asksFor(query, view, pagination, end, kind, distinct, countsDistinctValues, facts);
   return {
-    ...plan,
     parts: "many",
+    kind,
+    asks,
+    query,
+    facts,
+    pagination,
+    from,
+    end,
+    distinct,
     view,
     countsDistinctValues,
-    asks: asksFor(query, view, pagination, end, kind, distinct, countsDistinctValues, facts),
   };
 }
 

@@ -47,8 +47,8 @@ const IMPOSTOR = `"_miroir_shard":"((((","_miroir_seq":"((((((((((((((((((","_ra
 const symbols = (count: number): fc.Arbitrary<string> =>
   fc.array(fc.constantFrom(..."(),;[]{}"), { minLength: count, maxLength: count }).map((all) => all.join(""));
 
-/** A hit as nodes print it that Miroir asks, with all that may look like what it added in front. */
-const fleetHit = fc
+/** Hits as nodes print them that Miroir asks, with all that may look like what it added in front, and what they were asked for. */
+const fleetHitAsked = fc
   .record({
     members: fc.array(
       fc.tuple(
@@ -68,16 +68,24 @@ const fleetHit = fc
     shard: symbols(4),
     sequence: symbols(18),
     rules: fc.constantFrom("", `${DETAILS},`),
+    isInjected: fc.constantFrom(true, true, true, false),
+    formatted: fc.constantFrom("none", "alike", "bare", "other"),
+    score: fc.constantFrom("", "", ',"_rankingScore":0.5', ',"_rankingScore":"1"'),
     ends: fc.constantFrom("}", ',"more":1}'),
   })
-  .map(({ members, shard, sequence, rules, ends }) => {
-    const document = ['"id":1', ...members.map((member) => member.join(":"))];
-    const injected = `"_miroir_shard":"${shard}","_miroir_seq":"${sequence}"`;
+  .map(({ members, shard, sequence, rules, isInjected, formatted, score, ends }) => {
+    const injected = isInjected ? `,"_miroir_shard":"${shard}","_miroir_seq":"${sequence}"` : "";
+    const document = ['"id":1', ...members.map((member) => member.join(":"))].join(",");
+    const highlights = { none: "", alike: `${document}${injected}`, bare: '"id":"1"', other: '"a":{"b":1}' };
+    const shown = formatted === "none" ? "" : `,"_formatted":{${highlights[formatted]}}`;
     const order = rules === "" ? 0 : 1;
     const details = `{${rules}"_miroir_seq:asc":{"order":${order},"value":"${sequence}"}}`;
-    return `{${document.join(",")},${injected},"_rankingScoreDetails":${details}${ends}`;
+    const text = `{${document}${injected}${shown}${score},"_rankingScoreDetails":${details}${ends}`;
+    return { text, isFormatted: formatted !== "none", isScored: score !== "" };
   })
-  .filter((text) => isJson(text));
+  .filter(({ text }) => isJson(text));
+
+const fleetHit = fleetHitAsked.map(({ text }) => text);
 
 /** A hit as Meilisearch prints it, or any object at all. */
 const hit = fc.oneof(
@@ -113,6 +121,20 @@ function leading(text = ""): number {
   return text.length - text.trimStart().length;
 }
 
+const PLAIN_VIEW: ClientView = {
+  attributes: {
+    toRetrieve: undefined,
+    extraInDocument: [],
+    extraInFormatted: [],
+    displayed: null,
+    attributesToHighlight: undefined,
+    attributesToCrop: undefined,
+  },
+  tail: ["_rankingScoreDetails"],
+  showRankingScore: false,
+  showRankingScoreDetails: false,
+};
+
 const view: fc.Arbitrary<ClientView> = fc.record({
   attributes: fc.record({
     toRetrieve: fc.constant(undefined),
@@ -127,19 +149,38 @@ const view: fc.Arbitrary<ClientView> = fc.record({
   showRankingScoreDetails: fc.boolean(),
 });
 
+function printed(hits: readonly string[], seen: ClientView): string {
+  const answer = Buffer.from(`[${hits.join(",")}]`);
+  const list = new HitsInAnswer(answer, hits.length === 0 ? -1 : 1 + leading(hits[0]), 0);
+  const pieces = new Pieces();
+  const print = hitPrinter(pieces, seen);
+  for (const found of list.all()) print(found);
+  return pieces.toBuffer().toString();
+}
+
 describe("hitPrinter", () => {
+  it("prints the bytes that clientHit gives of hits that nodes print as they were asked", () => {
+    fc.assert(
+      fc.property(fleetHitAsked, fc.boolean(), ({ text, isFormatted, isScored }, showRankingScore) => {
+        const tail = [
+          ...(isFormatted ? (["_formatted"] as const) : []),
+          ...(isScored ? (["_rankingScore"] as const) : []),
+          "_rankingScoreDetails" as const,
+        ];
+        const seen: ClientView = { ...PLAIN_VIEW, tail, showRankingScore };
+        expect(printed([text, text], seen)).toBe(`${plainHit(text, seen)}${plainHit(text, seen)}`);
+      }),
+      { numRuns: 800 },
+    );
+  });
+
   it("prints the bytes that clientHit gives, of whatever there is in a hit", () => {
     fc.assert(
       fc.property(fc.array(hit, { maxLength: 4 }), view, (hits, seen) => {
         const plain = hits.map((text) => plainHit(text, seen));
         // No node prints anything but an object where it prints highlights.
         fc.pre(!plain.includes(undefined));
-        const answer = Buffer.from(`[${hits.join(",")}]`);
-        const list = new HitsInAnswer(answer, hits.length === 0 ? -1 : 1 + leading(hits[0]), 0);
-        const pieces = new Pieces();
-        const print = hitPrinter(pieces, seen);
-        for (const found of list.all()) print(found);
-        expect(pieces.toBuffer().toString()).toBe(plain.join(""));
+        expect(printed(hits, seen)).toBe(plain.join(""));
       }),
       { numRuns: 800 },
     );
