@@ -97,6 +97,18 @@ export function stringEnd(bytes: Uint8Array, start: number): number {
   }
 }
 
+/** End (exclusive) of the string whose opening quote is at `start`; -1 where an escape is in it, or it is none, or not closed. */
+export function plainStringEnd(bytes: Uint8Array, start: number): number {
+  if (bytes[start] !== QUOTE) return -1;
+  const { length } = bytes;
+  for (let at = start + 1; at < length; at++) {
+    const byte = bytes[at];
+    if (byte === QUOTE) return at + 1;
+    if (byte === BACKSLASH) return -1;
+  }
+  return -1;
+}
+
 /**
  * End (exclusive) of the JSON value that begins at `start`, which must not be white space.
  *

@@ -1,6 +1,6 @@
 import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
 import { asBuffer } from "../json/members.js";
-import { stringEnd } from "../json/scan.js";
+import { plainStringEnd, stringEnd } from "../json/scan.js";
 import { SEQUENCE_SYMBOLS } from "../placement/injected-fields.js";
 import { compareRule } from "./compare.js";
 import { startsAt } from "./injected-bytes.js";
@@ -146,15 +146,8 @@ const DIGIT_0 = 0x30;
 
 /** Behind the closing quote of a name without escapes; -1 for anything else, and for one that JavaScript would put elsewhere. */
 function plainNameEnd(bytes: Uint8Array, start: number): number {
-  if (bytes[start] !== QUOTE) return -1;
   const first = bytes[start + 1] as number;
-  if (first >= DIGIT_0 && first <= DIGIT_0 + 9) return -1;
-  for (let at = start + 1; at < bytes.length; at++) {
-    const byte = bytes[at];
-    if (byte === QUOTE) return at + 1;
-    if (byte === BACKSLASH) return -1;
-  }
-  return -1;
+  return first >= DIGIT_0 && first <= DIGIT_0 + 9 ? -1 : plainStringEnd(bytes, start);
 }
 
 function isNamedBefore(

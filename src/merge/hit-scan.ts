@@ -1,5 +1,5 @@
-import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, QUOTE } from "../json/bytes.js";
-import { skipWhitespace, stringEnd, valueEnd } from "../json/scan.js";
+import { CLOSE_BRACE, COLON, COMMA, QUOTE } from "../json/bytes.js";
+import { plainStringEnd, skipWhitespace, stringEnd, valueEnd } from "../json/scan.js";
 import { SEQUENCE_FIELD, SHARD_FIELD } from "../placement/injected-fields.js";
 import type { FlatHit } from "./flat-hit.js";
 import { FoundRules } from "./found-rules.js";
@@ -55,8 +55,8 @@ export function scanHit(bytes: Uint8Array, start: number): WalkedHit {
   if (bytes[at] === CLOSE_BRACE) return { kind: "walked", end: at + 1, marks, isCompact: true, rules };
   for (;;) {
     const keyStart = at;
-    if (bytes[keyStart] !== QUOTE) return notCompact(bytes, start);
-    const colon = endOfName(bytes, keyStart);
+    // An escape may hide another name.
+    const colon = plainStringEnd(bytes, keyStart);
     if (colon === -1 || bytes[colon] !== COLON || isSpace(bytes, colon + 1)) return notCompact(bytes, start);
     const valueStart = colon + 1;
     rules = undefined;
@@ -78,17 +78,6 @@ export function scanHit(bytes: Uint8Array, start: number): WalkedHit {
 /** Leaves the hit to those who read any JSON. */
 function notCompact(bytes: Uint8Array, start: number): WalkedHit {
   return { kind: "walked", end: valueEnd(bytes, start), marks: [], isCompact: false, rules: undefined };
-}
-
-/** Behind the closing quote of a member's name; -1 where an escape may hide another name in it. */
-function endOfName(bytes: Uint8Array, start: number): number {
-  const { length } = bytes;
-  for (let at = start + 1; at < length; at++) {
-    const byte = bytes[at];
-    if (byte === QUOTE) return at + 1;
-    if (byte === BACKSLASH) return -1;
-  }
-  return -1;
 }
 
 function isSpace(bytes: Uint8Array, at: number): boolean {

@@ -1,7 +1,7 @@
-import { BACKSLASH, CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
+import { CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, QUOTE } from "../json/bytes.js";
 import { decodeKey, decodeString } from "../json/members.js";
 import { readNumber } from "../json/number.js";
-import { stringEnd } from "../json/scan.js";
+import { plainStringEnd, stringEnd } from "../json/scan.js";
 import { type RuleDetails, ruleDetails } from "./score-details.js";
 
 /**
@@ -52,15 +52,4 @@ function readValue(
   while (end < bytes.length && bytes[end] !== COMMA && bytes[end] !== CLOSE_BRACE) end++;
   entry[name] = readNumber(bytes, at, end);
   return end;
-}
-
-/** The end of a string without escapes, -1 for anything else. */
-function plainStringEnd(bytes: Uint8Array, start: number): number {
-  if (bytes[start] !== QUOTE) return -1;
-  for (let at = start + 1; at < bytes.length; at++) {
-    const byte = bytes[at];
-    if (byte === QUOTE) return at + 1;
-    if (byte === BACKSLASH) return -1;
-  }
-  return -1;
 }
