@@ -1,4 +1,5 @@
-import { Counter, Histogram, Registry } from "prom-client";
+import { Registry } from "prom-client";
+import { oncePer, oncePerPair, SeriesCounter, SeriesHistogram } from "./series-metrics.js";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
 /** Parameters of paths that Meilisearch's metrics call otherwise than by their name in snake case. */
@@ -19,31 +20,35 @@ export interface MeilisearchCounters {
 /** Counts in a registry of its own: the names are Meilisearch's, so they are shown where Meilisearch shows them alone. */
 export function createMeilisearchCounters(): MeilisearchCounters {
   const registry = new Registry();
-  const requests = new Counter({
+  const requests = new SeriesCounter({
     name: "meilisearch_http_requests_total",
     help: "Meilisearch HTTP requests total",
     labelNames: ["method", "path", "status"],
-    registers: [registry],
+    registry,
   });
-  const seconds = new Histogram({
-    name: "meilisearch_http_response_time_seconds",
-    help: "Meilisearch HTTP response times",
-    labelNames: ["method", "path"],
-    buckets: SECONDS,
-    registers: [registry],
+  const seconds = new SeriesHistogram(
+    {
+      name: "meilisearch_http_response_time_seconds",
+      help: "Meilisearch HTTP response times",
+      labelNames: ["method", "path"],
+      registry,
+    },
+    SECONDS,
+  );
+  const seriesOf = oncePerPair((method, route) => {
+    const path = pathOf(route);
+    return {
+      ofStatus: oncePer((status: number) => requests.series({ method, path, status })),
+      seconds: seconds.series({ method, path }),
+    };
   });
-  const paths = new Map<string, string>();
   return {
     registry,
     requestDone(method, route, status, duration) {
       if (route.startsWith("/_miroir/")) return;
-      let path = paths.get(route);
-      if (path === undefined) {
-        path = pathOf(route);
-        paths.set(route, path);
-      }
-      requests.inc({ method, path, status });
-      seconds.observe({ method, path }, duration);
+      const series = seriesOf(method, route);
+      series.ofStatus(status).inc();
+      series.seconds.observe(duration);
     },
   };
 }

@@ -1,6 +1,7 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Gauge, type Registry } from "prom-client";
 import type { SecondTryReason } from "../read/second-try.js";
 import { createMeilisearchCounters, type MeilisearchCounters } from "./meilisearch-counters.js";
+import { oncePer, oncePerPair, SeriesCounter, SeriesHistogram } from "./series-metrics.js";
 
 const REQUEST_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
@@ -37,32 +38,44 @@ export type NodeCallOutcome = "ok" | "error" | "unavailable" | "aborted";
 /** Registers the proxy's metrics, all named `miroir_*`. */
 export function createProxyMetrics(registry: Registry): ProxyMetrics {
   const registers = [registry];
-  const requests = new Counter({
+  const requests = new SeriesCounter({
     name: "miroir_http_requests_total",
     help: "Client requests answered.",
     labelNames: ["method", "route", "status"],
-    registers,
+    registry,
   });
-  const requestSeconds = new Histogram({
-    name: "miroir_http_request_duration_seconds",
-    help: "Time from a client request's head to the end of its answer.",
-    labelNames: ["method", "route"],
-    buckets: REQUEST_SECONDS,
-    registers,
-  });
-  const nodeCalls = new Counter({
+  const requestSeconds = new SeriesHistogram(
+    {
+      name: "miroir_http_request_duration_seconds",
+      help: "Time from a client request's head to the end of its answer.",
+      labelNames: ["method", "route"],
+      registry,
+    },
+    REQUEST_SECONDS,
+  );
+  const requestSeries = oncePerPair((method, route) => ({
+    ofStatus: oncePer((status: number) => requests.series({ method, route, status })),
+    seconds: requestSeconds.series({ method, route }),
+  }));
+  const nodeCalls = new SeriesCounter({
     name: "miroir_node_calls_total",
     help: "Calls to nodes by outcome.",
     labelNames: ["node", "operation", "outcome"],
-    registers,
+    registry,
   });
-  const nodeSeconds = new Histogram({
-    name: "miroir_node_call_duration_seconds",
-    help: "Time of calls to nodes.",
-    labelNames: ["node", "operation"],
-    buckets: REQUEST_SECONDS,
-    registers,
-  });
+  const nodeSeconds = new SeriesHistogram(
+    {
+      name: "miroir_node_call_duration_seconds",
+      help: "Time of calls to nodes.",
+      labelNames: ["node", "operation"],
+      registry,
+    },
+    REQUEST_SECONDS,
+  );
+  const nodeSeries = oncePerPair((node, operation) => ({
+    ofOutcome: oncePer((outcome: NodeCallOutcome) => nodeCalls.series({ node, operation, outcome })),
+    seconds: nodeSeconds.series({ node, operation }),
+  }));
   const secondTries = new Counter({
     name: "miroir_read_second_tries_total",
     help: "Replicas asked because another one failed, or took longer than usual or than a node that works may.",
@@ -108,13 +121,15 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     registry,
     asMeilisearch,
     requestDone(method, route, status, seconds) {
-      requests.inc({ method, route, status });
-      requestSeconds.observe({ method, route }, seconds);
+      const series = requestSeries(method, route);
+      series.ofStatus(status).inc();
+      series.seconds.observe(seconds);
       asMeilisearch.requestDone(method, route, status, seconds);
     },
     nodeCallDone(node, operation, outcome, seconds) {
-      nodeCalls.inc({ node, operation, outcome });
-      nodeSeconds.observe({ node, operation }, seconds);
+      const series = nodeSeries(node, operation);
+      series.ofOutcome(outcome).inc();
+      series.seconds.observe(seconds);
     },
     secondTry: (reason) => secondTries.inc({ reason }),
     hedge: (outcome) => hedges.inc({ outcome }),
