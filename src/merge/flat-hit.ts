@@ -1,7 +1,7 @@
 import { CLOSE_BRACE, COMMA, OPEN_BRACE } from "../json/bytes.js";
 import { valueEnd } from "../json/scan.js";
 import { FoundRules } from "./found-rules.js";
-import { INJECTED_BYTES, isInjected, startsAt } from "./injected-bytes.js";
+import { INJECTED_BYTES, INJECTED_NAME, isInjected, startsAt } from "./injected-bytes.js";
 
 /** A hit whose document holds no object, as offsets into the text that holds the hit; -1 for what it does not have. Ends are exclusive. */
 export type FlatHit = {
@@ -23,9 +23,10 @@ export type FlatHit = {
 
 const FORMATTED = Buffer.from(',"_formatted":{');
 const SCORE = Buffer.from(',"_rankingScore":');
-/** At most so many bytes lie between a document's end and the brace of its details, a score's among them. */
-const BETWEEN_BYTES = 80;
 const DETAILS = Buffer.from(',"_rankingScoreDetails":{');
+/** What nodes print behind a document that is looked for. */
+const TAIL = [DETAILS, SCORE, FORMATTED];
+const OBJECTS = [DETAILS, FORMATTED];
 
 /**
  * Finds the parts of the hit that begins at `start`. Where its document holds no object, the first brace within the hit is in the code of an
@@ -68,23 +69,42 @@ export function findFlatHit(
   };
 }
 
-/** Where the members of an object without objects in it end: behind its injected fields, or before what follows behind the object. */
-type FlatEnd = { readonly injected: number; readonly end: number };
+/** Where the members of an object end that holds no objects, and where among them the injected fields are. */
+type FlatEnd = {
+  readonly injected: number;
+  /** Behind the last member; behind the closing brace where other members than the injected ones are the last. */
+  readonly end: number;
+};
 
 function endOfFlat(bytes: Buffer, start: number): FlatEnd | undefined {
   const brace = bytes.indexOf(OPEN_BRACE, start + 1);
   if (brace === -1) return undefined;
-  const injected = injectedBefore(bytes, Math.max(start, brace - INJECTED_BYTES - BETWEEN_BYTES), brace);
-  if (injected !== -1) return { injected, end: injected + INJECTED_BYTES };
-  for (const name of [DETAILS, FORMATTED]) {
+  const injected = findInjected(bytes, start, brace);
+  if (injected === undefined) return undefined;
+  if (injected === -1) return memberBehind(bytes, start, brace, injected);
+  const end = injected + INJECTED_BYTES;
+  const isLast = bytes[end] === CLOSE_BRACE || TAIL.some((name) => startsAt(bytes, end, name));
+  return isLast ? { injected, end } : memberBehind(bytes, end, bytes.indexOf(OPEN_BRACE, end), injected);
+}
+
+/** The end of members that another one follows, which begins with the first brace behind `start`. */
+function memberBehind(bytes: Buffer, start: number, brace: number, injected: number): FlatEnd | undefined {
+  for (const name of OBJECTS) {
     const end = brace + 1 - name.length;
     if (end > start && startsAt(bytes, end, name)) return { injected, end };
   }
   return undefined;
 }
 
-/** Where both injected fields are written that begin from `from` to `brace`; -1 where they are not. */
-function injectedBefore(bytes: Buffer, from: number, brace: number): number {
-  for (let at = brace; at >= from; at--) if (bytes[at] === COMMA && isInjected(bytes, at)) return at;
-  return -1;
+/**
+ * Where the injected fields begin in front of `brace`, the first one behind `start`, or around it; -1 where there are none, undefined where there is something like
+ * them. Most codes hold a brace themselves, which spares a search.
+ */
+function findInjected(bytes: Buffer, start: number, brace: number): number | undefined {
+  for (let at = brace; at > start && at > brace - INJECTED_BYTES; at--) {
+    if (bytes[at] === COMMA && isInjected(bytes, at)) return at;
+  }
+  const name = bytes.indexOf(INJECTED_NAME, start);
+  if (name === -1 || name > brace) return -1;
+  return isInjected(bytes, name - 1) ? name - 1 : undefined;
 }

@@ -12,6 +12,9 @@ const SHARD_MEMBER = `,"${SHARD_FIELD}":"${anySymbols(shardCode(0))}"`;
 const SEQUENCE_MEMBER = `,"${SEQUENCE_FIELD}":"${anySymbols(sequenceCode(0))}"`;
 const INJECTED = Buffer.from(SHARD_MEMBER + SEQUENCE_MEMBER);
 
+/** Begins the names of both. Inside of a string its quote would have a backslash in front. */
+export const INJECTED_NAME = Buffer.from('"_miroir_s');
+
 /** How many bytes both injected fields take where they end a document, the commas in front of them included. */
 export const INJECTED_BYTES = INJECTED.length;
 

@@ -2,7 +2,7 @@ import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE } from "../json/bytes.js"
 import { valueEnd } from "../json/scan.js";
 import type { ClientView } from "./client-hit.js";
 import { scanHit } from "./hit-scan.js";
-import { CODED_CHARACTER, INJECTED_BYTES, isInjected, startsAt } from "./injected-bytes.js";
+import { CODED_CHARACTER, INJECTED_BYTES, INJECTED_NAME, isInjected, startsAt } from "./injected-bytes.js";
 
 /**
  * A search answer without the injected fields of its hits, found by searches that look at many bytes at a time: all others are only
@@ -31,8 +31,6 @@ export function passThrough(answer: Buffer, view: ClientView): Buffer | undefine
 export const METADATA_MEMBER = Buffer.from('"metadata":');
 
 const HITS_FIRST = Buffer.from('{"hits":[');
-/** Begins the names of both. Inside of a string its quote would have a backslash in front. */
-const INJECTED_NAME = Buffer.from('"_miroir_s');
 const FORMATTED = Buffer.from(',"_formatted":');
 const RANKING_SCORE = Buffer.from(',"_rankingScore":');
 

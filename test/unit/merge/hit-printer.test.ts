@@ -70,12 +70,13 @@ const fleetHitAsked = fc
     sequence: symbols(18),
     rules: fc.constantFrom("", `${DETAILS},`),
     isInjected: fc.constantFrom(true, true, true, false),
+    later: fc.constantFrom("", "", ',"a":1', ',"a":["b"],"c":"}"'),
     formatted: fc.constantFrom("none", "alike", "bare", "other"),
     score: fc.constantFrom("", "", ',"_rankingScore":0.5', ',"_rankingScore":"1"'),
     ends: fc.constantFrom("}", ',"more":1}'),
   })
-  .map(({ members, shard, sequence, rules, isInjected, formatted, score, ends }) => {
-    const injected = isInjected ? `,"_miroir_shard":"${shard}","_miroir_seq":"${sequence}"` : "";
+  .map(({ members, shard, sequence, rules, isInjected, later, formatted, score, ends }) => {
+    const injected = isInjected ? `,"_miroir_shard":"${shard}","_miroir_seq":"${sequence}"${later}` : later;
     const document = ['"id":1', ...members.map((member) => member.join(":"))].join(",");
     const highlights = { none: "", alike: `${document}${injected}`, bare: '"id":"1"', other: '"a":{"b":1}' };
     const shown = formatted === "none" ? "" : `,"_formatted":{${highlights[formatted]}}`;
