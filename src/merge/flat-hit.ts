@@ -49,7 +49,7 @@ export function findFlatHit(
     formatted = endOfFlat(bytes, at + FORMATTED.length - 1);
     if (formatted === undefined) return undefined;
     at = formatted.end;
-    if (formatted.injected !== -1 && bytes[at++] !== CLOSE_BRACE) return undefined;
+    if (bytes[at] === CLOSE_BRACE) at++;
     if (bytes[at - 1] !== CLOSE_BRACE) return undefined;
   }
   const score = startsAt(bytes, at, SCORE) ? at : -1;
