@@ -33,16 +33,23 @@ const DETAILS_MEMBER = Buffer.from(`"${DETAILS_KEY}":`);
 
 /** Wraps a hit's bytes; nothing is read yet. */
 export function hitAt(bytes: Buffer, part: number, position: number): Hit {
-  let details: ScoreDetails | undefined;
-  return {
-    bytes,
-    part,
-    position,
-    get details() {
-      details ??= readDetails(bytes);
-      return details;
-    },
-  };
+  return new MadeHit(bytes, part, position);
+}
+
+// Classes, not literals with getters: each of those has a hidden class of its own, which keeps what the getter sees until a full collection.
+class MadeHit implements Hit {
+  #details: ScoreDetails | undefined;
+
+  constructor(
+    readonly bytes: Buffer,
+    readonly part: number,
+    readonly position: number,
+  ) {}
+
+  get details(): ScoreDetails {
+    this.#details ??= readDetails(this.bytes);
+    return this.#details;
+  }
 }
 
 /** The hits of an array, each looked for when it is first asked for: a merge reads few of those that it gets. */

@@ -41,13 +41,19 @@ function answerOf(
 ): PartAnswer {
   const first = skipWhitespace(bytes, start);
   const list = new HitsInAnswer(bytes, bytes[first] === CLOSE_BRACKET ? -1 : first, part);
-  return {
-    get hits() {
-      return list.all();
-    },
-    list,
-    members,
-  };
+  return new FoundAnswer(list, members);
+}
+
+// A class, not a literal with a getter: each of those has a hidden class of its own, which keeps what the getter sees until a full collection.
+class FoundAnswer implements PartAnswer {
+  constructor(
+    readonly list: HitsInAnswer,
+    readonly members: ReadonlyMap<string, Buffer>,
+  ) {}
+
+  get hits(): readonly Hit[] {
+    return this.list.all();
+  }
 }
 
 /**

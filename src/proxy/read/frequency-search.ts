@@ -108,9 +108,10 @@ class StepRun {
   }: FrequencyStep): Promise<{ readonly merged: MergedSearch; readonly result: SearchRun["result"] }> {
     const { merged, result } = await this.#run({ q, limit: 0, matchingStrategy: "all" });
     // Nodes print the words that they were asked for.
-    const answers = merged.answers.map((answer) => ({
-      ...answer,
-      members: new Map([...answer.members].filter(([name]) => name !== "query")),
+    const answers = merged.answers.map(({ hits, list, members }) => ({
+      hits,
+      list,
+      members: new Map([...members].filter(([name]) => name !== "query")),
     }));
     return { merged: { ...merged, answers }, result };
   }
