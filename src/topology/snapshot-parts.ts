@@ -1,7 +1,7 @@
 import { promisify } from "node:util";
 import { constants, gunzipSync, gzip } from "node:zlib";
-import { fromBinary } from "@bufbuild/protobuf";
-import { type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
+import type { Topology } from "../gen/miroir/v1/topology_pb.js";
+import { decodeTopology } from "./decode-topology.js";
 import { topologyPieces } from "./topology-bytes.js";
 
 /** Bytes of a part before it is compressed; one whose last index is large has more. */
@@ -69,5 +69,5 @@ export function topologyOfParts(parts: readonly Uint8Array[]): Topology {
     room -= bytes.length;
     return bytes;
   });
-  return fromBinary(TopologySchema, Buffer.concat(inflated));
+  return decodeTopology(Buffer.concat(inflated));
 }

@@ -3,7 +3,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import { type Index, IndexSchema, type Topology, TopologySchema } from "../gen/miroir/v1/topology_pb.js";
 
 /** `Topology.indexes`, as the protocol numbers it. */
-const INDEXES_FIELD = 5;
+export const INDEXES_FIELD = 5;
 
 /** Encoded indexes, with the tag and length that they have inside a topology. */
 const encoded = new WeakMap<Index, Uint8Array>();
@@ -28,6 +28,11 @@ export function topologyPieces(topology: Topology): readonly Uint8Array[] {
 /** {@link topologyPieces} in one. */
 export function topologyBytes(topology: Topology): Uint8Array {
   return Buffer.concat(topologyPieces(topology));
+}
+
+/** Notes what an index was decoded from, with the tag and length that it had inside a topology, so that it need not be encoded. Freezes it. */
+export function noteIndexPiece(index: Index, piece: Uint8Array): void {
+  encoded.set(Object.freeze(index), piece);
 }
 
 function indexPiece(index: Index): Uint8Array {

@@ -28,10 +28,11 @@ export function placementOf(index: Index): Placed {
     throw new Error(`index ${index.uid}: ${index.placement.length} of ${index.shards} shards are placed`);
   }
   return {
-    placement: index.placement.map(({ nodeIds }) => [...nodeIds]),
-    joining: index.placement.map(({ joiningNodeIds }) => [...joiningNodeIds]),
-    leaving: index.placement.map(({ leavingNodeIds }) => [...leavingNodeIds]),
-    leftover: index.placement.map(({ leftoverNodeIds }) => [...leftoverNodeIds]),
+    // Received messages never change, so that their lists need no copies.
+    placement: index.placement.map(({ nodeIds }) => nodeIds),
+    joining: index.placement.map(({ joiningNodeIds }) => joiningNodeIds),
+    leaving: index.placement.map(({ leavingNodeIds }) => leavingNodeIds),
+    leftover: index.placement.map(({ leftoverNodeIds }) => leftoverNodeIds),
     shardsByNode,
     heldByNode,
   };

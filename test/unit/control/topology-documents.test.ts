@@ -9,8 +9,10 @@ import {
 } from "../../../src/gen/miroir/v1/topology_pb.js";
 import { judgeTopology } from "../../../src/topology/acceptance.js";
 import { contentHash } from "../../../src/topology/content-hash.js";
+import { decodeTopology } from "../../../src/topology/decode-topology.js";
 import { applyDelta, DeltaMismatchError, diffTopologies } from "../../../src/topology/delta.js";
 import { compareEpochs, epochReached, nextEpoch } from "../../../src/topology/epoch.js";
+import { topologyBytes } from "../../../src/topology/topology-bytes.js";
 import { putIndex, sampleIndex, sampleTopology } from "../../support/topologies.js";
 
 const epochs: fc.Arbitrary<Epoch> = fc
@@ -56,6 +58,20 @@ describe("content hash", () => {
         if (a.epoch !== undefined) alike.epoch = a.epoch;
         alike.contentHash = a.contentHash;
         expect(contentHash(a) === contentHash(b)).toBe(equals(TopologySchema, a, alike));
+      }),
+    );
+  });
+
+  it("is the same for what is decoded with the bytes that it came in, which is what fromBinary makes of them", () => {
+    fc.assert(
+      fc.property(topologies, (topology) => {
+        const unknown = Buffer.from([0xc2, 0x3e, 0x02, 0x68, 0x69]);
+        const bytes = Buffer.concat([toBinary(TopologySchema, topology), unknown]);
+        const plain = fromBinary(TopologySchema, bytes);
+        const decoded = decodeTopology(bytes);
+        expect(equals(TopologySchema, decoded, plain)).toBe(true);
+        expect(contentHash(decoded)).toBe(contentHash(plain));
+        expect(Buffer.from(topologyBytes(decoded))).toEqual(bytes);
       }),
     );
   });
