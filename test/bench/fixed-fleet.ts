@@ -35,6 +35,11 @@ export async function startFixedFleet(options: {
   });
   try {
     await fillIndex(fleet.api, FIXED_INDEX, documents);
+    // Nodes make what they search by when they are first asked, which may take longer than a proxy waits.
+    for (const url of nodeUrls) {
+      const path = `/indexes/${await physicalIndex(url)}/search`;
+      await meilisearchHttp(url, FIXED_NODE_KEY).ok("POST", path, { q: COMMON_WORDS[0] });
+    }
   } catch (error) {
     await fleet.stop();
     throw error;
