@@ -62,6 +62,48 @@ interface NodeState {
   closedAt: number;
 }
 
+/** What a call that ended badly means for its node. */
+interface BadEnds {
+  failed(nodeId: string, state: NodeState): void;
+  brokeOff(nodeId: string, state: NodeState): void;
+}
+
+class CountedCall implements NodeCall {
+  #isOver = false;
+
+  constructor(
+    private readonly nodeId: string,
+    private readonly state: NodeState,
+    private readonly badEnds: BadEnds,
+  ) {
+    state.inFlight++;
+  }
+
+  succeeded(): void {
+    if (this.#end()) this.state.failuresInRow = 0;
+  }
+
+  failed(): void {
+    if (this.#end()) this.badEnds.failed(this.nodeId, this.state);
+  }
+
+  brokeOff(): void {
+    if (this.#end()) this.badEnds.brokeOff(this.nodeId, this.state);
+  }
+
+  abandoned(): void {
+    this.#end();
+  }
+
+  /** Whether the call has ended only now. */
+  #end(): boolean {
+    if (this.#isOver) return false;
+    this.#isOver = true;
+    this.state.inFlight--;
+    return true;
+  }
+}
+
 /** Watches nodes. `trial` is called only for nodes whose circuit is open. */
 export function createNodeHealth(
   world: World,
@@ -135,6 +177,8 @@ export function createNodeHealth(
     if (state.failuresInRow >= failuresToOpen) open(nodeId, state, firstOpenMs);
   };
 
+  const badEnds: BadEnds = { failed, brokeOff };
+
   return {
     get version() {
       return version;
@@ -149,24 +193,7 @@ export function createNodeHealth(
     },
     inFlight: (nodeId) => states.get(nodeId)?.inFlight ?? 0,
     begin(nodeId) {
-      const state = stateOf(nodeId);
-      state.inFlight++;
-      let ended = false;
-      const end = (effect: () => void): void => {
-        if (ended) return;
-        ended = true;
-        state.inFlight--;
-        effect();
-      };
-      return {
-        succeeded: () =>
-          end(() => {
-            state.failuresInRow = 0;
-          }),
-        failed: () => end(() => failed(nodeId, state)),
-        brokeOff: () => end(() => brokeOff(nodeId, state)),
-        abandoned: () => end(() => {}),
-      };
+      return new CountedCall(nodeId, stateOf(nodeId), badEnds);
     },
     avoided: () => [...states].filter(([, state]) => state.open !== undefined).map(([nodeId]) => nodeId),
     close() {

@@ -1,4 +1,4 @@
-import { type NodeResponse, NodeUnavailableError } from "../../meilisearch/transport.js";
+import { type NodeRequest, type NodeResponse, NodeUnavailableError } from "../../meilisearch/transport.js";
 import type { NodeView } from "../topology/topology-view.js";
 import type { IndexLatency } from "./replica-latency.js";
 import { NOT_NEEDED, TOO_SLOW } from "./second-try.js";
@@ -65,14 +65,7 @@ export class NodeSends {
     try {
       const response = await this.dependencies.transport.request(
         request.asAdmin === true ? node.adminAddress : node.writeAddress,
-        {
-          method: request.method,
-          path: `/indexes/${name}${request.path}`,
-          ...(request.body === undefined ? {} : { body: request.body, contentType: "application/json" }),
-          ...(request.headers === undefined ? {} : { headers: request.headers }),
-          timeoutMs: Math.ceil(timeoutMs),
-          signal,
-        },
+        nodeRequest(name, request, Math.ceil(timeoutMs), signal),
       );
       if (saysNodeIsUnfit(response)) {
         throw new NodeUnavailableError(node.id, "unknown", `it answered with status ${response.status}`);
@@ -106,6 +99,18 @@ export class NodeSends {
     return this.dependencies.world.clock.monotonic();
   }
 }
+
+function nodeRequest(
+  name: string,
+  { method, path, body, headers = NO_HEADERS }: IndexRequest,
+  timeoutMs: number,
+  signal: AbortSignal,
+): NodeRequest {
+  const sent = { method, path: `/indexes/${name}${path}`, headers, timeoutMs, signal };
+  return body === undefined ? sent : { ...sent, body, contentType: "application/json" };
+}
+
+const NO_HEADERS: NonNullable<IndexRequest["headers"]> = {};
 
 /** Whether a call was given up because another replica had answered, and was not so slow that it counts as failed. */
 function isLostRace({ aborted, reason }: AbortSignal, isInTime: boolean): boolean {

@@ -206,7 +206,7 @@ class SearchRead implements ShardRead {
   }[] = [];
   private current: SearchPlan | undefined;
   /** The plans by which nodes are asked for ranks; decided once for all nodes, whatever is learnt in between. */
-  private readonly forRanks = new Set<SearchPlan>();
+  private readonly forRanks: SearchPlan[] = [];
 
   constructor(private readonly search: SearchToRun) {}
 
@@ -217,7 +217,7 @@ class SearchRead implements ShardRead {
     const plan = this.search.plan(index, parts);
     this.plans.push({ parts, settingsVersion, plan });
     const { asksLess } = this.search;
-    if (asksLess !== undefined && asksRanksFirst(plan, asksLess.sizes.of(index))) this.forRanks.add(plan);
+    if (asksLess !== undefined && asksRanksFirst(plan, asksLess.sizes.of(index))) this.forRanks.push(plan);
     return plan;
   }
 
@@ -230,7 +230,7 @@ class SearchRead implements ShardRead {
 
   /** Whether the answers tell the ranks of hits and nothing of their documents. */
   tellsRanksOnly(plan: SearchPlan): boolean {
-    return this.forRanks.has(plan);
+    return this.forRanks.includes(plan);
   }
 
   /** For how many hits each node was asked. */
