@@ -3,6 +3,7 @@ import { meilisearchHttp } from "../support/meilisearch-http.js";
 import { seededRandom } from "../support/random.js";
 import { untilReady } from "./bench-fleet.js";
 import { httpCallers, type OpenCaller } from "./caller.js";
+import { warmUp } from "./contender.js";
 import { madeUpDocuments } from "./documents.js";
 import { checkOfHits } from "./expected-hits.js";
 import { callEach, commonSearches, startFixedFleet, startFixedNodes } from "./fixed-fleet.js";
@@ -90,9 +91,13 @@ async function takeTurns(
       nodesCpuMs: (cpuMs(nodesPid) - nodesBefore) / load.requests,
     };
   };
-  progress("warming up");
-  await turn(all.length);
-  await turn(1);
+  const contenders = all.map(({ open, pid }, at) => ({
+    name: `proxy ${at}`,
+    open,
+    proxyPid: pid,
+    nodePids: [nodesPid],
+  }));
+  await warmUp(contenders, clients, progress);
   const turns = new Map<number, Turn[]>(proxies.map((count) => [count, []]));
   const alone: Turn[] = [];
   for (let repeat = 1; repeat <= repeats; repeat++) {
