@@ -7,6 +7,7 @@ import { createSystemWorld } from "../../src/runtime/world.js";
 import { openSqliteTaskStore } from "../../src/store/sqlite/sqlite-task-store.js";
 import { leaseScope } from "../../src/store/task-store.js";
 import { judgeTopology } from "../../src/topology/acceptance.js";
+import { decodeTopology } from "../../src/topology/decode-topology.js";
 import { applyDelta, diffTopologies } from "../../src/topology/delta.js";
 import { largeTopology, type TopologySize } from "./large-topology.js";
 import { type Spread, spreadOf } from "./quantiles.js";
@@ -39,7 +40,7 @@ export async function benchTopologyChanges(size: TopologySize, repeats: number):
   });
   const snapshot = toBinary(TopologySchema, await manager.beginTerm(fence));
   const { result: first, ms: firstView } = await cpuOf(() => {
-    const topology = fromBinary(TopologySchema, snapshot);
+    const topology = decodeTopology(snapshot);
     if (judgeTopology(undefined, topology).kind !== "accept") throw new Error("the snapshot was refused");
     buildView(topology, new Map());
     return topology;
