@@ -4,7 +4,7 @@ export type FrameGroup = "miroir" | "dependencies" | "node" | "native";
 /** Where a function is written, without anything of the machine that it ran on. */
 export interface FrameSource {
   readonly group: FrameGroup;
-  /** A file of the package, of a dependency (`undici/lib/…`) or of Node.js (`node:net`); empty for native code and the collector. */
+  /** A file of the package, of a dependency (`undici/lib/…`) or of Node.js (`node:net`); empty for native code and the collector. WebAssembly tells no file. */
   readonly file: string;
 }
 
@@ -35,6 +35,7 @@ export function frameSource(
 ): FrameSource {
   if (url === "") return { group: "native", file: "" };
   if (url.startsWith("node:")) return { group: "node", file: url };
+  if (url.startsWith("wasm:")) return { group: "dependencies", file: "WebAssembly" };
   const bundled = bundle(url)?.findLast((file) => file.line <= line)?.file;
   const path = bundled === undefined ? url : `/${bundled}`;
   if (DEPENDENCY.test(path)) return { group: "dependencies", file: path.replace(DEPENDENCY, "") };

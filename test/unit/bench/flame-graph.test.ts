@@ -103,6 +103,7 @@ it("names functions of a package that was not bundled by their place in it", () 
     group: "miroir",
     file: "dist/merge/merge.js",
   });
+  expect(source("wasm://wasm/00034eea")).toEqual({ group: "dependencies", file: "WebAssembly" });
   expect(source("file:///opt/app/node_modules/@grpc/grpc-js/build/src/call.js")).toEqual({
     group: "dependencies",
     file: "@grpc/grpc-js/build/src/call.js",
