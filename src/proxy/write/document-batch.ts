@@ -178,10 +178,23 @@ export function refuseReservedFields(members: readonly JsonMember[]): void {
   }
 }
 
+/** Members up to which comparing each with each is cheaper than a set of their names. */
+const FEW_MEMBERS = 16;
+
+function hasDuplicates(members: readonly JsonMember[]): boolean {
+  if (members.length > FEW_MEMBERS) {
+    return new Set(members.map(({ key }) => key)).size < members.length;
+  }
+  return members.some(({ key }, at) => {
+    for (let before = 0; before < at; before++) if (members[before]?.key === key) return true;
+    return false;
+  });
+}
+
 /** The object with each name once: where it first stood, with its last value. */
 export function withoutDuplicates(document: SplitDocument): SplitDocument {
   const { members } = document;
-  if (new Set(members.map((member) => member.key)).size === members.length) return document;
+  if (!hasDuplicates(members)) return document;
   const last = new Map<string, JsonMember>();
   for (const member of members) last.set(member.key, member);
   const parts: Buffer[] = [];

@@ -91,6 +91,29 @@ describe("the audit of node logs", () => {
     expect(JSON.parse(task.detailsJson)).toEqual({ receivedDocuments: 7, indexedDocuments: 7 });
   });
 
+  it("asks a node that works on a batch nothing but whether it still does", async () => {
+    const [a] = await write(0);
+    const [node] = nodes.nodes;
+    if (node === undefined) throw new Error("there is no node");
+    node.start(a);
+    await eventually(async () => expect(await status(0)).toBe(TaskStatus.PROCESSING));
+    const [looks, others]: [string[], string[]] = [[], []];
+    const handle = node.handle.bind(node);
+    node.handle = (request) => {
+      const query = new URLSearchParams(request.path.split("?")[1]);
+      if (query.get("statuses") === "enqueued,processing") looks.push(request.path);
+      else if (query.has("statuses")) others.push(request.path);
+      return handle(request);
+    };
+    // The turn under way may be the one that reads the batch.
+    await eventually(() => expect(looks.length).toBeGreaterThan(1));
+    others.length = 0;
+    await eventually(() => expect(looks.length).toBeGreaterThan(4));
+    expect(others).toEqual([]);
+    node.finish([a], done);
+    await eventually(() => expect(others.length).toBeGreaterThan(0));
+  });
+
   it("goes on behind tasks that have no details, such as snapshots", async () => {
     for (const node of nodes.nodes) node.finish([node.enqueue(physical(), "snapshotCreation")]);
     const uids = await write(0);

@@ -135,6 +135,9 @@ describe("a batch of documents", () => {
       "_miroir_seq",
     ]);
     expect(line).toContain('{"id":1,"x":2,"y":0,');
+    const many = Array.from({ length: 40 }, (_, at) => `"f${at}":${at}`).join(",");
+    const [longer] = await sent(await batchOf([`{"id":1,${many},"id":2}`], "id"), ALL);
+    expect(longer?.startsWith(`{"id":2,${many},"_miroir_shard"`)).toBe(true);
     const twice = await batchOf(['{"id":1,"id":2}'], "id", false);
     expect(twice.failure?.error.code).toBe("invalid_document_id");
   });
