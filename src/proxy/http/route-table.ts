@@ -253,10 +253,3 @@ export function answerOf(error: unknown, log: Logger): RouteAnswer {
       : { headers: { "retry-after": String(refusal.retryAfterSeconds) } }),
   };
 }
-
-declare module "fastify" {
-  interface FastifyRequest {
-    /** The client's `Content-Type`; taken from the headers so that the server parses nothing. */
-    sentContentType: string | undefined;
-  }
-}

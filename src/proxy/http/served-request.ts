@@ -40,7 +40,7 @@ export class ServedRequest implements RouteRequest {
     this.query = mark === -1 ? "" : url.slice(mark + 1);
     this.params = request.params as Record<string, string>;
     this.headers = request.headers;
-    this.contentType = request.sentContentType;
+    this.contentType = raw.headers["content-type"];
     this.stream = raw;
     this.readSignal = end.light;
     this.#end = end;
