@@ -1,10 +1,9 @@
-import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, equals } from "@bufbuild/protobuf";
 import {
   type Delta,
   type Epoch,
   type Hello,
   type LeaseHolder,
-  LeaseSchema,
   type NodeCredentials,
   NodeCredentialsSchema,
   type SubscribeResponse,
@@ -14,7 +13,7 @@ import {
 } from "../../gen/miroir/v1/topology_pb.js";
 import { compareEpochs } from "../../topology/epoch.js";
 import { partsOf, type SnapshotParts } from "../../topology/snapshot-parts.js";
-import { holderChanges } from "./holder-changes.js";
+import { type LeaseAnswer, leaseMessage } from "./lease-message.js";
 
 /** The one topology that a proxy may have unanswered. */
 interface InFlight {
@@ -51,13 +50,6 @@ export type AnswerOutcome =
   | { readonly kind: "nacked"; readonly epoch: Epoch; readonly sent: "snapshot" | "delta" }
   /** It answers nothing that is under way. */
   | { readonly kind: "stale" };
-
-/** What a proxy is told of its lease. */
-export interface LeaseAnswer {
-  /** The same array as long as they are the same; nobody changes it. */
-  readonly holders: LeaseHolder[];
-  readonly rest: MessageInitShape<typeof LeaseSchema>;
-}
 
 /** A proxy did not keep to the protocol; its stream is ended. */
 export class StreamProtocolError extends Error {
@@ -290,20 +282,8 @@ export class ProxyStream {
     const lease = this.#lease;
     if (lease === undefined) return undefined;
     this.#lease = undefined;
-    const { holders, rest } = lease;
-    const told = this.hello.keepsHolders ? this.#toldHolders : undefined;
-    this.#toldHolders = holders;
-    const value = create(LeaseSchema, rest);
-    const changes =
-      told === undefined || !this.hello.takesHolderChanges ? undefined : holderChanges(told, holders);
-    if (told === holders) value.holdersUnchanged = true;
-    else if (changes === undefined) value.holders = holders;
-    else {
-      value.holdersChanged = true;
-      value.holdersGone = changes.gone;
-      value.holders = changes.added;
-      value.holderPlaces = changes.places;
-    }
+    const value = leaseMessage(lease, this.#toldHolders, this.hello);
+    this.#toldHolders = lease.holders;
     return create(SubscribeResponseSchema, { message: { case: "lease", value } });
   }
 }
