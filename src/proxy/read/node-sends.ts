@@ -106,8 +106,10 @@ function nodeRequest(
   timeoutMs: number,
   signal: AbortSignal,
 ): NodeRequest {
-  const sent = { method, path: `/indexes/${name}${path}`, headers, timeoutMs, signal };
-  return body === undefined ? sent : { ...sent, body, contentType: "application/json" };
+  const nodePath = `/indexes/${name}${path}`;
+  if (body === undefined) return { method, path: nodePath, headers, timeoutMs, signal };
+  // Not spread from the one above: what is added to a spread object gives each its own hidden class, which only full collections take away.
+  return { method, path: nodePath, headers, timeoutMs, signal, body, contentType: "application/json" };
 }
 
 const NO_HEADERS: NonNullable<IndexRequest["headers"]> = {};
