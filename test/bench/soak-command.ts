@@ -36,7 +36,10 @@ export function addSoakCommand(program: Command): void {
         .choices(["fixed", "real"])
         .default("fixed"),
     )
-    .option("--snapshots <folder>", "where heap snapshots of the middle and the end go; each halts its process for a moment")
+    .option(
+      "--snapshots <folder>",
+      "where heap snapshots of the middle and the end go; each halts its process for a moment",
+    )
     .option("--json", "print one JSON document")
     .action(async (flags: SoakFlags) => {
       const report = await measure(flags);
