@@ -14,6 +14,10 @@ interface ProxyReport {
   readonly contenders: readonly NamedFigures[];
 }
 
+interface SoakReport {
+  readonly minutes: readonly { readonly minute: number; readonly proxy: { readonly rssMb: number } }[];
+}
+
 interface SearchReport {
   readonly results: readonly { readonly clients: number; readonly contenders: readonly NamedFigures[] }[];
 }
@@ -29,7 +33,9 @@ interface ScaleReport {
 export function addChartCommand(program: Command): void {
   program
     .command("chart")
-    .description("draws chart.svg from proxy.json, search.json and scale.json, as --json printed them")
+    .description(
+      "draws chart.svg from proxy.json, search.json, scale.json and soak.json, as --json printed them",
+    )
     .argument("[folder]", "where they are, and the chart goes", "docs/benchmarks")
     .action((folder: string) => {
       const file = join(folder, "chart.svg");
@@ -38,10 +44,13 @@ export function addChartCommand(program: Command): void {
     });
 }
 
+const SOAK_STEP_MINUTES = 10;
+
 function panels(folder: string): Panel[] {
   const proxy = report<ProxyReport>(folder, "proxy");
   const search = report<SearchReport>(folder, "search");
   const scale = report<ScaleReport>(folder, "scale");
+  const soak = report<SoakReport>(folder, "soak");
   const all: Panel[] = [
     ...(proxy === undefined
       ? []
@@ -64,6 +73,15 @@ function panels(folder: string): Panel[] {
         ({ proxyCpuMs }) => proxyCpuMs,
       ),
     })),
+    {
+      title: "Resident memory of the proxy over an hour of load, MB",
+      bars: (soak?.minutes ?? [])
+        .filter(({ minute }) => minute % SOAK_STEP_MINUTES === 0)
+        .map(({ minute, proxy: { rssMb } }) => ({
+          label: `minute ${minute}`,
+          value: { median: rssMb, low: rssMb, high: rssMb },
+        })),
+    },
   ];
   return all.filter((panel) => panel.bars.length > 0);
 }
