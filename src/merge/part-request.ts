@@ -78,37 +78,14 @@ export function planSearch(
     (pagination.style === "offset" || kind !== "keyword") &&
     (query.distinct !== null && query.distinct !== undefined ? true : facts.distinctAttributeIsFilterable);
   // The sequence rule separates ties, which a node without it counts together.
-  const countsAlike = !countsDistinctValues || kind === "hybrid";
-  if (parts === "one" && countsAlike) {
-    const view = attributeView(query, facts.displayedAttributes, []);
-    const asks: Ask[] = [{ role: "page", body: commonBody(query, view) }];
-    return {
-      parts,
-      kind,
-      asks,
-      query,
-      facts,
-      pagination,
-      from,
-      end,
-      distinct,
-      view,
-      countsDistinctValues: false,
-    };
-  }
-  const needed = alsoNeeded.map(standInForAttribute);
-  if (distinct !== null && !needed.includes(distinct)) needed.push(distinct);
-  // Where all hits are on the page, facets under distinct are counted over them.
-  for (const facet of distinct === null ? [] : (query.facets ?? []).map(standInForAttribute)) {
-    if (!facet.includes("*") && !needed.includes(facet)) needed.push(facet);
-  }
-  if (kind === "hybrid" && facts.primaryKey !== null && !needed.includes(facts.primaryKey)) {
-    needed.push(facts.primaryKey);
-  }
+  const isOne = parts === "one" && (!countsDistinctValues || kind === "hybrid");
+  const needed = isOne ? [] : neededAttributes(query, facts, kind, distinct, alsoNeeded);
   const view = attributeView(query, facts.displayedAttributes, needed);
-  const asks = asksFor(query, view, pagination, end, kind, distinct, countsDistinctValues, facts);
+  const asks: Ask[] = isOne
+    ? [{ role: "page", body: commonBody(query, view) }]
+    : asksFor(query, view, pagination, end, kind, distinct, countsDistinctValues, facts);
   return {
-    parts: "many",
+    parts: isOne ? "one" : "many",
     kind,
     asks,
     query,
@@ -118,8 +95,28 @@ export function planSearch(
     end,
     distinct,
     view,
-    countsDistinctValues,
+    countsDistinctValues: !isOne && countsDistinctValues,
   };
+}
+
+/** Attributes that hits of several parts have to hold for the merge, whatever the client wants to see. */
+function neededAttributes(
+  query: SearchParameters,
+  facts: IndexFacts,
+  kind: SearchPlan["kind"],
+  distinct: string | null,
+  alsoNeeded: readonly string[],
+): string[] {
+  const needed = alsoNeeded.map(standInForAttribute);
+  if (distinct !== null && !needed.includes(distinct)) needed.push(distinct);
+  // Where all hits are on the page, facets under distinct are counted over them.
+  for (const facet of distinct === null ? [] : (query.facets ?? []).map(standInForAttribute)) {
+    if (!facet.includes("*") && !needed.includes(facet)) needed.push(facet);
+  }
+  if (kind === "hybrid" && facts.primaryKey !== null && !needed.includes(facts.primaryKey)) {
+    needed.push(facts.primaryKey);
+  }
+  return needed;
 }
 
 /**
