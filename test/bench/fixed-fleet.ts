@@ -37,7 +37,10 @@ export async function startFixedFleet(options: {
     await fillIndex(fleet.api, FIXED_INDEX, documents);
     // Nodes make what they search by when they are first asked, which may take longer than a proxy waits.
     for (const url of nodeUrls) {
-      const path = `/indexes/${await physicalIndex(url)}/search`;
+      const index = await indexOn(url);
+      // With few shards a node may hold none of them.
+      if (index === undefined) continue;
+      const path = `/indexes/${index}/search`;
       await meilisearchHttp(url, FIXED_NODE_KEY).ok("POST", path, { q: COMMON_WORDS[0] });
     }
   } catch (error) {
@@ -49,11 +52,15 @@ export async function startFixedFleet(options: {
 
 /** The name under which a node of a fleet holds the fleet's only index. */
 export async function physicalIndex(nodeUrl: string): Promise<string> {
+  const index = await indexOn(nodeUrl);
+  if (index === undefined) throw new Error(`${nodeUrl} has no index`);
+  return index;
+}
+
+async function indexOn(nodeUrl: string): Promise<string | undefined> {
   const node = meilisearchHttp(nodeUrl, FIXED_NODE_KEY);
   const { results } = await node.ok<{ results: { uid: string }[] }>("GET", "/indexes");
-  const [index] = results;
-  if (index === undefined) throw new Error(`${nodeUrl} has no index`);
-  return index.uid;
+  return results[0]?.uid;
 }
 
 /** Searches of one and of two common words, no two of them the same, so that nothing can be saved by answering two at once. */
