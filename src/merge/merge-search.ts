@@ -85,11 +85,15 @@ function rankedResult(
       : rankDistinct([answers.map(({ hits }) => hits), ...furtherHits(rounds)], plan.end, plan.distinct);
   const page = ranked.hits.slice(plan.from);
   const isFilled = stopsEarly(plan, ranked.hits.length);
-  const facets = rankedFacets(plan, answers, universe, isFilled, ranked);
+  const settled =
+    isFilled && universe !== undefined && plan.distinct !== null && plan.countsDistinctValues
+      ? settledHits(answers, ranked, rounds, plan.distinct)
+      : undefined;
+  const facets = rankedFacets(plan, answers, universe, isFilled, ranked, settled);
   return {
     page,
     ranked: ranked.hits,
-    total: rankedTotal(plan, byRole, ranked, isFilled, rounds),
+    total: rankedTotal(plan, byRole, ranked, isFilled, settled, rounds),
     facets,
     semanticHitCount: plan.kind === "semantic" ? page.length : undefined,
     answers: [...answers, ...(universe ?? [])],
@@ -101,6 +105,7 @@ function rankedTotal(
   byRole: AnswersByRole,
   ranked: RankedHits,
   isFilled: boolean,
+  settled: RankedHits | undefined,
   rounds: readonly FurtherAnswers[],
 ): number {
   const values = byRole.get("values");
@@ -111,14 +116,7 @@ function rankedTotal(
   const universe = byRole.get("universe");
   if (universe === undefined) return total;
   if (plan.distinct === null) return sumOfTotals(universe) - belowThreshold(plan, ranked, rounds);
-  return plan.countsDistinctValues
-    ? distinctTotal(
-        plan.distinct,
-        universe,
-        settledHits(byRole.get("page") ?? [], ranked, rounds, plan.distinct),
-        rounds,
-      )
-    : total;
+  return settled === undefined ? total : distinctTotal(plan.distinct, universe, settled, rounds);
 }
 
 /**
@@ -152,6 +150,7 @@ function rankedFacets(
   universe: readonly PartAnswer[] | undefined,
   isFilled: boolean,
   ranked: RankedHits,
+  settled: RankedHits = ranked,
 ): MergedFacets | undefined {
   if (!asksForFacets(plan)) return undefined;
   const own = facetsOf(answers, "page");
@@ -163,7 +162,7 @@ function rankedFacets(
     if (!own.distribution.has(attribute)) all.distribution.delete(attribute);
   }
   if (isFilled && plan.distinct === null) return all;
-  return withDistinctFacet(plan, own, isFilled ? all : undefined, ranked.distinctValues);
+  return withDistinctFacet(plan, own, isFilled ? all : undefined, settled.distinctValues);
 }
 
 /**
@@ -178,7 +177,7 @@ function hitFacets(plan: SearchPlan, own: MergedFacets, hits: readonly Hit[]): M
   return { ...own, distribution, stats: statsOfHits(distribution.keys(), hits) };
 }
 
-/** The facet of the distinct attribute itself can be exact: a value that is shown counts once. */
+/** The facet of the distinct attribute itself can be exact: a value that is shown, or tied with the last one shown, counts once. */
 function withDistinctFacet(
   plan: SearchPlan,
   own: MergedFacets,

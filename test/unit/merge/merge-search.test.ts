@@ -1,6 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type IndexFacts, mergeSearch, planSearch, type SearchParameters } from "../../../src/merge/index.js";
+import {
+  type Ask,
+  type FurtherAnswers,
+  type IndexFacts,
+  mergeSearch,
+  nextRound,
+  type PartAnswers,
+  planSearch,
+  type SearchParameters,
+} from "../../../src/merge/index.js";
 import { type ModelDocument, type ModelQuery, modelSearch } from "./model-node.js";
 
 const FACTS: IndexFacts = {
@@ -79,15 +88,21 @@ type Row = { part: number; document: ModelDocument };
 /** What the fleet answers: the plan's asks put to a model node per part, and merged. */
 function fleetAnswer(rows: readonly Row[], query: SearchParameters, facts: IndexFacts): string {
   const plan = planSearch(query, facts);
-  const parts = [0, 1, 2, 3].map((part) => {
-    const documents = rows.filter((row) => row.part === part).map((row) => row.document);
-    return {
-      answers: plan.asks.map((ask) =>
-        modelSearch(documents, ask.body as ModelQuery, { ...facts, isMember: true }),
-      ),
-    };
-  });
-  return mergeSearch(plan, parts).toString();
+  const askParts = (asks: readonly Ask[]): PartAnswers[] =>
+    [0, 1, 2, 3].map((part) => {
+      const documents = rows.filter((row) => row.part === part).map((row) => row.document);
+      const answer = ({ body }: Ask): Buffer =>
+        modelSearch(documents, body as ModelQuery, { ...facts, isMember: true });
+      return { answers: asks.map(answer) };
+    });
+  const parts = askParts(plan.asks);
+  const rounds: FurtherAnswers[] = [];
+  for (let ask = nextRound(plan, parts, rounds); ask !== undefined; ask = nextRound(plan, parts, rounds)) {
+    // The model knows no filters.
+    if (ask.body.filter !== undefined) break;
+    rounds.push({ ask, parts: askParts([ask]) });
+  }
+  return mergeSearch(plan, parts, rounds).toString();
 }
 
 function wholeAnswer(rows: readonly Row[], query: ModelQuery, facts: IndexFacts): string {
