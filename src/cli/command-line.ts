@@ -25,26 +25,28 @@ export async function runCommandLine(): Promise<never> {
 async function report(error: unknown): Promise<ExitCode> {
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
   if (error instanceof StoppedError) return ExitCode.ok;
-  if (error instanceof CommandError) {
-    console.error(`miroir: ${error.message}${await causes(error)}`);
-    return error.exitCode;
+  const code = exitCodeOf(error);
+  if (code === undefined || !(error instanceof Error)) {
+    console.error("miroir:", error);
+    return ExitCode.failure;
   }
+  console.error(`miroir: ${error.message}${await causes(error)}`);
+  return code;
+}
+
+/** Undefined for an error that says nothing to users. */
+function exitCodeOf(error: unknown): ExitCode | undefined {
+  if (error instanceof CommandError) return error.exitCode;
   if (error instanceof NodeSetupError) {
-    console.error(`miroir: ${error.message}${await causes(error)}`);
     if (error.code === "unreachable") return ExitCode.unreachable;
     return error.code === "foreign_key" ? ExitCode.refused : ExitCode.usage;
   }
-  if (error instanceof NodeLaunchError) {
-    console.error(`miroir: ${error.message}${await causes(error)}`);
-    return ExitCode.failure;
-  }
+  if (error instanceof NodeLaunchError) return ExitCode.failure;
   if (error instanceof StoreError) {
-    console.error(`miroir: ${error.message}${await causes(error)}`);
     if (error.code === "unavailable") return ExitCode.unreachable;
     return error.code === "invalid_argument" ? ExitCode.usage : ExitCode.failure;
   }
-  console.error("miroir:", error);
-  return ExitCode.failure;
+  return undefined;
 }
 
 /** The messages of what led to an error, one a line, but for those that only say again what was said. */

@@ -1,4 +1,5 @@
 import { BACKSLASH, QUOTE } from "./bytes.js";
+
 /**
  * A text that is not JSON. The wording and the position follow serde_json, since that is what users of
  * Meilisearch read in its error messages.

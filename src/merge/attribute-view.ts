@@ -18,6 +18,11 @@ export type AttributeView = {
   readonly attributesToCrop: readonly string[] | undefined;
 };
 
+/** Whether clients may see all of a document that nodes print, but for injected fields. */
+export function hidesNothing({ displayed, extraInDocument, extraInFormatted }: AttributeView): boolean {
+  return displayed === null && extraInDocument.length === 0 && extraInFormatted.length === 0;
+}
+
 /**
  * @param displayed the client's `displayedAttributes`; null for all
  * @param needed attributes that the merge reads from hits

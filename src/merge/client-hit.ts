@@ -1,6 +1,6 @@
 import { removeMembers } from "../json/edit.js";
 import { arrayElements, type JsonMember, objectMembers } from "../json/members.js";
-import { type AttributeView, isDisplayed } from "./attribute-view.js";
+import { type AttributeView, hidesNothing, isDisplayed } from "./attribute-view.js";
 import { isInjectedField, SEQUENCE_RULE } from "./injected-fields.js";
 import type { SearchPlan } from "./part-request.js";
 
@@ -82,11 +82,7 @@ export function clientHit(
 
 /** Whether nothing in a body can need a change, told from its bytes alone. */
 export function needsNoView(body: Buffer, view: ClientView): boolean {
-  return (
-    view.attributes.displayed === null &&
-    view.attributes.extraInDocument.length === 0 &&
-    !body.includes("_miroir_")
-  );
+  return hidesNothing(view.attributes) && !body.includes("_miroir_");
 }
 
 /** The document may have members named like those of the tail: only the last of each, where it was asked, is not its own. */

@@ -81,19 +81,23 @@ function endOfFlat(bytes: Buffer, start: number): FlatEnd | undefined {
   if (brace === -1) return undefined;
   const injected = findInjected(bytes, start, brace);
   if (injected === undefined) return undefined;
-  if (injected === -1) return memberBehind(bytes, start, brace, injected);
-  const end = injected + INJECTED_BYTES;
-  const isLast = bytes[end] === CLOSE_BRACE || TAIL.some((name) => startsAt(bytes, end, name));
-  return isLast ? { injected, end } : memberBehind(bytes, end, bytes.indexOf(OPEN_BRACE, end), injected);
+  const end = injected === -1 ? memberWith(bytes, start, brace) : behindInjected(bytes, injected);
+  return end === -1 ? undefined : { injected, end };
 }
 
-/** The end of members that another one follows, which begins with the first brace behind `start`. */
-function memberBehind(bytes: Buffer, start: number, brace: number, injected: number): FlatEnd | undefined {
+function behindInjected(bytes: Buffer, injected: number): number {
+  const end = injected + INJECTED_BYTES;
+  if (bytes[end] === CLOSE_BRACE || TAIL.some((name) => startsAt(bytes, end, name))) return end;
+  return memberWith(bytes, end, bytes.indexOf(OPEN_BRACE, end));
+}
+
+/** Where the member begins, behind `start`, whose value begins with `brace`; -1 where it is none of {@link OBJECTS}. */
+function memberWith(bytes: Buffer, start: number, brace: number): number {
   for (const name of OBJECTS) {
-    const end = brace + 1 - name.length;
-    if (end > start && startsAt(bytes, end, name)) return { injected, end };
+    const member = brace + 1 - name.length;
+    if (member > start && startsAt(bytes, member, name)) return member;
   }
-  return undefined;
+  return -1;
 }
 
 /**

@@ -91,8 +91,7 @@ export class FoundRules {
   private isWrittenAt(bytes: Uint8Array, start: number): boolean {
     if (!this.#hasHeadOf(bytes, start, this.head)) return false;
     const at = start + this.head;
-    for (let i = 0; i < SEQUENCE_SYMBOLS; i++) if (!isSymbol(bytes[at + i])) return false;
-    return startsAt(bytes, at + SEQUENCE_SYMBOLS, SEQUENCE_END);
+    return isSequence(bytes, at) && startsAt(bytes, at + SEQUENCE_SYMBOLS, SEQUENCE_END);
   }
 
   /** Whether all in front of the sequence is the same as the `head` bytes at `start`. */
@@ -170,13 +169,16 @@ function sequenceHead(bytes: Uint8Array, start: number, name: number, end: numbe
   const sequence = end - SEQUENCE_END.length + 1 - SEQUENCE_SYMBOLS;
   if (sequence - SEQUENCE_VALUE.length <= name || !startsAt(bytes, name, SEQUENCE_START)) return -1;
   if (!startsAt(bytes, sequence - SEQUENCE_VALUE.length, SEQUENCE_VALUE)) return -1;
-  for (let i = 0; i < SEQUENCE_SYMBOLS; i++) if (!isSymbol(bytes[sequence + i])) return -1;
-  return sequence - start;
+  return isSequence(bytes, sequence) ? sequence - start : -1;
 }
 
-/** Symbols are punctuation; a quote or a backslash would be part of another value. */
-function isSymbol(byte: number | undefined): boolean {
-  return byte !== undefined && byte !== QUOTE && byte !== BACKSLASH;
+/** Whether so many symbols stand at `at`: a quote or a backslash among them would make it another value. */
+function isSequence(bytes: Uint8Array, at: number): boolean {
+  for (let i = 0; i < SEQUENCE_SYMBOLS; i++) {
+    const byte = bytes[at + i];
+    if (byte === undefined || byte === QUOTE || byte === BACKSLASH) return false;
+  }
+  return true;
 }
 
 /** Behind the brace that closes a rule's entry, which says first that it stands at `place` and holds no entries itself; -1 otherwise. */

@@ -1,5 +1,6 @@
 import { CLOSE_BRACE } from "../json/bytes.js";
 import type { Pieces } from "../json/pieces.js";
+import { hidesNothing } from "./attribute-view.js";
 import { type ClientView, clientHit } from "./client-hit.js";
 import type { FlatHit } from "./flat-hit.js";
 import type { Hit } from "./hit.js";
@@ -29,9 +30,7 @@ export function hitPrinter(pieces: Pieces, view: ClientView): (hit: Hit) => void
 /** Whether members that Miroir added, or asked for, are all that has to go. */
 function cutsAreEnough({ attributes, tail, showRankingScoreDetails }: ClientView): boolean {
   return (
-    attributes.displayed === null &&
-    attributes.extraInDocument.length === 0 &&
-    attributes.extraInFormatted.length === 0 &&
+    hidesNothing(attributes) &&
     !showRankingScoreDetails &&
     tail.includes("_rankingScoreDetails") &&
     !tail.includes("_matchesPosition")

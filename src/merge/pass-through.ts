@@ -1,5 +1,6 @@
 import { CLOSE_BRACE, CLOSE_BRACKET, COMMA, OPEN_BRACE } from "../json/bytes.js";
 import { valueEnd } from "../json/scan.js";
+import { hidesNothing } from "./attribute-view.js";
 import type { ClientView } from "./client-hit.js";
 import { scanHit } from "./hit-scan.js";
 import { CODED_CHARACTER, INJECTED_BYTES, INJECTED_NAME, isInjected, startsAt } from "./injected-bytes.js";
@@ -37,9 +38,7 @@ const RANKING_SCORE = Buffer.from(',"_rankingScore":');
 /** Whether nothing but injected fields has to go. */
 function cutsAreEnough({ attributes, tail, showRankingScore }: ClientView): boolean {
   return (
-    attributes.displayed === null &&
-    attributes.extraInDocument.length === 0 &&
-    attributes.extraInFormatted.length === 0 &&
+    hidesNothing(attributes) &&
     tail.every((member) => member === "_formatted" || (member === "_rankingScore" && showRankingScore))
   );
 }

@@ -35,7 +35,7 @@ export function createMeilisearchCounters(): MeilisearchCounters {
     },
     SECONDS,
   );
-  const seriesOf = oncePerPair((method, route) => {
+  const seriesOf = oncePerPair((method: string, route: string) => {
     const path = pathOf(route);
     return {
       ofStatus: oncePer((status: number) => requests.series({ method, path, status })),

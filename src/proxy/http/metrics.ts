@@ -53,7 +53,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     },
     REQUEST_SECONDS,
   );
-  const requestSeries = oncePerPair((method, route) => ({
+  const requestSeries = oncePerPair((method: string, route: string) => ({
     ofStatus: oncePer((status: number) => requests.series({ method, route, status })),
     seconds: requestSeconds.series({ method, route }),
   }));
@@ -72,7 +72,7 @@ export function createProxyMetrics(registry: Registry): ProxyMetrics {
     },
     REQUEST_SECONDS,
   );
-  const nodeSeries = oncePerPair((node, operation) => ({
+  const nodeSeries = oncePerPair((node: string, operation: string) => ({
     ofOutcome: oncePer((outcome: NodeCallOutcome) => nodeCalls.series({ node, operation, outcome })),
     seconds: nodeSeconds.series({ node, operation }),
   }));

@@ -113,24 +113,6 @@ export class SeriesHistogram<Label extends string> {
   }
 }
 
-/** Makes something once for every pair of texts. */
-export function oncePerPair<T>(make: (a: string, b: string) => T): (a: string, b: string) => T {
-  const made = new Map<string, Map<string, T>>();
-  return (a, b) => {
-    let beside = made.get(a);
-    if (beside === undefined) {
-      beside = new Map();
-      made.set(a, beside);
-    }
-    let known = beside.get(b);
-    if (known === undefined) {
-      known = make(a, b);
-      beside.set(b, known);
-    }
-    return known;
-  };
-}
-
 /** Makes something once for every key. */
 export function oncePer<K, T>(make: (key: K) => T): (key: K) => T {
   const made = new Map<K, T>();
@@ -142,4 +124,10 @@ export function oncePer<K, T>(make: (key: K) => T): (key: K) => T {
     }
     return known;
   };
+}
+
+/** Makes something once for every pair of keys. */
+export function oncePerPair<A, B, T>(make: (a: A, b: B) => T): (a: A, b: B) => T {
+  const beside = oncePer((a: A) => oncePer((b: B) => make(a, b)));
+  return (a, b) => beside(a)(b);
 }
