@@ -8,7 +8,8 @@ import type {
 import type { World } from "../../runtime/world.js";
 import { protocolMismatch } from "../server/error-codes.js";
 import { ProtocolBehindError } from "./protocol-gate.js";
-import { type FleetObserver, type ProxyFleet, ProxyRefusedError } from "./proxy-fleet.js";
+import type { FleetObserver, ProxyFleet } from "./proxy-fleet.js";
+import { ProxyRefusedError } from "./proxy-refused-error.js";
 import { type ProxyStream, StreamProtocolError } from "./proxy-stream.js";
 import { type TopologyManager, TopologyUnavailableError } from "./topology-manager.js";
 
