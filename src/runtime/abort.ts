@@ -11,6 +11,11 @@ export function createSharedAbort(): AbortController {
   return controller;
 }
 
+/** Why a signal was aborted, as an error. */
+export function abortReason(signal: AbortSignal): Error {
+  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
+}
+
 /** A signal that follows others for as long as some work takes. */
 export interface LinkedAbort {
   /** May have any number of listeners, as that of {@link createSharedAbort}. */

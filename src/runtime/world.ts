@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { abortReason } from "./abort.js";
 
 /** A point in time. Wall-clock time is for people and stored rows; monotonic time is for deadlines. */
 export interface Clock {
@@ -80,7 +81,3 @@ const systemRandom: Random = {
   next: () => randomBytes(6).readUIntBE(0, 6) / 2 ** 48,
   bytes: (length) => randomBytes(length),
 };
-
-function abortReason(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
-}

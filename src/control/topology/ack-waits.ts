@@ -1,4 +1,5 @@
 import type { Epoch } from "../../gen/miroir/v1/topology_pb.js";
+import { abortReason } from "../../runtime/abort.js";
 import type { Timer, Timers } from "../../runtime/world.js";
 
 /** What became of a wait for a proxy's acknowledgement. */
@@ -36,7 +37,7 @@ export class AckWaits {
   wait(epoch: Epoch, session: string, signal: AbortSignal): Promise<AckOutcome> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
-        reject(reasonOf(signal));
+        reject(abortReason(signal));
         return;
       }
       const known = this.#outcomeOf(epoch, session);
@@ -50,7 +51,7 @@ export class AckWaits {
       }
       const onAbort = () => {
         this.#waiters.delete(waiter);
-        reject(reasonOf(signal));
+        reject(abortReason(signal));
       };
       const waiter: Waiter = {
         epoch,
@@ -83,8 +84,4 @@ export class AckWaits {
       if (this.#waiters.size > 0) this.#schedule();
     });
   }
-}
-
-function reasonOf(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
 }

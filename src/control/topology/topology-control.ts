@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { abortReason } from "../../runtime/abort.js";
 import type { Timer, World } from "../../runtime/world.js";
 import type { FencingToken, TaskStore } from "../../store/task-store.js";
 import { minProtocolOf, PROTOCOL, type ProtocolRange } from "../../topology/protocol.js";
@@ -132,9 +133,7 @@ class Control implements TopologyControl {
         };
         const onAbort = () => {
           this.#waiting.delete(done);
-          reject(
-            signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason }),
-          );
+          reject(abortReason(signal));
         };
         signal.addEventListener("abort", onAbort, { once: true });
         this.#waiting.add(done);

@@ -1,23 +1,16 @@
 import type { Logger } from "pino";
-import type {
-  Delta,
-  Epoch,
-  NodeCredentials,
-  Snapshot,
-  SubscribeResponse,
-  Topology,
-} from "../../gen/miroir/v1/topology_pb.js";
+import type { Epoch, SubscribeResponse, Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { linkAbort } from "../../runtime/abort.js";
 import type { TestFaults } from "../../runtime/test-faults.js";
-import type { Timer, World } from "../../runtime/world.js";
-import { judgeTopology } from "../../topology/acceptance.js";
-import { applyDelta } from "../../topology/delta.js";
+import type { World } from "../../runtime/world.js";
 import { formatEpoch } from "../../topology/epoch.js";
 import { PROTOCOL, type ProtocolRange } from "../../topology/protocol.js";
 import type { ControlTransport, TopologyStream } from "../control-transport.js";
-import { buildView, type CredentialsByNode } from "./build-view.js";
+import { Heartbeats } from "./heartbeats.js";
 import { HeldLease } from "./held-lease.js";
+import { HeldTopology } from "./held-topology.js";
 import { ReceivedParts } from "./received-parts.js";
+import { SilenceWatch } from "./silence-watch.js";
 import type { TopologySource, TopologyView, WriteLease, WriterDirectory } from "./topology-view.js";
 
 /** Where the topology stream stands. */
@@ -73,9 +66,6 @@ export function createTopologyClient(options: TopologyClientOptions): TopologyCl
   return new Subscriber(options);
 }
 
-/** Milliseconds in which what has arrived already is read. */
-const READ_MS = 50;
-
 /** The stream went quiet: the connection is half open, or the control plane hangs. */
 class StreamSilentError extends Error {
   override readonly name = "StreamSilentError";
@@ -89,13 +79,10 @@ class Subscriber implements TopologyClient {
   readonly #silenceMs: number;
   readonly #firstMs: number;
   readonly #maxMs: number;
+  readonly #held: HeldTopology;
   readonly #lease: HeldLease;
-  readonly #listeners = new Set<(view: TopologyView) => void>();
   readonly #stop = new AbortController();
   #connection: TopologyConnection = { kind: "idle" };
-  #held: Topology | undefined;
-  #credentials: CredentialsByNode = new Map();
-  #view: TopologyView | undefined;
   #refused = 0;
   #stream: TopologyStream | undefined;
   #running: Promise<void> | undefined;
@@ -108,6 +95,8 @@ class Subscriber implements TopologyClient {
     this.#silenceMs = options.silenceMs ?? 5_000;
     this.#firstMs = options.backOff?.firstMs ?? 100;
     this.#maxMs = options.backOff?.maxMs ?? 5_000;
+    const { logger, protocol, testFaults } = options;
+    this.#held = new HeldTopology({ logger, testFaults, protocolMax: protocol?.max });
     this.#lease = new HeldLease(this.proxyId, this.session, options.world.clock);
   }
 
@@ -120,7 +109,7 @@ class Subscriber implements TopologyClient {
   }
 
   topology(): Topology | undefined {
-    return this.#held;
+    return this.#held.received();
   }
 
   refused(): number {
@@ -128,7 +117,7 @@ class Subscriber implements TopologyClient {
   }
 
   current(): TopologyView | undefined {
-    return this.#view;
+    return this.#held.current();
   }
 
   state(): ReturnType<WriteLease["state"]> {
@@ -144,32 +133,11 @@ class Subscriber implements TopologyClient {
   }
 
   onChange(listener: (view: TopologyView) => void): () => void {
-    this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    return this.#held.onChange(listener);
   }
 
   waitFor(predicate: (view: TopologyView) => boolean, signal: AbortSignal): Promise<TopologyView> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(reasonOf(signal));
-        return;
-      }
-      if (this.#view !== undefined && predicate(this.#view)) {
-        resolve(this.#view);
-        return;
-      }
-      const onAbort = () => {
-        stopListening();
-        reject(reasonOf(signal));
-      };
-      const stopListening = this.onChange((view) => {
-        if (!predicate(view)) return;
-        stopListening();
-        signal.removeEventListener("abort", onAbort);
-        resolve(view);
-      });
-      signal.addEventListener("abort", onAbort, { once: true });
-    });
+    return this.#held.waitFor(predicate, signal);
   }
 
   async close(): Promise<void> {
@@ -235,35 +203,24 @@ class Subscriber implements TopologyClient {
     const drop = linkAbort(this.#stop.signal);
     const stream = control.subscribe(drop.signal);
     this.#stream = stream;
-    let silence: Timer | undefined;
-    let silent = false;
-    const heard = () => {
-      silence?.cancel();
-      silence = world.timers.after(this.#silenceMs, () => {
-        // Where this process was busy itself, with a large topology say, what came meanwhile is read now.
-        silence = world.timers.after(READ_MS, () => {
-          silent = true;
-          drop.abort();
-        });
-      });
-    };
+    const silence = new SilenceWatch(world.timers, this.#silenceMs, () => drop.abort());
     const parts = new ReceivedParts();
-    const heartbeats = new Heartbeats(world, this.#heartbeatMs, () => this.#beat(stream));
+    const heartbeats = new Heartbeats(world.timers, this.#heartbeatMs, () => this.#beat(stream));
     try {
       stream.send({ message: { case: "hello", value: this.#hello() } });
-      heard();
+      silence.heard();
       heartbeats.start();
       for await (const message of stream.messages) {
-        heard();
+        silence.heard();
         this.#receive(stream, message, parts);
       }
       return this.#wasSubscribed();
     } catch (error) {
-      if (!silent) throw error;
+      if (!silence.isSilent) throw error;
       throw new StreamSilentError(`the control plane was silent for ${this.#silenceMs} ms`, { cause: error });
     } finally {
       heartbeats.stop();
-      silence?.cancel();
+      silence.stop();
       drop.unlink();
       drop.abort();
       this.#lease.streamEnded();
@@ -285,10 +242,10 @@ class Subscriber implements TopologyClient {
       takesParts: true,
       takesHolderChanges: true,
     };
-    const epoch = this.#held?.epoch;
-    return epoch === undefined
+    const held = this.#held.received();
+    return held?.epoch === undefined
       ? base
-      : { ...base, lastEpoch: epoch, lastContentHash: this.#held?.contentHash ?? "" };
+      : { ...base, lastEpoch: held.epoch, lastContentHash: held.contentHash };
   }
 
   #beat(stream: TopologyStream): void {
@@ -301,14 +258,12 @@ class Subscriber implements TopologyClient {
         parts.add(message.value);
         break;
       case "snapshot":
-        this.#receiveTopology(stream, message.value, () =>
-          receivedBySnapshot(message.value, parts, this.#credentials),
+        this.#receiveTopology(stream, message.value.nonce, () =>
+          this.#held.takeSnapshot(message.value, parts),
         );
         break;
       case "delta":
-        this.#receiveTopology(stream, message.value, () =>
-          receivedByDelta(message.value, this.#held, this.#credentials),
-        );
+        this.#receiveTopology(stream, message.value.nonce, () => this.#held.takeDelta(message.value));
         break;
       case "lease":
         this.#lease.answer(message.value);
@@ -325,15 +280,16 @@ class Subscriber implements TopologyClient {
     }
   }
 
-  #receiveTopology(stream: TopologyStream, { nonce }: { nonce: bigint }, read: () => Received): void {
+  /** Takes a topology into use, and answers with what came of it. */
+  #receiveTopology(stream: TopologyStream, nonce: bigint, take: () => Epoch): void {
     let epoch: Epoch;
     try {
-      epoch = this.#accept(read());
+      epoch = take();
     } catch (error) {
       this.#refused += 1;
       const reason = error instanceof Error ? error.message : String(error);
       this.#options.logger.error(
-        { err: error, held: formatEpoch(this.#held?.epoch) },
+        { err: error, held: formatEpoch(this.#held.received()?.epoch) },
         "a topology was refused",
       );
       stream.send({ message: { case: "nack", value: { nonce, error: reason } } });
@@ -344,83 +300,4 @@ class Subscriber implements TopologyClient {
     stream.send({ message: { case: "ack", value: { nonce, epoch } } });
     if (first && !this.#isClosed()) this.#beat(stream);
   }
-
-  /** Takes a topology into use, or throws why it cannot be. */
-  #accept({ topology, credentials }: Received): Epoch {
-    const verdict = judgeTopology(this.#held, topology, this.#options.protocol?.max);
-    const takesAny = this.#options.testFaults?.anyTopology === true;
-    if (verdict.kind === "refuse" && !takesAny) throw new Error(verdict.error);
-    const view = buildView(topology, credentials);
-    this.#held = topology;
-    this.#credentials = credentials;
-    this.#view = view;
-    this.#options.logger.info({ epoch: formatEpoch(view.epoch) }, "topology accepted");
-    for (const listener of [...this.#listeners]) {
-      try {
-        listener(view);
-      } catch (error) {
-        this.#options.logger.error({ err: error }, "a listener to the topology failed");
-      }
-    }
-    return view.epoch;
-  }
-}
-
-interface Received {
-  readonly topology: Topology;
-  readonly credentials: CredentialsByNode;
-}
-
-function receivedBySnapshot(snapshot: Snapshot, parts: ReceivedParts, known: CredentialsByNode): Received {
-  const topology = parts.topologyOf(snapshot);
-  return { topology, credentials: mergeCredentials(topology, known, snapshot.credentials) };
-}
-
-function receivedByDelta(delta: Delta, held: Topology | undefined, known: CredentialsByNode): Received {
-  if (held === undefined) throw new Error("a delta came, but this proxy holds no topology");
-  const topology = applyDelta(held, delta);
-  return { topology, credentials: mergeCredentials(topology, known, delta.credentials) };
-}
-
-/**
- * Those sent take the place of those known; the others are kept for the nodes that are still there. A delta brings those that changed,
- * and a control plane that has just begun to lead has none of a node that does not answer it.
- */
-function mergeCredentials(
-  { nodes }: Topology,
-  known: CredentialsByNode,
-  sent: readonly NodeCredentials[],
-): CredentialsByNode {
-  const merged = new Map(known);
-  for (const keys of sent) merged.set(keys.nodeId, keys);
-  const ids = new Set(nodes.map(({ id }) => id));
-  return new Map([...merged].filter(([id]) => ids.has(id)));
-}
-
-class Heartbeats {
-  readonly #world: World;
-  readonly #everyMs: number;
-  readonly #beat: () => void;
-  #timer: Timer | undefined;
-
-  constructor(world: World, everyMs: number, beat: () => void) {
-    this.#world = world;
-    this.#everyMs = everyMs;
-    this.#beat = beat;
-  }
-
-  start(): void {
-    this.#timer = this.#world.timers.after(this.#everyMs, () => {
-      this.#beat();
-      this.start();
-    });
-  }
-
-  stop(): void {
-    this.#timer?.cancel();
-  }
-}
-
-function reasonOf(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal.reason });
 }
