@@ -1,7 +1,7 @@
 import type { MeilisearchError } from "../../meilisearch/errors.js";
 import { shardUnavailable } from "../http/api-errors.js";
 import type { IndexView } from "../topology/topology-view.js";
-import type { ShardReadResult } from "./shard-reader.js";
+import type { ShardReadResult } from "./shard-read.js";
 
 /** Headers that say how far an answer can be relied on. */
 export type ReadHeaders = Readonly<Record<string, string>>;

@@ -16,7 +16,8 @@ import {
 } from "./document-order.js";
 import type { DocumentQuery } from "./document-query.js";
 import type { NodeAsk } from "./read-covers.js";
-import type { IndexRequest, NodeAnswer, ShardReader, ShardReadResult } from "./shard-reader.js";
+import type { IndexRequest, NodeAnswer, ShardReadResult } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** One page of an index's documents, in insertion order unless sorted. */
 export interface DocumentPage {

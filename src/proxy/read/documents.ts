@@ -7,7 +7,8 @@ import type { DocumentQuery } from "./document-query.js";
 import { currentIndex } from "./indexes.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import type { ReadAnswer } from "./search.js";
-import { type IndexRequest, NodeRefusedError, type ShardReader } from "./shard-reader.js";
+import { type IndexRequest, NodeRefusedError } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** Reads documents as they were sent (invariant 14). */
 export interface DocumentService {

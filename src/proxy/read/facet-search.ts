@@ -17,12 +17,8 @@ import { readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import type { ReadAnswer, SearchDependencies } from "./search.js";
 import { mergedRun, runSearch, type SearchToRun } from "./search-run.js";
-import {
-  type IndexRequest,
-  NodeRefusedError,
-  type ShardReader,
-  type ShardReadResult,
-} from "./shard-reader.js";
+import { type IndexRequest, NodeRefusedError, type ShardReadResult } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 import { soundRequest } from "./sound-request.js";
 
 /** The body of a facet search, already validated; members that only nodes read are passed on as they are. */

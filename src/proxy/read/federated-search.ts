@@ -38,7 +38,8 @@ import { placeInNetwork } from "./network-queries.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import type { ReadAnswer } from "./search.js";
 import { askParts, mergedRun, runSearch } from "./search-run.js";
-import { NodeRefusedError, type ShardReader } from "./shard-reader.js";
+import { NodeRefusedError } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** What a federated search works with. */
 export interface FederatedSearchDependencies {

@@ -3,7 +3,7 @@ import { apiError, indexNotFound, notReady } from "../http/api-errors.js";
 import { readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import type { ReadAnswer, SearchDependencies } from "./search.js";
-import { type IndexRequest, NodeRefusedError } from "./shard-reader.js";
+import { type IndexRequest, NodeRefusedError } from "./shard-read.js";
 
 /** A client's request for an index's fields. */
 export interface FieldsRequest {

@@ -16,7 +16,7 @@ import { indexUidFault } from "../http/api-errors.js";
 import type { IndexView, NodeView, TopologySource } from "../topology/topology-view.js";
 import { indexFacts } from "./index-facts.js";
 import type { NodeHealth } from "./node-health.js";
-import type { IndexRequest, NodeRefusedError } from "./shard-reader.js";
+import type { IndexRequest, NodeRefusedError } from "./shard-read.js";
 
 /**
  * Words refusals as Meilisearch would. What a node says of the request that Miroir made from a client's

@@ -2,7 +2,8 @@ import { type NodeRequest, type NodeResponse, NodeUnavailableError } from "../..
 import type { NodeView } from "../topology/topology-view.js";
 import type { IndexLatency } from "./replica-latency.js";
 import { NOT_NEEDED, TOO_SLOW } from "./second-try.js";
-import type { IndexRequest, ShardReaderDependencies, ShardReaderOptions } from "./shard-reader.js";
+import type { IndexRequest } from "./shard-read.js";
+import type { ShardReaderDependencies, ShardReaderOptions } from "./shard-reader.js";
 
 /** Pauses before the only replica is asked again after a connection broke. Milliseconds. */
 const SAME_NODE_PAUSES_MS = [0, 50, 200] as const;

@@ -23,13 +23,8 @@ import {
 import type { IndexView } from "../topology/topology-view.js";
 import type { DocumentSizes } from "./document-sizes.js";
 import type { NodeAsk } from "./read-covers.js";
-import {
-  type IndexRequest,
-  NodeRefusedError,
-  type ShardRead,
-  type ShardReader,
-  type ShardReadResult,
-} from "./shard-reader.js";
+import { type IndexRequest, NodeRefusedError, type ShardRead, type ShardReadResult } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** One search, planned, and answered by every part. */
 export interface SearchRun {

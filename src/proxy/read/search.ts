@@ -9,7 +9,8 @@ import { indexFacts } from "./index-facts.js";
 import { shardsOfFilter } from "./key-filter.js";
 import type { NodeRefusals } from "./node-refusals.js";
 import { runSearch, type SearchToRun } from "./search-run.js";
-import { type IndexRequest, NodeRefusedError, type ShardReader } from "./shard-reader.js";
+import { type IndexRequest, NodeRefusedError } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** A client's search. */
 export interface SearchRequest {

@@ -1,7 +1,8 @@
 import { toClientSettings } from "../../settings/canonical-settings.js";
 import type { IndexView, TopologySource } from "../topology/topology-view.js";
 import { clientError } from "./node-refusals.js";
-import { NodeRefusedError, type ShardReader } from "./shard-reader.js";
+import { NodeRefusedError } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** Reads the settings of an index as clients see them. */
 export interface SettingsReader {

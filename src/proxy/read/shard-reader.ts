@@ -1,78 +1,20 @@
-import { parseErrorBody } from "../../meilisearch/errors.js";
-import {
-  type NodeRequest,
-  type NodeResponse,
-  type NodeTransport,
-  NodeUnavailableError,
-} from "../../meilisearch/transport.js";
-import { physicalName } from "../../placement/physical-name.js";
+import { type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
 import { allOrStopped } from "../../runtime/abort.js";
 import { LightAbort } from "../../runtime/light-abort.js";
 import type { World } from "../../runtime/world.js";
 import { indexNotFound, notReady } from "../http/api-errors.js";
 import type { ProxyMetrics } from "../http/metrics.js";
-import { waitForTopology } from "../topology/bounded-wait.js";
-import type { IndexView, NodeView, TopologySource, TopologyView } from "../topology/topology-view.js";
+import type { IndexView, TopologySource, TopologyView } from "../topology/topology-view.js";
+import { type AskContext, askNode, IndexMovedError } from "./ask-node.js";
 import { deadlineOf } from "./deadlines.js";
 import type { HedgeBudget } from "./hedge-budget.js";
 import type { NodeHealth } from "./node-health.js";
 import { NodeSends } from "./node-sends.js";
-import { type Coverage, codesOf, type NodeAsk } from "./read-covers.js";
+import type { Coverage, NodeAsk } from "./read-covers.js";
 import type { IndexLatency, ReplicaLatencies } from "./replica-latency.js";
 import type { ReplicaSelection } from "./replica-selection.js";
 import { type Patience, type SecondTryOptions, withSecondTry } from "./second-try.js";
-
-/** A request to a node's index, before it is known under which name the node holds the index. */
-export interface IndexRequest {
-  readonly method: NodeRequest["method"];
-  /** What follows `/indexes/<name>`, beginning with a slash; empty for the index itself. */
-  readonly path: string;
-  /** JSON text. */
-  readonly body?: string | Buffer;
-  /** Further headers, by lower-case name. */
-  readonly headers?: Readonly<Record<string, string>>;
-  /** Uses the key that may read settings and statistics. */
-  readonly asAdmin?: boolean;
-}
-
-/** What a read asks of every node that serves a part of the index. */
-export interface ShardRead {
-  /** The requests for one node; all of them must be answered. `parts` is `one` where it alone serves the index. */
-  requests(ask: NodeAsk, parts: "one" | "many", index: IndexView): readonly IndexRequest[];
-  /** Whether the read can do without the request that a node refused; never unless given. `at` counts from 0. */
-  toleratesRefusal?(at: number, response: NodeResponse): boolean;
-}
-
-/** What one node answered to its requests, in their order. */
-export interface NodeAnswer {
-  readonly ask: NodeAsk;
-  readonly responses: readonly NodeResponse[];
-}
-
-/** What could be read. */
-export interface ShardReadResult {
-  readonly index: IndexView;
-  readonly view: TopologyView;
-  readonly parts: "one" | "many";
-  /** In ascending order of the lowest shard, which does not change from request to request as the nodes do. */
-  readonly answers: readonly NodeAnswer[];
-  /** Shards that no replica could be read of, ascending. */
-  readonly missing: readonly number[];
-}
-
-/** A node understood a request and refused it: what the client asked for is at fault, and every node would say the same. */
-export class NodeRefusedError extends Error {
-  override readonly name = "NodeRefusedError";
-
-  constructor(
-    readonly node: NodeView,
-    /** The name under which the node was asked. */
-    readonly physicalName: string,
-    readonly response: NodeResponse,
-  ) {
-    super(`node ${node.id} refused with status ${response.status}`);
-  }
-}
+import type { NodeAnswer, ShardRead, ShardReadResult } from "./shard-read.js";
 
 /** Limits of {@link createShardReader}. Milliseconds. */
 export interface ShardReaderOptions {
@@ -117,20 +59,12 @@ export interface ShardReader {
 
 /** How often a read starts again because the topology under it changed. */
 const MAX_RESTARTS = 3;
-/** How long a read waits for a topology that explains why a node does not know the index. Milliseconds. */
-const TOPOLOGY_WAIT_MS = 250;
-
 /** No node is excluded. */
 const NONE: ReadonlySet<string> = new Set();
 
 interface Covered {
   readonly answers: readonly NodeAnswer[];
   readonly missing: readonly number[];
-}
-
-/** The index is not where the topology in hand says; a newer one may know better. */
-class IndexMovedError extends Error {
-  override readonly name = "IndexMovedError";
 }
 
 /** A reader over the nodes of `topology`. */
@@ -170,18 +104,17 @@ function namesOf(names: WeakMap<IndexView, Map<string, string>>, index: IndexVie
 }
 
 /** One attempt at a read under one topology. */
-class ReadPass {
+class ReadPass implements AskContext {
+  readonly sends: NodeSends;
   private readonly latency: IndexLatency;
-  private readonly sends: NodeSends;
 
   constructor(
-    private readonly dependencies: ShardReaderDependencies,
+    readonly dependencies: ShardReaderDependencies,
     private readonly options: ShardReaderOptions,
     private readonly view: TopologyView,
-    private readonly index: IndexView,
-    private readonly shardRead: ShardRead,
-    /** By node: the name under which it last knew the index, where that is not the topology's. */
-    private readonly names: Map<string, string>,
+    readonly index: IndexView,
+    readonly shardRead: ShardRead,
+    readonly names: Map<string, string>,
     deadline: number,
   ) {
     this.latency = dependencies.latencies.of(index.instance);
@@ -223,7 +156,7 @@ class ReadPass {
     const replacement = this.dependencies.selection.replace(this.view, this.index, only, without);
     return withSecondTry(
       (stop) =>
-        this.ask(only, "one", replacement === undefined, stop, mayRestart).then(
+        askNode(this, only, "one", replacement === undefined, stop, mayRestart).then(
           (answer) => ({ parts: "one", covered: { answers: [answer], missing: [] } }),
           (error) => {
             if (isFinal(error)) throw error;
@@ -262,7 +195,7 @@ class ReadPass {
     const replacement = this.dependencies.selection.replace(this.view, this.index, ask, without);
     return withSecondTry<Covered>(
       (stop) =>
-        this.ask(ask, "many", replacement === undefined, stop, mayRestart).then(
+        askNode(this, ask, "many", replacement === undefined, stop, mayRestart).then(
           (answer) => ({ answers: [answer], missing: [] }),
           (error) => {
             if (isFinal(error)) throw error;
@@ -315,94 +248,8 @@ class ReadPass {
     metrics.sampled();
     const parts = first.asks.length === 1 ? "one" : "many";
     // Whatever comes of it is seen where every answer is: here it is not needed.
-    this.ask(ask, parts, false, new LightAbort(), false).catch(() => undefined);
+    askNode(this, ask, parts, false, new LightAbort(), false).catch(() => undefined);
   }
-
-  /** All requests to one node, under the name that it knows the index by. */
-  private async ask(
-    ask: NodeAsk,
-    parts: "one" | "many",
-    isLast: boolean,
-    signal: AbortSignal,
-    mayRestart: boolean,
-  ): Promise<NodeAnswer> {
-    this.dependencies.hedges.earn();
-    for (const name of this.namesToTry(ask.node)) {
-      // Under another name the node may hold shards of which this topology does not tell.
-      const asked =
-        name === this.index.physicalName ? ask : { ...ask, filter: codesOf(this.index, ask.shards) };
-      const requests = this.shardRead.requests(asked, parts, this.index);
-      const sent = requests.map((request) => this.sends.send(ask.node, name, request, isLast, signal));
-      const responses =
-        sent[0] !== undefined && sent.length === 1 ? [await sent[0]] : await Promise.all(sent);
-      if (responses.some(isIndexNotFound)) continue;
-      if (name !== this.index.physicalName) this.names.set(ask.node.id, name);
-      const refusal = responses.find(
-        (response, at) => response.status >= 400 && this.shardRead.toleratesRefusal?.(at, response) !== true,
-      );
-      if (refusal === undefined) return { ask: asked, responses };
-      // A node that has created the index may not have its first settings yet, which Miroir's own requests rest on.
-      if (mayRestart && isBeingCreated(this.index) && (await this.indexChanges(isCreated, signal))) {
-        throw new IndexMovedError("the index is complete now");
-      }
-      throw new NodeRefusedError(ask.node, name, refusal);
-    }
-    this.names.delete(ask.node.id);
-    if (isBeingCreated(this.index)) throw indexNotFound(this.index.uid);
-    const { instance, physicalName: known } = this.index;
-    const hasMoved = (index: IndexView | undefined): boolean =>
-      index?.instance !== instance || index.physicalName !== known;
-    if (mayRestart && (await this.indexChanges(hasMoved, signal)))
-      throw new IndexMovedError("the index moved");
-    throw new NodeUnavailableError(ask.node.id, "unknown", `it does not know ${this.index.physicalName}`);
-  }
-
-  /**
-   * A rename may wait behind the node's queue, or have run before the topology that tells of it arrived. Where replicas are given up,
-   * the generation grows by two, so that nobody who knows nothing of it comes upon them (invariant 5).
-   */
-  private *namesToTry(node: NodeView): Generator<string, void> {
-    const { instance, generation, physicalName: current } = this.index;
-    const usual = this.names.get(node.id) ?? current;
-    yield usual;
-    const others = new Set([current, physicalName(instance, generation + 1n)]);
-    for (const earlier of [generation - 1n, generation - 2n]) {
-      if (earlier > 0n) others.add(physicalName(instance, earlier));
-    }
-    others.delete(usual);
-    yield* others;
-    // Once more, because a rename that runs between two tries hides the index from both.
-    yield usual;
-    yield* others;
-  }
-
-  /** Whether, now or within a moment, a topology says of the index what is waited for. */
-  private async indexChanges(
-    awaited: (index: IndexView | undefined) => boolean,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    const limits = { timeoutMs: Math.min(TOPOLOGY_WAIT_MS, this.sends.remainingMs()), signal };
-    try {
-      await waitForTopology(this.dependencies, (view) => awaited(view.indexes.get(this.index.uid)), limits);
-      return true;
-    } catch {
-      signal.throwIfAborted();
-      return false;
-    }
-  }
-}
-
-function isIndexNotFound(response: NodeResponse): boolean {
-  return response.status === 404 && parseErrorBody(response.body)?.code === "index_not_found";
-}
-
-/** The nodes have not run the creation yet: an index's settings are read back from them once they have. */
-function isBeingCreated(index: IndexView): boolean {
-  return index.generation === 1n && index.settings.rankingRules === undefined;
-}
-
-function isCreated(index: IndexView | undefined): boolean {
-  return index === undefined || !isBeingCreated(index);
 }
 
 /** Errors that no other replica can mend. */

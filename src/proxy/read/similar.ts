@@ -17,7 +17,7 @@ import { combinedHeaders, readHeaders } from "./degradation.js";
 import { indexFacts } from "./index-facts.js";
 import { clientError } from "./node-refusals.js";
 import type { ReadAnswer, SearchDependencies } from "./search.js";
-import { type IndexRequest, NodeRefusedError } from "./shard-reader.js";
+import { type IndexRequest, NodeRefusedError } from "./shard-read.js";
 import { soundRequest } from "./sound-request.js";
 
 /** A client's request for similar documents. */

@@ -1,7 +1,7 @@
 import { apiError, checkedIndexUid, indexNotFound, notReady } from "../http/api-errors.js";
 import type { IndexView, TopologySource } from "../topology/topology-view.js";
 import type { NodeRefusals } from "./node-refusals.js";
-import type { IndexRequest } from "./shard-reader.js";
+import type { IndexRequest } from "./shard-read.js";
 
 /**
  * The index that a request is about, once it is sure that the request is sound.

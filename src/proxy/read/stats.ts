@@ -9,7 +9,8 @@ import type { IndexView, TopologySource, TopologyView } from "../topology/topolo
 import { type ReadHeaders, readHeaders } from "./degradation.js";
 import { currentIndex, currentView } from "./indexes.js";
 import { clientError } from "./node-refusals.js";
-import { type NodeAnswer, NodeRefusedError, type ShardReader } from "./shard-reader.js";
+import { type NodeAnswer, NodeRefusedError } from "./shard-read.js";
+import type { ShardReader } from "./shard-reader.js";
 
 /** How sizes are printed: bytes as a number, or a text such as `12 KiB`. */
 export interface StatsFormat {

@@ -4,7 +4,8 @@ import { planSearch, printAnswer, type SearchParameters } from "../../../src/mer
 import { DocumentSizes } from "../../../src/proxy/read/document-sizes.js";
 import type { NodeAsk } from "../../../src/proxy/read/read-covers.js";
 import { mergedRun, runSearch } from "../../../src/proxy/read/search-run.js";
-import type { NodeAnswer, ShardReader } from "../../../src/proxy/read/shard-reader.js";
+import type { NodeAnswer } from "../../../src/proxy/read/shard-read.js";
+import type { ShardReader } from "../../../src/proxy/read/shard-reader.js";
 import { type ModelDocument, type ModelQuery, modelSearch } from "../merge/model-node.js";
 import { indexView, nodeViews, placeShards, topologyView } from "./views.js";
 

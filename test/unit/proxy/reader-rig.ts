@@ -3,12 +3,8 @@ import { HedgeBudget } from "../../../src/proxy/read/hedge-budget.js";
 import { createNodeHealth, type NodeHealth } from "../../../src/proxy/read/node-health.js";
 import { createReplicaLatencies, type ReplicaLatencies } from "../../../src/proxy/read/replica-latency.js";
 import { createReplicaSelection } from "../../../src/proxy/read/replica-selection.js";
-import {
-  createShardReader,
-  type ShardRead,
-  type ShardReader,
-  type ShardReadResult,
-} from "../../../src/proxy/read/shard-reader.js";
+import type { ShardRead, ShardReadResult } from "../../../src/proxy/read/shard-read.js";
+import { createShardReader, type ShardReader } from "../../../src/proxy/read/shard-reader.js";
 import { createManualWorld, type ManualWorld } from "../../support/manual-world.js";
 import { createFakeNodes, type FakeNodes } from "./fake-nodes.js";
 import {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { NodeRefusedError } from "../../../src/proxy/read/shard-reader.js";
+import { NodeRefusedError } from "../../../src/proxy/read/shard-read.js";
 import { expectWhole, HEDGE_MS, probe, type ReaderRig, setUpReader, TIMEOUT_MS } from "./reader-rig.js";
 import type { Layout } from "./views.js";
 
