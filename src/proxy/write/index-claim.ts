@@ -4,8 +4,9 @@ import type { IndexView, TopologyView } from "../topology/topology-view.js";
 import { isRecorded, type WriterContext } from "./generation-change.js";
 import { IndexGoneError, type WriterState } from "./index-write.js";
 import { controlAway, controlRefused, noLease } from "./refusals.js";
+import { DivergedReplicasError } from "./settle-interrupted.js";
 import { type Standing, standingOf } from "./standing.js";
-import { claimFresh, DivergedReplicasError, takeOver, WriterAliveError } from "./take-over.js";
+import { claimFresh, takeOver, WriterAliveError } from "./take-over.js";
 
 /** Longest pause between attempts to take an index over; each attempt uses up a generation. */
 const MAX_PAUSE_MS = 5_000;

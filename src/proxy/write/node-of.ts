@@ -1,5 +1,8 @@
+import { MeilisearchError } from "../../meilisearch/errors.js";
+import { NodeUnavailableError } from "../../meilisearch/transport.js";
 import type { NodeView } from "../topology/topology-view.js";
 import type { WriterContext } from "./generation-change.js";
+import type { Standing } from "./standing.js";
 
 /**
  * A node as the newest topology has it; undefined where that does not. To be asked for anew by whoever tries until the node answers: its
@@ -16,5 +19,31 @@ export async function sitOutTask(context: WriterContext, nodeId: string, nodeTas
     const { adminAddress } = node;
     const task = await calls.waitForTask(adminAddress, nodeTaskUid, closed, config.settleHoldMs);
     if (task !== undefined) return;
+  }
+}
+
+/**
+ * Asks a node that answered a moment ago for what it holds of an index, until it answers again. Rejects with the node's error once it has been
+ * silent for a while: a take-over then begins anew and goes without it, if it can.
+ */
+export async function askPatiently<T>(
+  context: WriterContext,
+  { uid }: Pick<Standing, "uid">,
+  nodeId: string,
+  ask: (node: NodeView) => Promise<T>,
+): Promise<T> {
+  const since = context.world.clock.monotonic();
+  for (;;) {
+    context.closed.throwIfAborted();
+    const node = nodeOf(context, nodeId);
+    if (node === undefined) throw new Error(`node ${nodeId} is not in the topology`);
+    try {
+      return await ask(node);
+    } catch (error) {
+      if (!(error instanceof NodeUnavailableError) && !(error instanceof MeilisearchError)) throw error;
+      if (context.world.clock.monotonic() - since >= context.config.settleHoldMs / 2) throw error;
+      context.logger.warn({ err: error, node: nodeId, index: uid }, "a node does not tell what it holds");
+    }
+    await context.world.timers.sleep(context.config.settleRetryMs, context.closed);
   }
 }
