@@ -1,6 +1,5 @@
 import { CappedLoad, type GroupPlacement, type GroupRequest } from "./capped-load.js";
 import { placeReplica } from "./place-replica.js";
-import { createRendezvous } from "./rendezvous.js";
 
 /**
  * Places a new index in one group: each shard on the `replicationFactor` nodes that rendezvous hashing prefers, in as many zones as
@@ -11,10 +10,10 @@ import { createRendezvous } from "./rendezvous.js";
  * @throws RangeError for counts or weights that make no sense
  */
 export function assignGroup(request: GroupRequest): GroupPlacement {
-  const load = new CappedLoad(request, createRendezvous(request.instance));
+  const load = new CappedLoad(request);
   const rules = { want: () => 0, movable: () => true };
   for (const shard of load.shards) {
-    while (load.nodesOf(shard).size < request.replicationFactor && placeReplica(load, shard, rules));
+    while (load.holdersOf(shard).length < request.replicationFactor && placeReplica(load, shard, rules));
   }
   return load.placement();
 }

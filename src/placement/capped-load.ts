@@ -1,10 +1,11 @@
-import { type NodeShare, nodeShares, zoneOf } from "./node-shares.js";
+import { groupMembers, type Member } from "./group-members.js";
 import {
   compareText,
+  hashShard,
   type NodeId,
   type PlacementNode,
-  type RendezvousScore,
-  rankNodes,
+  type ScoreHash,
+  scoreOf,
 } from "./rendezvous.js";
 import { allShards, type ShardId } from "./shard.js";
 
@@ -41,124 +42,116 @@ export type GroupRequest = {
 };
 
 /** Whether the replica of a shard on a node may be passed on. */
-export type Movable = (node: NodeId, shard: ShardId) => boolean;
+export type Movable = (member: Member, shard: ShardId) => boolean;
 
 const anyReplica: Movable = () => true;
 
 /** The replicas of one group while they are being placed. Every operation keeps replicas on distinct nodes. */
 export class CappedLoad {
-  private readonly holders = new Map<ShardId, Set<NodeId>>();
-  private readonly held = new Map<NodeId, Set<ShardId>>();
-  private readonly shares: ReadonlyMap<NodeId, NodeShare>;
-  private readonly zones: ReadonlyMap<NodeId, string>;
-  private readonly byName: ReadonlyMap<NodeId, PlacementNode>;
   readonly shards: readonly ShardId[];
   /** The group's nodes by name. */
-  readonly nodes: readonly PlacementNode[];
+  readonly members: readonly Member[];
+  /** The member of that name; undefined for a node of another group, or one that leaves. */
+  readonly named: (node: NodeId) => Member | undefined;
+  /** By shard. The lists are never changed, only replaced: few members hold one shard. */
+  private readonly holders: (readonly Member[])[];
+  /** By shard. */
+  private readonly hashes: readonly ScoreHash[];
+  /** By shard: zones in which other groups hold it, one entry a replica; undefined for those without a member. */
+  private readonly elsewhere: readonly (readonly (number | undefined)[])[];
 
-  constructor(
-    readonly request: GroupRequest,
-    readonly score: RendezvousScore,
-  ) {
+  constructor(readonly request: GroupRequest) {
     checkRequest(request);
     this.shards = allShards(request.shards);
-    const { byName, nodes, zones } = factsOf(request.nodes);
-    this.nodes = nodes;
-    this.byName = byName;
-    this.zones = zones;
-    this.shares = nodeShares(request);
-    for (const shard of this.shards) this.holders.set(shard, new Set());
-    for (const { node } of this.nodes) this.held.set(node, new Set());
+    this.holders = this.shards.map(() => []);
+    this.hashes = this.shards.map(hashShard);
+    const { members, named, zoneNumber } = groupMembers(request);
+    this.members = members;
+    this.named = named;
+    this.elsewhere = this.shards.map((shard) => (request.elsewhere?.get(shard) ?? []).map(zoneNumber));
   }
 
-  load(node: NodeId): number {
-    return this.shardsOn(node).size;
+  /** Who holds the shard now: a list that stays as it is when replicas come and go. */
+  holdersOf(shard: ShardId): readonly Member[] {
+    return this.holders[shard] ?? [];
   }
 
-  cap(node: NodeId): number {
-    return this.shares.get(node)?.cap ?? 0;
+  holds(member: Member, shard: ShardId): boolean {
+    return this.holdersOf(shard).includes(member);
   }
 
-  share(node: NodeId): number {
-    return this.shares.get(node)?.share ?? 0;
+  /** How much the shard prefers a member: the highest scores win. */
+  score(shard: ShardId, member: Member): number {
+    return scoreOf(member, this.hashes[shard] ?? hashShard(shard), member.weight);
   }
 
-  holds(node: NodeId, shard: ShardId): boolean {
-    return this.nodesOf(shard).has(node);
+  add(member: Member, shard: ShardId): void {
+    const holders = this.holdersOf(shard);
+    if (holders.includes(member)) return;
+    this.holders[shard] = [...holders, member];
+    member.shards.push(shard);
   }
 
-  shardsOn(node: NodeId): ReadonlySet<ShardId> {
-    return this.held.get(node) ?? new Set();
-  }
-
-  nodesOf(shard: ShardId): ReadonlySet<NodeId> {
-    return this.holders.get(shard) ?? new Set();
-  }
-
-  add(node: NodeId, shard: ShardId): void {
-    this.holders.get(shard)?.add(node);
-    this.held.get(node)?.add(shard);
-  }
-
-  remove(node: NodeId, shard: ShardId): void {
-    this.holders.get(shard)?.delete(node);
-    this.held.get(node)?.delete(shard);
+  remove(member: Member, shard: ShardId): void {
+    const place = member.shards.indexOf(shard);
+    if (place === -1) return;
+    member.shards.splice(place, 1);
+    this.holders[shard] = this.holdersOf(shard).filter((holder) => holder !== member);
   }
 
   /**
-   * Replicas of the shard that a replica on `node` would have, or has, beside it in its zone and group. A replica on `instead` is not
+   * Replicas of the shard that a replica on `member` would have, or has, beside it in its zone and group. A replica on `instead` is not
    * counted.
    */
-  crowding(shard: ShardId, node: NodeId, instead?: NodeId): number {
-    const zone = this.zones.get(node);
+  crowding(shard: ShardId, member: Member, instead?: Member): number {
     let count = 0;
-    for (const other of this.nodesOf(shard)) {
-      if (other !== node && other !== instead && this.zones.get(other) === zone) count++;
+    for (const holder of this.holdersOf(shard)) {
+      if (holder.zone === member.zone && holder !== member && holder !== instead) count++;
     }
     return count;
   }
 
-  /** Replicas of the shard that other groups have in the node's zone. */
-  crowdingElsewhere(shard: ShardId, node: NodeId): number {
-    const zones = this.request.elsewhere?.get(shard) ?? [];
-    const zone = this.zones.get(node);
-    return zones.filter((other) => other === zone).length;
+  /** Replicas of the shard that other groups have in the member's zone. */
+  crowdingElsewhere(shard: ShardId, member: Member): number {
+    let count = 0;
+    for (const zone of this.elsewhere[shard] ?? []) if (zone === member.zone) count++;
+    return count;
   }
 
-  /** The least crowding that any node offers to a further replica of the shard, whatever its cap. */
+  /** The least crowding that any member offers to a further replica of the shard, whatever its cap. */
   leastCrowding(shard: ShardId): number {
     let least = Number.POSITIVE_INFINITY;
-    for (const { node } of this.nodes) {
-      if (!this.holds(node, shard)) least = Math.min(least, this.crowding(shard, node));
+    for (const member of this.members) {
+      if (!this.holds(member, shard)) least = Math.min(least, this.crowding(shard, member));
       if (least === 0) break;
     }
     return least;
   }
 
   /**
-   * Adds a replica of `shard` on one of `nodes`, where all of them are at their caps, by passing other replicas on along the shortest
-   * chain of nodes that ends below its cap. Only replicas that `movable` allows are touched, and none comes to stand in a more
-   * crowded zone. False, with nothing changed, where there is no such chain.
+   * Adds a replica of `shard` on one of `targets`, where all of them are at their caps, by passing other replicas on along the
+   * shortest chain of members that ends below its cap. Only replicas that `movable` allows are touched, and none comes to stand in a
+   * more crowded zone. False, with nothing changed, where there is no such chain.
    */
-  makeRoom(shard: ShardId, nodes: readonly NodeId[], movable: Movable): boolean {
-    const cameFrom = new Map<NodeId, Passed | undefined>();
-    const queue = nodes.filter((node) => !this.holds(node, shard));
-    for (const node of queue) cameFrom.set(node, undefined);
-    for (const node of queue) {
-      if (this.load(node) < this.cap(node)) {
-        this.passAlong(node, cameFrom, shard);
+  makeRoom(shard: ShardId, targets: readonly Member[], movable: Movable): boolean {
+    const cameFrom = new Map<Member, Passed | undefined>();
+    const queue = targets.filter((member) => !this.holds(member, shard));
+    for (const member of queue) cameFrom.set(member, undefined);
+    for (const member of queue) {
+      if (hasRoom(member)) {
+        this.passAlong(member, cameFrom, shard);
         return true;
       }
-      const onTheWay = passedBefore(node, cameFrom).add(shard);
-      for (const { node: next } of this.nodes) {
+      const onTheWay = passedBefore(member, cameFrom).add(shard);
+      for (const next of this.members) {
         if (cameFrom.has(next)) continue;
         const passed = this.bestToPass(
-          node,
+          member,
           next,
           (from, candidate) => !onTheWay.has(candidate) && movable(from, candidate),
         );
         if (passed === undefined) continue;
-        cameFrom.set(next, { node, shard: passed });
+        cameFrom.set(next, { member, shard: passed });
         queue.push(next);
       }
     }
@@ -169,32 +162,17 @@ export class CappedLoad {
   placement(): GroupPlacement {
     return new Map(
       this.shards.map((shard) => {
-        const nodes = [...this.nodesOf(shard)].flatMap((node) => this.byName.get(node) ?? []);
-        return [shard, rankNodes(this.score, shard, nodes).map(({ node }) => node)];
+        const ranked = this.holdersOf(shard).toSorted(
+          // Equal scores, which no real fleet meets, go by name.
+          (a, b) => this.score(shard, b) - this.score(shard, a) || compareText(a.node, b.node),
+        );
+        return [shard, ranked.map(({ node }) => node)];
       }),
     );
   }
 
-  /**
-   * The shard on `from` that suits `to` best, among those that `to` lacks and that stand in no more crowded a zone there: the one in
-   * the least crowded zone, then by preference.
-   */
-  bestToPass(from: NodeId, to: NodeId, movable: Movable): ShardId | undefined {
-    const target = this.byName.get(to);
-    if (target === undefined) return undefined;
-    let best: { readonly shard: ShardId; readonly gain: number; readonly score: number } | undefined;
-    for (const shard of this.shardsOn(from)) {
-      if (this.holds(to, shard) || !movable(from, shard)) continue;
-      const gain = this.crowding(shard, from) - this.crowding(shard, to, from);
-      if (gain < 0) continue;
-      const candidate = { shard, gain, score: this.score(shard, target) };
-      if (best === undefined || byGain(candidate, best) < 0) best = candidate;
-    }
-    return best?.shard;
-  }
-
   /** Moves the replica of `from` that suits `to` best there; see {@link bestToPass}. False where there is none. */
-  pass(from: NodeId, to: NodeId, movable = anyReplica): boolean {
+  pass(from: Member, to: Member, movable = anyReplica): boolean {
     const shard = this.bestToPass(from, to, movable);
     if (shard === undefined) return false;
     this.remove(from, shard);
@@ -202,46 +180,44 @@ export class CappedLoad {
     return true;
   }
 
-  private passAlong(last: NodeId, cameFrom: ReadonlyMap<NodeId, Passed | undefined>, shard: ShardId): void {
-    let node = last;
-    for (let step = cameFrom.get(node); step !== undefined; step = cameFrom.get(node)) {
-      this.remove(step.node, step.shard);
-      this.add(node, step.shard);
-      node = step.node;
+  /**
+   * The shard on `from` that suits `to` best, among those that `to` lacks and that stand in no more crowded a zone there: the one in
+   * the least crowded zone, then by preference.
+   */
+  private bestToPass(from: Member, to: Member, movable: Movable): ShardId | undefined {
+    let best: { readonly shard: ShardId; readonly gain: number; readonly score: number } | undefined;
+    for (const shard of from.shards) {
+      if (this.holds(to, shard) || !movable(from, shard)) continue;
+      const gain = this.crowding(shard, from) - this.crowding(shard, to, from);
+      if (gain < 0) continue;
+      const candidate = { shard, gain, score: this.score(shard, to) };
+      if (best === undefined || byGain(candidate, best) < 0) best = candidate;
     }
-    this.add(node, shard);
+    return best?.shard;
+  }
+
+  private passAlong(last: Member, cameFrom: ReadonlyMap<Member, Passed | undefined>, shard: ShardId): void {
+    let member = last;
+    for (let step = cameFrom.get(member); step !== undefined; step = cameFrom.get(member)) {
+      this.remove(step.member, step.shard);
+      this.add(member, step.shard);
+      member = step.member;
+    }
+    this.add(member, shard);
   }
 }
 
-/** What a group's nodes are, whatever is placed on them. */
-type GroupFacts = {
-  readonly nodes: readonly PlacementNode[];
-  readonly byName: ReadonlyMap<NodeId, PlacementNode>;
-  readonly zones: ReadonlyMap<NodeId, string>;
-};
-
-/** A fleet's indexes are planned one after the other over the same nodes. */
-const known = new WeakMap<readonly PlacementNode[], GroupFacts>();
-
-function factsOf(unordered: readonly PlacementNode[]): GroupFacts {
-  const found = known.get(unordered);
-  if (found !== undefined) return found;
-  const nodes = [...unordered].sort((a, b) => compareText(a.node, b.node));
-  const facts = {
-    nodes,
-    byName: new Map(nodes.map((node) => [node.node, node])),
-    zones: new Map(nodes.map((node) => [node.node, zoneOf(node)])),
-  };
-  known.set(unordered, facts);
-  return facts;
+/** Whether a member is below its cap. */
+export function hasRoom({ cap, shards }: Member): boolean {
+  return shards.length < cap;
 }
 
-/** A replica that one node of a chain passes on to the next. */
-type Passed = { readonly node: NodeId; readonly shard: ShardId };
+/** A replica that one member of a chain passes on to the next. */
+type Passed = { readonly member: Member; readonly shard: ShardId };
 
-function passedBefore(node: NodeId, cameFrom: ReadonlyMap<NodeId, Passed | undefined>): Set<ShardId> {
+function passedBefore(member: Member, cameFrom: ReadonlyMap<Member, Passed | undefined>): Set<ShardId> {
   const passed = new Set<ShardId>();
-  for (let step = cameFrom.get(node); step !== undefined; step = cameFrom.get(step.node)) {
+  for (let step = cameFrom.get(member); step !== undefined; step = cameFrom.get(step.member)) {
     passed.add(step.shard);
   }
   return passed;
@@ -254,7 +230,7 @@ function byGain(
   return b.gain - a.gain || b.score - a.score || a.shard - b.shard;
 }
 
-function checkRequest({ replicationFactor, nodes }: GroupRequest): void {
+function checkRequest({ nodes, replicationFactor }: GroupRequest): void {
   if (!Number.isInteger(replicationFactor) || replicationFactor < 1) {
     throw new RangeError(`a replication factor is a whole number from 1, not ${replicationFactor}`);
   }

@@ -50,7 +50,8 @@ export function allBatches(plan: FleetPlan, shardsPerNode: number): readonly Cop
     const next = nextBatches(left, [], { shardsPerNode, unreachable: new Set() });
     if (next.length === 0) return batches;
     batches.push(...next);
-    left = { ...left, indexes: left.indexes.map((index) => without(index, next)) };
+    const begun = new Map(next.map((batch) => [batch.instance, batch]));
+    left = { ...left, indexes: left.indexes.map((index) => without(index, begun.get(index.instance))) };
   }
 }
 
@@ -65,13 +66,13 @@ function batchOf(index: IndexPlan, load: NodeLoad): CopyBatch | undefined {
   return { ...nothing, drops };
 }
 
-function without(index: IndexPlan, done: readonly CopyBatch[]): IndexPlan {
-  const batch = done.find(({ instance }) => instance === index.instance);
+function without(index: IndexPlan, batch: CopyBatch | undefined): IndexPlan {
   if (batch === undefined) return index;
+  const [moves, drops] = [new Set(batch.moves), new Set(batch.drops)];
   return {
     ...index,
-    moves: index.moves.filter((move) => !batch.moves.includes(move)),
-    drops: index.drops.filter((drop) => !batch.drops.includes(drop)),
+    moves: index.moves.filter((move) => !moves.has(move)),
+    drops: index.drops.filter((drop) => !drops.has(drop)),
     repairs: index.repairs.filter((node) => !batch.repairs.includes(node)),
   };
 }
@@ -92,14 +93,12 @@ class NodeLoad {
 
   /** Counts a move where neither of its nodes is at its limit. A source that does not answer costs nothing: the copy comes from another. */
   take({ from, to }: ShardMove): boolean {
-    const nodes = from === null || this.limits.unreachable.has(from) ? [to] : [from, to];
-    if (
-      this.limits.unreachable.has(to) ||
-      nodes.some((node) => this.#of(node) >= this.limits.shardsPerNode)
-    ) {
-      return false;
+    if (!this.#hasRoom(to) || this.limits.unreachable.has(to)) return false;
+    if (from !== null && !this.limits.unreachable.has(from)) {
+      if (!this.#hasRoom(from)) return false;
+      this.#add(from, 1);
     }
-    for (const node of nodes) this.#add(node, 1);
+    this.#add(to, 1);
     return true;
   }
 
@@ -108,6 +107,10 @@ class NodeLoad {
     if (this.limits.unreachable.has(node) || this.#of(node) > 0) return false;
     this.#add(node, this.limits.shardsPerNode);
     return true;
+  }
+
+  #hasRoom(node: NodeId): boolean {
+    return this.#of(node) < this.limits.shardsPerNode;
   }
 
   #of(node: NodeId): number {

@@ -91,8 +91,8 @@ export type FleetPlan = {
  * @throws RangeError for counts or weights that make no sense
  */
 export function planFleet(goal: FleetGoal, indexes: readonly IndexState[]): FleetPlan {
-  const zones = zonesOfNodes(goal);
-  const plans = indexes.map((index) => planIndex(goal, index, zones));
+  const fleet = fleetFacts(goal);
+  const plans = indexes.map((index) => planIndex(fleet, index));
   return {
     indexes: plans.map(({ plan }) => plan).filter(hasWork),
     problems: [...goalProblems(goal), ...plans.flatMap(({ problems }) => problems)],
@@ -114,28 +114,48 @@ export function goalProblems({ groups, replicationFactor }: FleetGoal): readonly
   );
 }
 
-function zonesOfNodes({ groups }: FleetGoal): ReadonlyMap<NodeId, string> {
-  return new Map(groups.flatMap(({ nodes }) => nodes.map((node) => [node.node, zoneOf(node)] as const)));
+/** A group's goal, with what follows from it for every index. */
+type GroupFacts = GroupGoal & {
+  /** Those that shall hold its shards, and those that hold some still. */
+  readonly members: ReadonlySet<NodeId>;
+  /** Zones of the nodes that shall hold its shards. */
+  readonly zoneCount: number;
+};
+
+/** A fleet's goal, with what follows from it for every index. */
+type FleetFacts = {
+  readonly goal: FleetGoal;
+  readonly groups: readonly GroupFacts[];
+  /** Zones of the nodes that shall hold shards. */
+  readonly zones: ReadonlyMap<NodeId, string>;
+};
+
+function fleetFacts(goal: FleetGoal): FleetFacts {
+  const zones = new Map(
+    goal.groups.flatMap(({ nodes }) => nodes.map((node) => [node.node, zoneOf(node)] as const)),
+  );
+  const groups = goal.groups.map((group) => ({
+    ...group,
+    members: new Set([...group.leaving, ...group.nodes.map(({ node }) => node)]),
+    zoneCount: new Set(group.nodes.map(zoneOf)).size,
+  }));
+  return { goal, groups, zones };
 }
 
-function planIndex(
-  goal: FleetGoal,
-  index: IndexState,
-  zones: ReadonlyMap<NodeId, string>,
-): { plan: IndexPlan; problems: PlanProblem[] } {
+function planIndex(fleet: FleetFacts, index: IndexState): { plan: IndexPlan; problems: PlanProblem[] } {
+  const { goal, groups, zones } = fleet;
   const blocked = blockedShards(index);
   const placement = index.placement.map((nodes) => [...nodes]);
   const moves: ShardMove[] = [];
   const drops: ShardDrop[] = [];
   const problems: PlanProblem[] = [];
-  for (const group of goal.groups) {
+  for (const group of groups) {
     const planned = planIndexGroup(goal, group, index, elsewhere(placement, group, zones));
     moves.push(...planned.moves.filter(({ shard }) => !blocked.has(shard)));
     drops.push(...planned.drops.filter(({ shard }) => !blocked.has(shard)));
-    const members = memberIds(group);
     for (const [shard, nodes] of planned.placement) {
       if (blocked.has(shard)) continue;
-      const others = (placement[shard] ?? []).filter((node) => !members.has(node));
+      const others = (placement[shard] ?? []).filter((node) => !group.members.has(node));
       placement[shard] = [...others, ...nodes];
     }
     const shared = crowdedShards(group, planned.placement, zones);
@@ -149,7 +169,7 @@ function planIndex(
     instance: index.instance,
     moves: moves.sort((a, b) => a.shard - b.shard || compareText(a.to, b.to)),
     drops: drops.sort((a, b) => a.shard - b.shard || compareText(a.from, b.from)),
-    repairs: repairs(goal, index, placement, blocked),
+    repairs: repairs(fleet, index, placement, blocked),
     blocked: [...blocked],
     placement: placement.map((nodes) => nodes.sort(compareText)),
   };
@@ -164,16 +184,14 @@ function blockedShards({ placement, inSync }: IndexState): ReadonlySet<ShardId> 
 
 function planIndexGroup(
   { rebalance, replicationFactor }: FleetGoal,
-  group: GroupGoal,
+  { fill, members, nodes }: GroupFacts,
   index: IndexState,
   zonesElsewhere: ReadonlyMap<number, readonly string[]>,
 ): GroupPlan {
-  const members = memberIds(group);
   const current = new Map(
-    index.placement.map((nodes, shard) => [shard, nodes.filter((node) => members.has(node))] as const),
+    index.placement.map((held, shard) => [shard, held.filter((node) => members.has(node))] as const),
   );
-  if (group.nodes.length === 0) return giveUp(current);
-  const { fill, nodes } = group;
+  if (nodes.length === 0) return giveUp(current);
   return planGroup({
     instance: index.instance,
     shards: index.placement.length,
@@ -182,7 +200,7 @@ function planIndexGroup(
     current,
     fill,
     rebalance,
-    behind: new Set(nodes.map(({ node }) => node).filter((node) => !index.inSync.has(node))),
+    behind: new Set(index.placement.flat().filter((node) => !index.inSync.has(node))),
     elsewhere: zonesElsewhere,
   });
 }
@@ -197,17 +215,12 @@ function giveUp(current: ReadonlyMap<number, readonly NodeId[]>): GroupPlan {
   };
 }
 
-function memberIds({ leaving, nodes }: GroupGoal): ReadonlySet<NodeId> {
-  return new Set([...leaving, ...nodes.map(({ node }) => node)]);
-}
-
 /** By shard: the zones where nodes hold it that are of other groups. */
 function elsewhere(
   placement: readonly (readonly NodeId[])[],
-  group: GroupGoal,
+  { members }: GroupFacts,
   zones: ReadonlyMap<NodeId, string>,
 ): ReadonlyMap<number, readonly string[]> {
-  const members = memberIds(group);
   return new Map(
     placement.map((nodes, shard) => [
       shard,
@@ -221,32 +234,30 @@ function elsewhere(
 
 /** Shards with two replicas in one zone though the group has a zone without any. */
 function crowdedShards(
-  { nodes }: GroupGoal,
+  { zoneCount }: GroupFacts,
   placement: GroupPlan["placement"],
   zones: ReadonlyMap<NodeId, string>,
 ): ShardId[] {
-  const count = new Set(nodes.map(({ node }) => zones.get(node))).size;
   return [...placement]
     .filter(([, holders]) => {
       const used = new Set(holders.map((node) => zones.get(node)));
-      return used.size < Math.min(holders.length, count);
+      return used.size < Math.min(holders.length, zoneCount);
     })
     .map(([shard]) => shard);
 }
 
 /** Nodes that stay and whose replica is behind, as long as it keeps a shard that can be copied. */
 function repairs(
-  { groups }: FleetGoal,
+  { zones }: FleetFacts,
   { inSync, placement: current }: IndexState,
   placement: readonly (readonly NodeId[])[],
   blocked: ReadonlySet<ShardId>,
 ): NodeId[] {
-  const staying = new Set(groups.flatMap(({ nodes }) => nodes.map(({ node }) => node)));
   const kept = new Set<NodeId>();
   for (const shard of allShards(current.length)) {
     if (blocked.has(shard)) continue;
     for (const node of current[shard] ?? []) {
-      if (staying.has(node) && !inSync.has(node) && placement[shard]?.includes(node)) kept.add(node);
+      if (zones.has(node) && !inSync.has(node) && placement[shard]?.includes(node)) kept.add(node);
     }
   }
   return [...kept].sort(compareText);

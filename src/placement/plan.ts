@@ -1,8 +1,9 @@
 import { CappedLoad, type GroupPlacement, type GroupRequest, type Movable } from "./capped-load.js";
 import { feed, fill, relieve } from "./feed.js";
+import type { Member } from "./group-members.js";
 import { placeReplica } from "./place-replica.js";
 import { rebalance } from "./rebalance.js";
-import { compareText, createRendezvous, type NodeId } from "./rendezvous.js";
+import { compareText, type NodeId } from "./rendezvous.js";
 import type { ShardId } from "./shard.js";
 
 /** A replica to make on `to`. */
@@ -52,33 +53,37 @@ export type PlanRequest = GroupRequest & {
  * @throws RangeError for counts or weights that make no sense
  */
 export function planGroup(request: PlanRequest): GroupPlan {
-  const load = new CappedLoad(request, createRendezvous(request.instance));
+  const load = new CappedLoad(request);
   keepStaying(load, request.current);
   dropSurplus(load, request.behind ?? new Set());
   const placedHere = addMissing(load);
-  fillNodes(load, request.fill ?? [], placedHere);
+  fillMembers(load, request.fill ?? [], placedHere);
   if (request.rebalance === true) rebalance(load);
   return describe(load, request);
 }
 
 function keepStaying(load: CappedLoad, current: PlanRequest["current"]): void {
-  const staying = new Set(load.nodes.map(({ node }) => node));
   for (const shard of load.shards) {
-    for (const node of current.get(shard) ?? []) if (staying.has(node)) load.add(node, shard);
+    for (const node of current.get(shard) ?? []) {
+      const staying = load.named(node);
+      if (staying !== undefined) load.add(staying, shard);
+    }
   }
 }
 
-/** The replication factor went down: of a shard's nodes those give it up that are behind, stand in crowded zones, or are the fullest. */
+/** The replication factor went down: of a shard's holders those give it up that are behind, stand in crowded zones, or are the fullest. */
 function dropSurplus(load: CappedLoad, behind: ReadonlySet<NodeId>): void {
   for (const shard of load.shards) {
-    while (load.nodesOf(shard).size > load.request.replicationFactor) {
-      const [worst] = [...load.nodesOf(shard)].sort(
-        (a, b) =>
-          Number(behind.has(b)) - Number(behind.has(a)) ||
-          load.crowding(shard, b) - load.crowding(shard, a) ||
-          fill(load, b) - fill(load, a) ||
-          compareText(b, a),
-      );
+    while (load.holdersOf(shard).length > load.request.replicationFactor) {
+      const [worst] = load
+        .holdersOf(shard)
+        .toSorted(
+          (a, b) =>
+            Number(behind.has(b.node)) - Number(behind.has(a.node)) ||
+            load.crowding(shard, b) - load.crowding(shard, a) ||
+            fill(b) - fill(a) ||
+            compareText(b.node, a.node),
+        );
       if (worst === undefined) break;
       load.remove(worst, shard);
     }
@@ -87,40 +92,40 @@ function dropSurplus(load: CappedLoad, behind: ReadonlySet<NodeId>): void {
 
 /** Places the replicas that are missing. Tells which replicas were placed so, which costs nothing to place elsewhere. */
 function addMissing(load: CappedLoad): Movable {
-  const before = new Map(load.nodes.map(({ node }) => [node, new Set(load.shardsOn(node))]));
-  const movable: Movable = (node, shard) => before.get(node)?.has(shard) !== true;
-  const rules = { want: (node: NodeId) => want(load, node), movable };
+  const before = load.shards.map((shard) => load.holdersOf(shard));
+  const movable: Movable = (member, shard) => before[shard]?.includes(member) !== true;
+  const rules = { want, movable };
   for (const shard of load.shards) {
-    while (load.nodesOf(shard).size < load.request.replicationFactor && placeReplica(load, shard, rules));
+    while (load.holdersOf(shard).length < load.request.replicationFactor && placeReplica(load, shard, rules));
   }
   return movable;
 }
 
-/** 0 below the node's share rounded down, 1 below it rounded up, 2 above. */
-function want(load: CappedLoad, node: NodeId): number {
-  const held = load.load(node);
-  const share = load.share(node);
-  if (held < Math.floor(share)) return 0;
-  return held < Math.ceil(share) ? 1 : 2;
+/** 0 below the member's share rounded down, 1 below it rounded up, 2 above. */
+function want({ ceil, floor, shards }: Member): number {
+  if (shards.length < floor) return 0;
+  return shards.length < ceil ? 1 : 2;
 }
 
-/** Fills nodes up to their share rounded down, and above it with what others have above their caps. */
-function fillNodes(load: CappedLoad, names: readonly NodeId[], placedHere: Movable): void {
-  const filling = new Set(names);
-  const givers = load.nodes.map(({ node }) => node).filter((node) => !filling.has(node));
-  while (feed(load, names, givers, placedHere) || feed(load, names, givers) || relieve(load, names));
+/** Fills members up to their share rounded down, and above it with what others have above their caps. */
+function fillMembers(load: CappedLoad, names: readonly NodeId[], placedHere: Movable): void {
+  if (names.length === 0) return;
+  const takers = names.flatMap((node) => load.named(node) ?? []);
+  const filling = new Set(takers);
+  const givers = load.members.filter((member) => !filling.has(member));
+  while (feed(load, takers, givers, placedHere) || feed(load, takers, givers) || relieve(load, takers));
 }
 
 function describe(load: CappedLoad, { current, fill: filled = [] }: PlanRequest): GroupPlan {
   const moves: ShardMove[] = [];
   const drops: ShardDrop[] = [];
-  const staying = new Set(load.nodes.map(({ node }) => node));
   for (const shard of load.shards) {
     const held = current.get(shard) ?? [];
-    const added = [...load.nodesOf(shard)].filter((node) => !held.includes(node)).sort(compareText);
-    const gone = held.filter((node) => !load.holds(node, shard)).sort(compareText);
+    const kept = load.holdersOf(shard).map(({ node }) => node);
+    const added = kept.filter((node) => !held.includes(node)).sort(compareText);
+    const gone = held.filter((node) => !kept.includes(node)).sort(compareText);
     // What a node that stays gives up is what a filled one takes.
-    const froms = firstThose(gone, (node) => staying.has(node));
+    const froms = firstThose(gone, (node) => load.named(node) !== undefined);
     const tos = firstThose(added, (node) => filled.includes(node));
     const pairs = tos.map((to, i) => ({ shard, from: froms[i] ?? null, to }));
     moves.push(...pairs.sort((a, b) => compareText(a.to, b.to)));

@@ -1,6 +1,7 @@
-import type { CappedLoad } from "./capped-load.js";
+import { type CappedLoad, hasRoom } from "./capped-load.js";
 import { byFill, feed, relieve } from "./feed.js";
-import { compareText, type NodeId } from "./rendezvous.js";
+import type { Member } from "./group-members.js";
+import { compareText } from "./rendezvous.js";
 import type { ShardId } from "./shard.js";
 
 /**
@@ -11,26 +12,27 @@ import type { ShardId } from "./shard.js";
  * before it; so it ends, and has nothing to do where it ended.
  */
 export function rebalance(load: CappedLoad): void {
-  const names = load.nodes.map(({ node }) => node);
-  const crowded = () => names.filter((node) => load.load(node) > load.cap(node));
+  const { members } = load;
+  const crowded = () => members.filter(({ cap, shards }) => shards.length > cap);
   while (
-    relieve(load, names) ||
-    crowded().some((node) => passThrough(load, node)) ||
+    relieve(load, members) ||
+    crowded().some((member) => passThrough(load, member)) ||
     spreadZones(load) ||
-    feed(load, names, names)
+    feed(load, members, members)
   );
 }
 
-/** Takes a replica off `node` where no node below its cap can take one directly. */
-function passThrough(load: CappedLoad, node: NodeId): boolean {
-  const others = load.nodes.map((other) => other.node).filter((other) => other !== node);
-  return [...load.shardsOn(node)].some((shard) => {
-    const crowding = load.crowding(shard, node);
-    load.remove(node, shard);
-    const targets = others.filter((other) => load.crowding(shard, other) <= crowding);
-    // `node` itself is still at or above its cap, so the chain ends elsewhere.
-    if (load.makeRoom(shard, targets, (holder) => holder !== node)) return true;
-    load.add(node, shard);
+/** Takes a replica off `member` where no other one below its cap can take one directly. */
+function passThrough(load: CappedLoad, member: Member): boolean {
+  return [...member.shards].some((shard) => {
+    const crowding = load.crowding(shard, member);
+    load.remove(member, shard);
+    const targets = load.members.filter(
+      (other) => other !== member && load.crowding(shard, other) <= crowding,
+    );
+    // `member` itself is still at or above its cap, so the chain ends elsewhere.
+    if (load.makeRoom(shard, targets, (holder) => holder !== member)) return true;
+    load.add(member, shard);
     return false;
   });
 }
@@ -38,24 +40,24 @@ function passThrough(load: CappedLoad, node: NodeId): boolean {
 /** Takes one replica of a shard to a less crowded zone. */
 function spreadZones(load: CappedLoad): boolean {
   return load.shards.some((shard) =>
-    [...load.nodesOf(shard)].sort(compareText).some((node) => spreadReplica(load, shard, node)),
+    load
+      .holdersOf(shard)
+      .toSorted((a, b) => compareText(a.node, b.node))
+      .some((member) => spreadReplica(load, shard, member)),
   );
 }
 
-function spreadReplica(load: CappedLoad, shard: ShardId, node: NodeId): boolean {
-  const crowding = load.crowding(shard, node);
+function spreadReplica(load: CappedLoad, shard: ShardId, member: Member): boolean {
+  const crowding = load.crowding(shard, member);
   if (crowding === 0) return false;
-  load.remove(node, shard);
-  const targets = byFill(
-    load,
-    load.nodes
-      .map((other) => other.node)
-      .filter((other) => !load.holds(other, shard) && load.crowding(shard, other) < crowding),
-  );
-  const roomy = targets.find((other) => load.load(other) < load.cap(other));
+  load.remove(member, shard);
+  const targets = load.members
+    .filter((other) => !load.holds(other, shard) && load.crowding(shard, other) < crowding)
+    .sort(byFill);
+  const roomy = targets.find(hasRoom);
   if (roomy !== undefined) load.add(roomy, shard);
   else if (!load.makeRoom(shard, targets, () => true)) {
-    load.add(node, shard);
+    load.add(member, shard);
     return false;
   }
   return true;

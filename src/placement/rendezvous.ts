@@ -13,6 +13,9 @@ export type PlacementNode = {
 /** The score of a node for a shard of an index instance; the highest scores win (rendezvous hashing). */
 export type RendezvousScore = (shard: number, node: PlacementNode) => number;
 
+/** What a node, or a shard, brings into its scores: it is found once, not for each pair. */
+export type ScoreHash = { readonly high: number; readonly low: number };
+
 const TWO_POW_32 = 2 ** 32;
 const TWO_POW_53 = 2 ** 53;
 
@@ -24,24 +27,35 @@ const TWO_POW_53 = 2 ** 53;
  * @throws RangeError, from the score, for a weight that is not finite and above 0
  */
 export function createRendezvous(instance: string): RendezvousScore {
+  const hashNode = createNodeHash(instance);
+  return (shard, node) => scoreOf(hashNode(node.node), hashShard(shard), checkedWeight(node));
+}
+
+/** The hashes of nodes for the shards of one index instance. */
+export function createNodeHash(instance: string): (node: NodeId) => ScoreHash {
   const seedHigh = hashText(instance, 0x9e3779b9);
   const seedLow = hashText(instance, 0x85ebca6b);
-  const nodeHashes = new Map<NodeId, readonly [number, number]>();
-  return (shard, { node, weight = 1 }) => {
-    if (!(weight > 0 && Number.isFinite(weight))) {
-      throw new RangeError(`weight ${weight} of node ${node} is not a number above 0`);
-    }
-    let hashes = nodeHashes.get(node);
-    if (hashes === undefined) {
-      hashes = [hashText(node, seedHigh), hashText(node, seedLow)];
-      nodeHashes.set(node, hashes);
-    }
-    const high = mix(hashes[0] ^ mix(shard + 0x27d4eb2f));
-    const low = mix(hashes[1] ^ mix(shard + 0x165667b1) ^ high);
-    // A fraction strictly between 0 and 1, from 53 bits.
-    const fraction = ((high >>> 0) * (TWO_POW_53 / TWO_POW_32) + (low >>> 11) + 0.5) / (TWO_POW_53 + 1);
-    return weight / -Math.log(fraction);
-  };
+  return (node) => ({ high: hashText(node, seedHigh), low: hashText(node, seedLow) });
+}
+
+/** The hash of a shard, the same for every index. */
+export function hashShard(shard: number): ScoreHash {
+  return { high: mix(shard + 0x27d4eb2f), low: mix(shard + 0x165667b1) };
+}
+
+/** The score of a node for a shard; see {@link createRendezvous}. The weight is not checked. */
+export function scoreOf(node: ScoreHash, shard: ScoreHash, weight: number): number {
+  const high = mix(node.high ^ shard.high);
+  const low = mix(node.low ^ shard.low ^ high);
+  // A fraction strictly between 0 and 1, from 53 bits.
+  const fraction = ((high >>> 0) * (TWO_POW_53 / TWO_POW_32) + (low >>> 11) + 0.5) / (TWO_POW_53 + 1);
+  return weight / -Math.log(fraction);
+}
+
+/** The weight of a node. @throws RangeError for one that is not finite and above 0 */
+export function checkedWeight({ node, weight = 1 }: PlacementNode): number {
+  if (weight > 0 && Number.isFinite(weight)) return weight;
+  throw new RangeError(`weight ${weight} of node ${node} is not a number above 0`);
 }
 
 /** Nodes in the order in which a shard prefers them; equal scores, which no real fleet meets, go by name. */

@@ -1,12 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { type FleetChange, FleetChangeSchema } from "../../gen/miroir/v1/cluster_pb.js";
-import { type Node, ShardMoveSchema, type Topology } from "../../gen/miroir/v1/topology_pb.js";
+import { ShardMoveSchema, type Topology } from "../../gen/miroir/v1/topology_pb.js";
 import { allBatches } from "../../placement/copy-batches.js";
 import type { FleetPlan, IndexPlan } from "../../placement/fleet-plan.js";
 import { estimatePlan, type ShardSize } from "../../placement/plan-estimate.js";
 import { canSpare } from "../copy/shard-roles.js";
 import { awayNodes } from "../nodes/away-nodes.js";
-import { describeProblem, isDown, listShards, replicasOn } from "./fleet-checks.js";
+import { describeProblem, listShards } from "./fleet-checks.js";
 
 /** What a plan is told with. */
 export interface ChangeFacts {
@@ -23,7 +23,7 @@ export interface ChangeFacts {
 
 /** What a change of the fleet takes, as operators are told. */
 export function describeChange(facts: ChangeFacts): FleetChange {
-  const { documentsPerSecond, plan, shardsPerNode, sizes, topology } = facts;
+  const { documentsPerSecond, plan, shardsPerNode, sizes } = facts;
   const estimate = estimatePlan(plan, sizes, documentsPerSecond);
   return create(FleetChangeSchema, {
     indexes: plan.indexes.map((index) => {
@@ -36,7 +36,7 @@ export function describeChange(facts: ChangeFacts): FleetChange {
         bytes: BigInt(volume?.bytes ?? 0),
       };
     }),
-    nodes: topology.nodes.map((node) => nodeChange(topology, node, plan)),
+    nodes: nodeChanges(facts),
     documents: BigInt(estimate.documents),
     bytes: BigInt(estimate.bytes),
     seconds: estimate.seconds,
@@ -54,35 +54,55 @@ function movesOf({ drops, moves }: IndexPlan) {
     .map((move) => create(ShardMoveSchema, move));
 }
 
-function nodeChange(topology: Topology, { group, id, zone }: Node, plan: FleetPlan) {
-  const before = replicasOn(topology, id);
-  const moves = plan.indexes.flatMap((index) => index.moves);
-  // A replica that is written anew where it is counts as copied, not as another one.
-  const taken = plan.indexes.reduce((sum, index) => {
-    const placement = topology.indexes.find(({ instance }) => instance === index.instance)?.placement;
-    const added = index.moves.filter(
-      ({ shard, to }) => to === id && placement?.[shard]?.nodeIds.includes(id) !== true,
-    );
-    return sum + added.length;
-  }, 0);
-  const moved = moves.filter(({ from }) => from === id).length;
-  const dropped = plan.indexes.flatMap((index) => index.drops).filter(({ from }) => from === id).length;
-  return {
-    nodeId: id,
-    group,
-    zone,
-    replicasBefore: BigInt(before),
-    replicasAfter: BigInt(before + taken - moved - dropped),
-    replicasIn: BigInt(taken),
-    replicasOut: BigInt(moved + dropped),
+/** Shard replicas of a node, over all indexes: what it holds, and what it is to get and to give up. */
+interface NodeReplicas {
+  before: number;
+  in: number;
+  out: number;
+}
+
+function nodeChanges({ plan, topology }: ChangeFacts) {
+  const replicas = new Map<string, NodeReplicas>(
+    topology.nodes.map(({ id }) => [id, { before: 0, in: 0, out: 0 }]),
+  );
+  const count = (id: string, what: keyof NodeReplicas): void => {
+    const counted = replicas.get(id);
+    if (counted !== undefined) counted[what] += 1;
   };
+  for (const { placement } of topology.indexes) {
+    for (const { nodeIds } of placement) for (const id of nodeIds) count(id, "before");
+  }
+  const placements = new Map(topology.indexes.map(({ instance, placement }) => [instance, placement]));
+  for (const { drops, instance, moves } of plan.indexes) {
+    const placement = placements.get(instance);
+    for (const { from, shard, to } of moves) {
+      // A replica that is written anew where it is counts as copied, not as another one.
+      if (placement?.[shard]?.nodeIds.includes(to) !== true) count(to, "in");
+      if (from !== null) count(from, "out");
+    }
+    for (const { from } of drops) count(from, "out");
+  }
+  return topology.nodes.map(({ group, id, zone }) => {
+    const { before, in: taken, out } = replicas.get(id) ?? { before: 0, in: 0, out: 0 };
+    return {
+      nodeId: id,
+      group,
+      zone,
+      replicasBefore: BigInt(before),
+      replicasAfter: BigInt(before + taken - out),
+      replicasIn: BigInt(taken),
+      replicasOut: BigInt(out),
+    };
+  });
 }
 
 /** Nodes that something is to be copied to and that do not answer. */
 function waiting({ plan, topology }: ChangeFacts): string[] {
-  const targets = plan.indexes.flatMap(({ moves, repairs }) => [...moves.map(({ to }) => to), ...repairs]);
-  return [...new Set(targets)]
-    .filter((id) => isDown(topology, id))
+  const targets = new Set(
+    plan.indexes.flatMap(({ moves, repairs }) => [...moves.map(({ to }) => to), ...repairs]),
+  );
+  return [...awayNodes(topology)]
+    .filter((id) => targets.has(id))
     .sort()
     .map((id) => `node ${id} does not answer; what is to be copied to it waits for it`);
 }
