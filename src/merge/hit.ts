@@ -128,6 +128,12 @@ function compareDetails(a: Hit, b: Hit): number {
   return order ?? compareScoreDetails(a.details, b.details);
 }
 
+/** Bytes of a hit, told without making a view of them. */
+export function hitSize(hit: Hit): number {
+  const { place } = hit;
+  return place === undefined ? hit.bytes.length : place.scan.end - place.start;
+}
+
 /** The hit's `_rankingScore`; 0 where it was not asked for. */
 export function rankingScoreOf(hit: Hit): number {
   const member = findMember(hit.bytes, "_rankingScore");

@@ -21,7 +21,7 @@ export {
   joinSteps,
 } from "./frequency.js";
 export { nextRound } from "./further-rounds.js";
-export type { Hit } from "./hit.js";
+export { type Hit, hitSize } from "./hit.js";
 export { hideInjectedFields } from "./injected-fields.js";
 export { mergedSearch, mergeSearch, totalAndFacets } from "./merge-search.js";
 export type { MergedSearch } from "./merged-search.js";

@@ -33,7 +33,9 @@ function putInOrder(heads: Head[], list: HitList, at: number, compare: (a: Hit, 
     if (compare((heads[middle] as Head).hit, hit) < 0) low = middle + 1;
     else high = middle;
   }
-  heads.splice(low, 0, { list, at, hit });
+  // Moved one by one: `splice` makes an array for what it takes out, which is nothing.
+  for (let place = heads.length; place > low; place--) heads[place] = heads[place - 1] as Head;
+  heads[low] = { list, at, hit };
 }
 
 /** The hits up to a page's end, and the distinct values among them. */

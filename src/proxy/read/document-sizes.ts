@@ -1,4 +1,4 @@
-import type { MergedSearch, SearchPlan } from "../../merge/index.js";
+import { hitSize, type MergedSearch, type SearchPlan } from "../../merge/index.js";
 import type { IndexView } from "../topology/topology-view.js";
 
 /** Share of the newest answer in the average. */
@@ -17,7 +17,7 @@ export class DocumentSizes {
   learn(index: IndexView, plan: SearchPlan, { page }: MergedSearch): void {
     if (page.length === 0 || plan.view.toRetrieve !== undefined) return;
     let sum = 0;
-    for (const { bytes } of page) sum += bytes.length;
+    for (const hit of page) sum += hitSize(hit);
     const average = sum / page.length;
     const known = this.bytes.get(index);
     this.bytes.set(index, known === undefined ? average : known + WEIGHT * (average - known));
