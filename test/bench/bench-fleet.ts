@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { findFreePort } from "../../src/nodes/ports.js";
 import { type Running, spawnMiroir } from "../integration/cli-process.js";
 import { type MeilisearchHttp, meilisearchHttp } from "../support/meilisearch-http.js";
+import { imageEnvironment } from "./image-options.js";
 import { InspectedProcess } from "./inspected-process.js";
 
 /** A control plane and a proxy, each a process of its own, over nodes that somebody else started. */
@@ -36,7 +37,7 @@ export interface BenchFleetOptions {
 
 const READY_ATTEMPTS = 300;
 
-/** Starts the processes; resolves once the proxy is ready. */
+/** Starts the processes as the image does; resolves once the proxy is ready. */
 export async function startBenchFleet(options: BenchFleetOptions): Promise<BenchFleet> {
   const folder = mkdtempSync(join(tmpdir(), "miroir-bench-"));
   const { payloadLimitBytes } = options;
@@ -44,7 +45,7 @@ export async function startBenchFleet(options: BenchFleetOptions): Promise<Bench
   const debugPorts = { control: await findFreePort(), proxy: await findFreePort() };
   const start = (process: "control" | "proxy", args: readonly string[]): Running => {
     const nodeArgs = options.isInspected === true ? [`--inspect=127.0.0.1:${debugPorts[process]}`] : [];
-    const running = spawnMiroir([process, ...args], { MIROIR_LOG_LEVEL: "info" }, nodeArgs);
+    const running = spawnMiroir([process, ...args], imageEnvironment(), nodeArgs);
     processes.unshift(running);
     return running;
   };

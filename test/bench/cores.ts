@@ -7,6 +7,7 @@ import { warmUp } from "./contender.js";
 import { madeUpDocuments } from "./documents.js";
 import { checkOfHits } from "./expected-hits.js";
 import { callEach, commonSearches, startFixedFleet, startFixedNodes } from "./fixed-fleet.js";
+import { imageEnvironment } from "./image-options.js";
 import { type LoadResult, runLoad } from "./load.js";
 import { cpuMs } from "./process-usage.js";
 import { type Spread, spreadOf } from "./quantiles.js";
@@ -136,7 +137,7 @@ async function startProxy(
   id: string,
 ): Promise<{ readonly pid: number; readonly url: string; stop(): Promise<void> }> {
   const args = ["proxy", "--http", "127.0.0.1:0", "--control", controlAddress, "--proxy-id", id];
-  const { child, ended, logged } = spawnMiroir(args, { MIROIR_LOG_LEVEL: "info" });
+  const { child, ended, logged } = spawnMiroir(args, imageEnvironment());
   const { url } = await logged("proxy is serving");
   await untilReady(meilisearchHttp(String(url)));
   return {

@@ -38,6 +38,10 @@ export interface IngestResult {
   readonly turns: readonly IngestTurn[];
 }
 
+/** Milliseconds between two looks at a task, as Meilisearch's clients wait by default. */
+const TASK_POLL_MS = 50;
+const TASK_PATIENCE_MS = 600_000;
+
 interface Target {
   readonly replicationFactor: number | undefined;
   readonly api: MeilisearchHttp;
@@ -117,7 +121,7 @@ async function ingest(target: Target, index: string, bodies: readonly string[]):
   const path = `/indexes/${index}/documents?primaryKey=id`;
   for (const body of bodies) tasks.push((await api.ok<{ taskUid: number }>("POST", path, body)).taskUid);
   const acceptedSeconds = (performance.now() - began) / 1_000;
-  for (const task of tasks) await api.waitForTask(task, 600_000);
+  for (const task of tasks) await api.waitForTask(task, TASK_PATIENCE_MS, TASK_POLL_MS);
   const turn = {
     acceptedSeconds,
     searchableSeconds: (performance.now() - began) / 1_000,

@@ -60,6 +60,7 @@ async function measure(flags: ProxyFlags) {
     machine: machine(),
     settings: { ...flags, json: undefined, documents: DOCUMENTS },
     contenders: [...result.closed].map(([name, turns]) => ({ name, ...summarize(turns) })),
+    arePreferred: result.arePreferred,
     halfRates: [...result.half].map(([of, half]) => ({ of, ...halfRate(half) })),
     ratios: ratios(result),
   };
@@ -138,6 +139,9 @@ function printed(report: Awaited<ReturnType<typeof measure>>): string {
         ]),
       ),
     ),
+    report.arePreferred
+      ? "at these rates the scheduler preferred the load generator and the nodes"
+      : "at these rates the load generator and the nodes waited like everybody else: not allowed to go first",
     table(
       ["RATIO", "PER CPU SECOND", "PER SECOND"],
       report.ratios.map((row) => [

@@ -15,6 +15,7 @@ import {
   startFixedNodes,
 } from "./fixed-fleet.js";
 import { startHaproxy } from "./haproxy.js";
+import { prefer } from "./preferred.js";
 import { beginProfiles } from "./profiles.js";
 import { median } from "./quantiles.js";
 import { Started } from "./started.js";
@@ -50,6 +51,8 @@ export interface ProxyBenchResult {
   readonly closed: ReadonlyMap<ContenderName, readonly Turn[]>;
   /** Miroir at half the rate that it reached, each time beside a node asked directly, and through a relay, at the same rate. */
   readonly half: ReadonlyMap<ContenderName, HalfRate>;
+  /** Whether the system let the load generator and the nodes go first at that rate. */
+  readonly arePreferred: boolean;
 }
 
 /** Turns at a constant rate. */
@@ -70,7 +73,7 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
   const { clients, durationMs, only, progress, repeats } = options;
   const started = new Started();
   try {
-    const { contenders, fleets } = await startContenders(options, started);
+    const { contenders, fleets, nodesPid } = await startContenders(options, started);
     for (const contender of contenders) await callEach(contender, options.requests.length);
     await warmUp(contenders, clients, progress);
     const measured = contenders.filter(({ name }) => only.includes(name));
@@ -78,6 +81,7 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
     const closed = await takeTurns(measured, { clients, durationMs }, repeats, progress);
     await endProfiles();
     const half = new Map<ContenderName, HalfRate>();
+    const arePreferred = prefer([process.pid, nodesPid]);
     const beside = contenders.filter(({ name }) => name === "relay" || name === "direct");
     for (const contender of measured.filter(({ miroir }) => miroir !== undefined)) {
       const reached = median((closed.get(contender.name) ?? []).map(({ load }) => load.perSecond));
@@ -85,7 +89,7 @@ export async function benchProxy(options: ProxyBenchOptions): Promise<ProxyBench
       const turns = await takeTurns([contender, ...beside], { perSecond, durationMs }, repeats, progress);
       half.set(contender.name, { perSecond, turns });
     }
-    return { closed, half };
+    return { closed, half, arePreferred };
   } finally {
     await started.stop();
   }
@@ -98,6 +102,7 @@ async function startContenders(
 ): Promise<{
   readonly contenders: readonly Contender<ContenderName>[];
   readonly fleets: readonly { readonly name: ContenderName; readonly fleet: BenchFleet }[];
+  readonly nodesPid: number;
 }> {
   progress("starting nodes, proxies and control planes, and loading documents");
   const nodes = started.keep(await startFixedNodes(FLEET_NODES + 2));
@@ -147,5 +152,5 @@ async function startContenders(
   }
   add("direct", plainUrl, FIXED_NODE_KEY, {});
   contenders.sort((a, b) => CONTENDERS.indexOf(a.name) - CONTENDERS.indexOf(b.name));
-  return { contenders, fleets };
+  return { contenders, fleets, nodesPid: nodes.pid };
 }

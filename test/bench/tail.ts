@@ -7,6 +7,7 @@ import { type Relay, startRelay } from "../support/relay.js";
 import { startBenchFleet, untilReady } from "./bench-fleet.js";
 import { httpCallers, type LoadRequest } from "./caller.js";
 import type { BenchDocument } from "./documents.js";
+import { imageEnvironment } from "./image-options.js";
 import { type LoadResult, runLoad } from "./load.js";
 
 /** A proxy that hedges and spares slow replicas, or one that does neither. */
@@ -114,7 +115,7 @@ async function startRig({ documents, nodes: count, progress }: TailBenchOptions)
     started.unshift(fleet);
     const off = spawnMiroir(
       ["proxy", "--http", "127.0.0.1:0", "--proxy-id", "off", "--control", fleet.controlAddress],
-      { MIROIR_LOG_LEVEL: "info", MIROIR_HEDGE_PERCENT: "0", MIROIR_ADAPTIVE_READS: "false" },
+      { ...imageEnvironment(), MIROIR_HEDGE_PERCENT: "0", MIROIR_ADAPTIVE_READS: "false" },
     );
     started.unshift({
       stop: async () => {

@@ -12,8 +12,8 @@ export interface MeilisearchHttp {
     body?: unknown,
     contentType?: string,
   ): Promise<T>;
-  /** Resolves with the finished task; rejects when it did not succeed or after `timeoutMs` (120,000). */
-  waitForTask(taskUid: number, timeoutMs?: number): Promise<Record<string, unknown>>;
+  /** Resolves with the finished task, asked for every `pollMs` (25); rejects when it did not succeed or after `timeoutMs` (120,000). */
+  waitForTask(taskUid: number, timeoutMs?: number, pollMs?: number): Promise<Record<string, unknown>>;
 }
 
 /** Status, headers and body of an answer. */
@@ -54,7 +54,7 @@ export function meilisearchHttp(url: string, key?: string): MeilisearchHttp {
     url: base,
     send,
     ok,
-    waitForTask: async (taskUid, timeoutMs = 120_000) => {
+    waitForTask: async (taskUid, timeoutMs = 120_000, pollMs = 25) => {
       const deadline = performance.now() + timeoutMs;
       for (;;) {
         const task = await ok<Record<string, unknown>>("GET", `/tasks/${taskUid}`);
@@ -64,7 +64,7 @@ export function meilisearchHttp(url: string, key?: string): MeilisearchHttp {
         }
         if (performance.now() > deadline)
           throw new Error(`task ${taskUid} of ${base} is still ${task.status} after ${timeoutMs} ms`);
-        await new Promise((resolve) => setTimeout(resolve, 25));
+        await new Promise((resolve) => setTimeout(resolve, pollMs));
       }
     },
   };
