@@ -1,6 +1,7 @@
 import { printTask } from "../../tasks/print-task.js";
 import type { AuthFilter } from "../auth/auth-filter.js";
 import { getBatch, listBatches } from "../read/batches.js";
+import { TaskLookups } from "../read/task-lookups.js";
 import {
   getTask,
   listTasks,
@@ -16,9 +17,10 @@ import type { RouteServices } from "./services.js";
 /** Miroir's own tasks and the batches that they are, under Meilisearch's routes. */
 export function registerTasks(routes: RouteTable, services: RouteServices): void {
   const { control, writes, topology, taskDocuments } = services;
+  const lookups = new TaskLookups(control);
   const taskOf = (request: RouteRequest) =>
     getTask(
-      control,
+      lookups,
       parameter(request, "taskUid"),
       request.signal,
       (uid) => writes.unregisteredTask(uid),
@@ -54,7 +56,7 @@ export function registerTasks(routes: RouteTable, services: RouteServices): void
   routes.on("GET", "/batches/:batchUid", "tasks.get", async (request) => ({
     status: 200,
     body: await getBatch(
-      control,
+      lookups,
       parameter(request, "batchUid"),
       request.signal,
       (uid) => writes.unregisteredTask(uid),

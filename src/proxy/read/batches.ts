@@ -3,6 +3,7 @@ import { formatDuration, formatMoment, type Instant } from "../../tasks/rfc3339.
 import { statusName, typeName } from "../../tasks/task-names.js";
 import type { ControlTransport } from "../control-transport.js";
 import { apiError } from "../http/api-errors.js";
+import type { TaskLookups } from "./task-lookups.js";
 import { findTask, listPage, readTaskQuery, type TaskVisibility, uidInPath } from "./tasks.js";
 
 /** A task belongs to a batch from its start on. */
@@ -49,14 +50,14 @@ export async function listBatches(
  * @throws MeilisearchError
  */
 export async function getBatch(
-  control: ControlTransport,
+  lookups: TaskLookups,
   uidText: string,
   signal: AbortSignal,
   unregistered: (uid: bigint) => Task | undefined,
   visibility: TaskVisibility = { kind: "all" },
 ): Promise<string> {
   const uid = uidInPath(uidText, "batch");
-  const task = await findTask(control, uid, signal, unregistered, visibility);
+  const task = await findTask(lookups, uid, signal, unregistered, visibility);
   if (task === undefined || !STARTED.includes(task.status)) {
     throw apiError(404, "batch_not_found", `Batch \`${uid}\` not found.`);
   }

@@ -3,7 +3,7 @@ import type { ListTasksRequestSchema, Task, TaskStatus, TaskType } from "../../g
 import { printTask } from "../../tasks/print-task.js";
 import { type Instant, parseInstant } from "../../tasks/rfc3339.js";
 import { STATUSES, TYPES } from "../../tasks/task-names.js";
-import { ControlRefusedError, type ControlTransport, ControlUnavailableError } from "../control-transport.js";
+import { type ControlTransport, ControlUnavailableError } from "../control-transport.js";
 import { apiError, controlUnavailable, indexUidFault } from "../http/api-errors.js";
 import {
   boolean,
@@ -15,6 +15,7 @@ import {
   starOrList,
   unsigned32,
 } from "../http/query-parameters.js";
+import type { TaskLookups } from "./task-lookups.js";
 
 function named<T>(
   names: ReadonlyMap<string, T>,
@@ -264,14 +265,14 @@ export async function listPage(
  * @throws MeilisearchError
  */
 export async function getTask(
-  control: ControlTransport,
+  lookups: TaskLookups,
   uidText: string,
   signal: AbortSignal,
   unregistered: (uid: bigint) => Task | undefined,
   visibility: TaskVisibility = { kind: "all" },
 ): Promise<Task> {
   const uid = uidInPath(uidText, "task");
-  const task = await findTask(control, uid, signal, unregistered, visibility);
+  const task = await findTask(lookups, uid, signal, unregistered, visibility);
   if (task === undefined) throw apiError(404, "task_not_found", `Task \`${uid}\` not found.`);
   return task;
 }
@@ -290,32 +291,23 @@ export function uidInPath(text: string, kind: "task" | "batch"): bigint {
 
 /** A task that the client may see; undefined where there is none. @throws MeilisearchError */
 export async function findTask(
-  control: ControlTransport,
+  lookups: TaskLookups,
   uid: bigint,
   signal: AbortSignal,
   unregistered: (uid: bigint) => Task | undefined,
   visibility: TaskVisibility,
 ): Promise<Task | undefined> {
   // The control plane does not know of what was accepted without it, until it has been told.
-  const task =
-    unregistered(uid) ??
-    (await asked(
-      async () => (await control.getTask({ uid }, { signal })).task,
-      () => undefined,
-    ));
+  const task = unregistered(uid) ?? (await asked(() => lookups.find(uid, signal)));
   const hidden = task !== undefined && visibility.kind === "some" && !visibility.shows(task.indexUid);
   return hidden ? undefined : task;
 }
 
-async function asked<T>(call: () => Promise<T>, notFound?: () => T): Promise<T> {
+async function asked<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    if (error instanceof ControlUnavailableError) throw controlUnavailable(error);
-    if (error instanceof ControlRefusedError && error.code === "not_found" && notFound !== undefined) {
-      return notFound();
-    }
-    throw error;
+    throw error instanceof ControlUnavailableError ? controlUnavailable(error) : error;
   }
 }
 

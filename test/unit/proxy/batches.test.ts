@@ -10,6 +10,7 @@ import {
 } from "../../../src/gen/miroir/v1/tasks_pb.js";
 import type { ControlTransport } from "../../../src/proxy/control-transport.js";
 import { getBatch, listBatches, printBatch } from "../../../src/proxy/read/batches.js";
+import { TaskLookups } from "../../../src/proxy/read/task-lookups.js";
 
 const signal = new AbortController().signal;
 const none = () => undefined;
@@ -103,7 +104,7 @@ describe("one batch", () => {
 
   it("is not there before its task has started", async () => {
     const control = holding(task({ status: TaskStatus.ENQUEUED }));
-    await expect(getBatch(control, "7", signal, none)).rejects.toMatchObject({
+    await expect(getBatch(new TaskLookups(control), "7", signal, none)).rejects.toMatchObject({
       status: 404,
       body: { code: "batch_not_found", message: "Batch `7` not found." },
     });
@@ -115,7 +116,9 @@ describe("one batch", () => {
       indexUids: ["books"],
       shows: (uid: string) => uid === "books",
     } as const;
-    await expect(getBatch(holding(task()), "7", signal, none, visibility)).rejects.toMatchObject({
+    await expect(
+      getBatch(new TaskLookups(holding(task())), "7", signal, none, visibility),
+    ).rejects.toMatchObject({
       status: 404,
     });
   });

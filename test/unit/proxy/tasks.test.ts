@@ -12,6 +12,7 @@ import {
   type ControlTransport,
   ControlUnavailableError,
 } from "../../../src/proxy/control-transport.js";
+import { TaskLookups } from "../../../src/proxy/read/task-lookups.js";
 import { getTask, listTasks, readTaskSelection, selectionRequest } from "../../../src/proxy/read/tasks.js";
 import { printTask } from "../../../src/tasks/print-task.js";
 import { formatDuration, formatInstant, formatMoment, parseInstant } from "../../../src/tasks/rfc3339.js";
@@ -165,7 +166,7 @@ describe("lists of tasks", () => {
     });
     const away = { status: 503, retryAfterSeconds: 1, body: { code: "miroir_control_unavailable" } };
     await expect(listTasks(control, "", signal)).rejects.toMatchObject(away);
-    await expect(getTask(control, "1", signal, none)).rejects.toMatchObject(away);
+    await expect(getTask(new TaskLookups(control), "1", signal, none)).rejects.toMatchObject(away);
   });
 });
 
@@ -175,21 +176,23 @@ describe("one task", () => {
       getTask: () => Promise.reject(new ControlUnavailableError("away")),
     });
     const kept = create(TaskSchema, { uid: 7n, indexUid: "movies", status: TaskStatus.ENQUEUED });
-    expect(await getTask(control, "7", signal, (uid) => (uid === 7n ? kept : undefined))).toBe(kept);
+    expect(
+      await getTask(new TaskLookups(control), "7", signal, (uid) => (uid === 7n ? kept : undefined)),
+    ).toBe(kept);
   });
 
   it("is 404 where there is none", async () => {
     const control = controlWith({
       getTask: () => Promise.reject(new ControlRefusedError("not_found", "no")),
     });
-    await expect(getTask(control, "9999", signal, none)).rejects.toMatchObject({
+    await expect(getTask(new TaskLookups(control), "9999", signal, none)).rejects.toMatchObject({
       status: 404,
       body: { code: "task_not_found", message: "Task `9999` not found." },
     });
   });
 
   it.each(["abc", "-1", "99999999999", "1.5", ""])("is 400 for the uid %j", async (uid) => {
-    await expect(getTask(controlWith({}), uid, signal, none)).rejects.toMatchObject({
+    await expect(getTask(new TaskLookups(controlWith({})), uid, signal, none)).rejects.toMatchObject({
       status: 400,
       body: { code: "invalid_task_uids" },
     });
