@@ -3,6 +3,7 @@ import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
   DeltaSchema,
+  type LeaseHolder,
   LeaseSchema,
   SnapshotSchema,
   type SubscribeResponse,
@@ -29,6 +30,9 @@ export function encodeOnce(
   };
 }
 
+/** Of the tag of a field with a number up to 15, as all of these have: writing a field as bytes writes its tag. */
+const TAG_BYTES = 1;
+
 class SharedFields {
   readonly #known = new WeakMap<object, Uint8Array>();
   /** Of the newest topology alone, because it may be large. */
@@ -47,7 +51,7 @@ class SharedFields {
       case "delta": {
         const { changes } = message.value;
         if (changes === undefined) return response;
-        const bytes = this.#alone(changes, DeltaSchema, { changes });
+        const bytes = this.#field(changes, DeltaSchema, { changes }).subarray(TAG_BYTES);
         const value = withField(message.value, DeltaSchema.field.changes.number, bytes);
         value.changes = undefined;
         return { ...response, message: { case: "delta", value } };
@@ -55,8 +59,7 @@ class SharedFields {
       case "lease": {
         const { holders } = message.value;
         if (holders.length === 0) return response;
-        const bytes = this.#alone(holders, LeaseSchema, { holders });
-        const value = withField(message.value, LeaseSchema.field.holders.number, bytes);
+        const value = withField(message.value, LeaseSchema.field.holders.number, this.#holders(holders));
         value.holders = [];
         return { ...response, message: { case: "lease", value } };
       }
@@ -72,13 +75,21 @@ class SharedFields {
     return this.#snapshot.bytes;
   }
 
-  /** A message that has one field, without the tag that it begins with: one byte, as of every field up to 15. */
-  #alone<D extends DescMessage>(of: object, schema: D, message: MessageInitShape<D>): Uint8Array {
-    const known = this.#known.get(of);
+  /** Every proxy that comes or goes makes another list, in which the other holders are the same objects. */
+  #holders(holders: readonly LeaseHolder[]): Uint8Array {
+    const known = this.#known.get(holders);
     if (known !== undefined) return known;
-    const bytes = toBinary(schema, create(schema, message)).subarray(1);
-    this.#known.set(of, bytes);
+    const fields = holders.map((holder) => this.#field(holder, LeaseSchema, { holders: [holder] }));
+    const bytes = Buffer.concat(fields).subarray(TAG_BYTES);
+    this.#known.set(holders, bytes);
     return bytes;
+  }
+
+  /** A message that has one field, with the tag that it begins with. */
+  #field<D extends DescMessage>(of: object, schema: D, message: MessageInitShape<D>): Uint8Array {
+    const known = this.#known.get(of) ?? toBinary(schema, create(schema, message));
+    this.#known.set(of, known);
+    return known;
   }
 }
 
