@@ -1,6 +1,7 @@
 import { type IncomingHttpHeaders, METHODS } from "node:http";
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
+import createRouter from "find-my-way";
 import type { Logger } from "pino";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { World } from "../../runtime/world.js";
@@ -83,6 +84,16 @@ export interface RouteTable {
 
 export type RouteMethod = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 
+/** Longest path segment: document ids have up to 511 bytes, each up to three characters when encoded. */
+const MAX_PARAMETER_LENGTH = 2_048;
+
+/** How paths are told from each other. */
+export const ROUTER_OPTIONS = {
+  ignoreTrailingSlash: true,
+  ignoreDuplicateSlashes: true,
+  maxParamLength: MAX_PARAMETER_LENGTH,
+} as const;
+
 /** Every method that a request can have; `CONNECT` never becomes one. */
 const ALL_METHODS: readonly HTTPMethods[] = METHODS.filter((method) => method !== "CONNECT");
 
@@ -98,7 +109,7 @@ export interface RouteTableDependencies {
 export interface RouteRegistrar extends RouteTable {
   /** Answers a request that did not come over HTTP. Authentication and errors are as there. */
   answer(request: ForwardedRequest): Promise<RouteAnswer>;
-  /** Adds an empty 405 for the methods that a known path does not have; call it after the last route. */
+  /** Answers what is no route: an empty 405 for a method that a known path does not have, an empty 404 else. Call it after the last route. */
   finish(): void;
 }
 
@@ -137,21 +148,29 @@ export function createRouteTable(app: FastifyInstance, dependencies: RouteTableD
       for (const method of ALL_METHODS) {
         if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
       }
-      for (const [path, methods] of methodsByPath) {
-        const others = ALL_METHODS.filter((method) => !methods.has(method));
-        app.route({
-          method: others,
-          url: path,
-          handler: (_request, reply) =>
-            reply
-              .code(405)
-              .header("allow", [...methods].join(", "))
-              .header("content-length", "0")
-              .send(),
-        });
-      }
+      const allowed = allowedMethods(methodsByPath);
+      app.setNotFoundHandler((request, reply) => {
+        const allow = allowed(request.url);
+        if (allow !== undefined) reply.header("allow", allow);
+        return reply
+          .code(allow === undefined ? 404 : 405)
+          .header("content-length", "0")
+          .send();
+      });
     },
   };
+}
+
+/**
+ * The methods that the path of a URL has, as `allow` tells them; undefined for a path that is not known. Found by a router of its own: as
+ * routes of the server's, all methods that paths do not have would be thirty times as many as those that they have.
+ */
+function allowedMethods(
+  methodsByPath: ReadonlyMap<string, ReadonlySet<HTTPMethods>>,
+): (url: string) => string | undefined {
+  const paths = createRouter(ROUTER_OPTIONS);
+  for (const [path, methods] of methodsByPath) paths.on("GET", path, () => {}, [...methods].join(", "));
+  return (url) => paths.find("GET", url)?.store as string | undefined;
 }
 
 /** A route, with what its requests have in common. */

@@ -37,7 +37,7 @@ import { countNodeCalls } from "./node-metrics.js";
 import { registerPrometheus } from "./prometheus.js";
 import { createHealth, createReads } from "./read-services.js";
 import { registerRenderTemplate } from "./render-template.js";
-import { createRouteTable, type ForwardedRequest, type RouteAnswer } from "./route-table.js";
+import { createRouteTable, type ForwardedRequest, ROUTER_OPTIONS, type RouteAnswer } from "./route-table.js";
 import { registerSearch } from "./search.js";
 import { registerSearchRules } from "./search-rules.js";
 import type { RouteServices } from "./services.js";
@@ -81,9 +81,6 @@ export interface ProxyServer {
   /** Answers a write that another proxy has passed on. */
   answer(request: ForwardedRequest): Promise<RouteAnswer>;
 }
-
-/** Longest path segment: document ids have up to 511 bytes, each up to three characters when encoded. */
-const MAX_PARAMETER_LENGTH = 2_048;
 
 /** How long another proxy may take to say whether it takes a write. Milliseconds. */
 const PEER_TAKE_MS = 5_000;
@@ -203,11 +200,7 @@ function createApp(world: World): FastifyInstance {
   const app = fastify({
     logger: false,
     exposeHeadRoutes: false,
-    routerOptions: {
-      ignoreTrailingSlash: true,
-      ignoreDuplicateSlashes: true,
-      maxParamLength: MAX_PARAMETER_LENGTH,
-    },
+    routerOptions: ROUTER_OPTIONS,
     forceCloseConnections: "idle",
     keepAliveTimeout: KEEP_ALIVE_MS,
     frameworkErrors: (_error, request, reply) => {
@@ -239,7 +232,6 @@ function createApp(world: World): FastifyInstance {
     reply.header("x-request-id", request.id);
     done();
   });
-  app.setNotFoundHandler((_request, reply) => reply.code(404).header("content-length", "0").send());
   return app;
 }
 

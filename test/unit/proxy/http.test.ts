@@ -173,6 +173,29 @@ describe("cross-origin requests", () => {
   });
 });
 
+describe("what is no route", () => {
+  it.each([
+    ["PATCH", "/indexes/books/search", ["GET", "POST"]],
+    ["PROPFIND", "/indexes/books/documents/a%20b?x=1", ["DELETE", "GET"]],
+    ["HEAD", "//indexes/", ["GET", "POST"]],
+  ])("is answered with the methods that its path has: %s %s", async (method, path, methods) => {
+    const { url } = await start();
+    const { status, headers, text } = await send(url, method, path);
+    expect({ status, text }).toEqual({ status: 405, text: "" });
+    expect(String(headers.allow).split(", ").sort()).toEqual(methods);
+    expect(headers["x-request-id"]).toBeDefined();
+  });
+
+  it.each(["/no/such/path", "/indexes/books/search/more"])(
+    "is not found where no route has its path: %s",
+    async (path) => {
+      const { url } = await start();
+      const { status, headers, text } = await send(url, "POST", path);
+      expect({ status, allow: headers.allow, text }).toEqual({ status: 404, allow: undefined, text: "" });
+    },
+  );
+});
+
 describe("bodies", () => {
   const search = JSON.stringify({ q: "x" });
 
