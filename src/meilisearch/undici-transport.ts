@@ -17,6 +17,11 @@ export interface UndiciTransportOptions {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/**
+ * How long a connection stays open that nothing is sent on. Nodes close none (`KeepAlive::Os`), what stands in between does after a minute or
+ * so; and traffic that comes back after a pause would open one for each request that is under way.
+ */
+const IDLE_MS = 30_000;
 
 /** Requests that ended before a connection existed: nothing reached the node. */
 const NOT_SENT_CODES = new Set([
@@ -34,7 +39,7 @@ export function createUndiciTransport(options: UndiciTransportOptions = {}): Nod
     connections: options.connectionsPerNode ?? 128,
     pipelining: 1,
     connect: { timeout: options.connectTimeoutMs ?? 1_000 },
-    keepAliveTimeout: 4_000,
+    keepAliveTimeout: IDLE_MS,
     headersTimeout: 0,
     bodyTimeout: 0,
   });

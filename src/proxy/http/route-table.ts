@@ -1,7 +1,7 @@
 import { type IncomingHttpHeaders, METHODS } from "node:http";
 import { Readable } from "node:stream";
 import type { FastifyInstance, FastifyReply, FastifyRequest, HTTPMethods } from "fastify";
-import createRouter from "find-my-way";
+import createRouter, { type HTTPMethod } from "find-my-way";
 import type { Logger } from "pino";
 import { MeilisearchError } from "../../meilisearch/errors.js";
 import type { World } from "../../runtime/world.js";
@@ -149,14 +149,17 @@ export function createRouteTable(app: FastifyInstance, dependencies: RouteTableD
         if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
       }
       const allowed = allowedMethods(methodsByPath);
-      app.setNotFoundHandler((request, reply) => {
+      const refuse = (request: FastifyRequest, reply: FastifyReply): FastifyReply => {
         const allow = allowed(request.url);
         if (allow !== undefined) reply.header("allow", allow);
         return reply
           .code(allow === undefined ? 404 : 405)
           .header("content-length", "0")
           .send();
-      });
+      };
+      app.setNotFoundHandler(refuse);
+      for (const { path, method } of hiddenRoutes(methodsByPath))
+        app.route({ method, url: path, handler: refuse });
     },
   };
 }
@@ -171,6 +174,24 @@ function allowedMethods(
   const paths = createRouter(ROUTER_OPTIONS);
   for (const [path, methods] of methodsByPath) paths.on("GET", path, () => {}, [...methods].join(", "));
   return (url) => paths.find("GET", url)?.store as string | undefined;
+}
+
+/**
+ * Methods that a path does not have but another one that it would be taken for, as `/documents/fetch` for `/documents/:id`: a path
+ * that is known is never one with a parameter.
+ */
+function hiddenRoutes(
+  methodsByPath: ReadonlyMap<string, ReadonlySet<HTTPMethods>>,
+): readonly { readonly path: string; readonly method: HTTPMethods }[] {
+  const routes = createRouter(ROUTER_OPTIONS);
+  for (const [path, methods] of methodsByPath) routes.on([...methods] as HTTPMethod[], path, () => {});
+  const all = new Set([...methodsByPath.values()].flatMap((methods) => [...methods]));
+  return [...methodsByPath].flatMap(([path, methods]) =>
+    [...all]
+      .filter((method) => !methods.has(method))
+      .filter((method) => routes.find(method as HTTPMethod, path.replaceAll(/:\w+/g, "_")) !== null)
+      .map((method) => ({ path, method })),
+  );
 }
 
 /** A route, with what its requests have in common. */

@@ -178,6 +178,7 @@ describe("what is no route", () => {
     ["PATCH", "/indexes/books/search", ["GET", "POST"]],
     ["PROPFIND", "/indexes/books/documents/a%20b?x=1", ["DELETE", "GET"]],
     ["HEAD", "//indexes/", ["GET", "POST"]],
+    ["GET", "/indexes/books/documents/fetch", ["POST"]],
   ])("is answered with the methods that its path has: %s %s", async (method, path, methods) => {
     const { url } = await start();
     const { status, headers, text } = await send(url, method, path);
