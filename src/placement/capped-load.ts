@@ -212,6 +212,11 @@ export function hasRoom({ cap, shards }: Member): boolean {
   return shards.length < cap;
 }
 
+/** The members that are above their caps. */
+export function crowdedOf(members: readonly Member[]): readonly Member[] {
+  return members.filter(({ cap, shards }) => shards.length > cap);
+}
+
 /** A replica that one member of a chain passes on to the next. */
 type Passed = { readonly member: Member; readonly shard: ShardId };
 

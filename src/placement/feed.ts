@@ -1,4 +1,4 @@
-import { type CappedLoad, hasRoom, type Movable } from "./capped-load.js";
+import { type CappedLoad, crowdedOf, hasRoom, type Movable } from "./capped-load.js";
 import type { Member } from "./group-members.js";
 import { compareText } from "./rendezvous.js";
 
@@ -38,7 +38,7 @@ export function feed(
 
 /** Moves one replica from a member above its cap to the emptiest of `takers` that is below its own. False where nothing can be moved so. */
 export function relieve(load: CappedLoad, takers: readonly Member[]): boolean {
-  const crowded = load.members.filter(({ cap, shards }) => shards.length > cap);
+  const crowded = crowdedOf(load.members);
   if (crowded.length === 0) return false;
   const roomy = takers.filter(hasRoom);
   for (const from of crowded) {

@@ -1,4 +1,4 @@
-import { type CappedLoad, hasRoom } from "./capped-load.js";
+import { type CappedLoad, crowdedOf, hasRoom } from "./capped-load.js";
 import { byFill, feed, relieve } from "./feed.js";
 import type { Member } from "./group-members.js";
 import { compareText } from "./rendezvous.js";
@@ -13,10 +13,9 @@ import type { ShardId } from "./shard.js";
  */
 export function rebalance(load: CappedLoad): void {
   const { members } = load;
-  const crowded = () => members.filter(({ cap, shards }) => shards.length > cap);
   while (
     relieve(load, members) ||
-    crowded().some((member) => passThrough(load, member)) ||
+    crowdedOf(members).some((member) => passThrough(load, member)) ||
     spreadZones(load) ||
     feed(load, members, members)
   );

@@ -151,8 +151,8 @@ export class TaskAccounts {
     const due = world.clock.monotonic() - (tuning.registrationGraceMs ?? 10_000);
     const lost: LostTask[] = [];
     for (const { record, since } of [...this.#pending.values()]) {
-      const metadata = parseTaskMetadata(record.customMetadata);
       if (since > due) continue;
+      const metadata = parseTaskMetadata(record.customMetadata);
       if (metadata !== undefined) lost.push({ record, metadata });
       else this.#done(record, await sink.judgeUnregistered(nodeId, record));
     }

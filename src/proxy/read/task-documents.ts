@@ -1,12 +1,11 @@
 import { type NodeTask, type Task, TaskStatus, TaskType } from "../../gen/miroir/v1/tasks_pb.js";
 import { createDocumentSplitter } from "../../json/document-stream.js";
-import { removeMembers } from "../../json/edit.js";
 import { decodeString, findMember } from "../../json/members.js";
 import { type NodeTransport, NodeUnavailableError } from "../../meilisearch/transport.js";
-import { isInjectedField } from "../../merge/injected-fields.js";
 import { MAX_SHARDS, parseShardCode, SEQUENCE_FIELD, SHARD_FIELD } from "../../placement/injected-fields.js";
 import { apiError } from "../http/api-errors.js";
 import type { NodeView, TopologySource } from "../topology/topology-view.js";
+import { withoutInjectedFields } from "./document-fetch.js";
 
 /** Statuses of tasks whose documents nodes still keep. */
 const OPEN: readonly TaskStatus[] = [TaskStatus.ENQUEUED, TaskStatus.PROCESSING];
@@ -77,8 +76,7 @@ function documentsOf(file: Buffer, shards: ReadonlySet<number>, count: number): 
   return documents.flatMap(({ bytes: document }) => {
     const shard = parseShardCode(stringMember(document, SHARD_FIELD));
     if (shard === undefined || !(shards.has(shard) || shards.has(shard % count))) return [];
-    const bytes = removeMembers(document, isInjectedField);
-    return [{ sequence: stringMember(document, SEQUENCE_FIELD), bytes }];
+    return [{ sequence: stringMember(document, SEQUENCE_FIELD), bytes: withoutInjectedFields(document) }];
   });
 }
 

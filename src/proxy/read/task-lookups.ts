@@ -33,31 +33,23 @@ export class TaskLookups {
    * @param signal gives this lookup up, with its reason; others that share its call go on
    * @throws ControlUnavailableError, ControlRefusedError
    */
-  find(uid: bigint, signal: AbortSignal): Promise<Task | undefined> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) {
-        reject(abortReason(signal));
-        return;
-      }
-      const onAbort = (): void => {
-        this.#waiting.delete(lookup);
-        reject(abortReason(signal));
-      };
-      const lookup: Lookup = {
-        uid,
-        resolve: (task) => {
-          signal.removeEventListener("abort", onAbort);
-          resolve(task);
-        },
-        reject: (reason) => {
-          signal.removeEventListener("abort", onAbort);
-          reject(reason);
-        },
-      };
-      signal.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.add(lookup);
-      this.#callNext();
-    });
+  async find(uid: bigint, signal: AbortSignal): Promise<Task | undefined> {
+    if (signal.aborted) throw abortReason(signal);
+    let giveUp = (): void => {};
+    try {
+      return await new Promise((resolve, reject) => {
+        const lookup: Lookup = { uid, resolve, reject };
+        giveUp = () => {
+          this.#waiting.delete(lookup);
+          reject(abortReason(signal));
+        };
+        signal.addEventListener("abort", giveUp, { once: true });
+        this.#waiting.add(lookup);
+        this.#callNext();
+      });
+    } finally {
+      signal.removeEventListener("abort", giveUp);
+    }
   }
 
   #callNext(): void {
